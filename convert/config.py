@@ -1,0 +1,244 @@
+"""What a picture of a window looks like: typed, frozen settings, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Normalization = Literal["axis", "window", "fixed"]
+
+
+class SignalError(ValueError):
+    """A window or a setting that cannot be turned into a picture, told in one sentence."""
+
+
+class DegenerateWarning(UserWarning):
+    """The picture can be drawn but says little: a window shorter than ``nfft``, a single frame."""
+
+
+@dataclass(frozen=True)
+class SpectrogramConfig:
+    """A triaxial window as one RGB spectrogram: x to red, y to green, z to blue.
+
+    The power spectral density is that of ``matplotlib.mlab.specgram``: symmetric Hann window, no
+    centring, no padding of the edges, one-sided. The defaults draw the paper's picture (§III-A).
+
+    Parameters
+    ----------
+    sampling_rate
+        Of the windows, in Hz.
+    nfft
+        Samples per frame.
+    noverlap
+        Samples that neighbouring frames share; the hop is ``nfft - noverlap``.
+    detrend
+        Remove each axis' mean over the window first, and with it gravity.
+    normalize
+        ``"axis"``: decibels to [0, 1] by the minimum and maximum of each axis and window (the
+        paper's); ``"window"``: one minimum and maximum for the three axes; ``"fixed"``: by
+        `db_range`, which keeps the amplitude.
+    db_range
+        Decibels (1 g²/Hz is 0 dB) shown as black and as full colour under ``"fixed"``.
+    floor
+        Smallest power density in g²/Hz, so that silence is not minus infinity. The default lies
+        20 dB below the noise of a good phone sensor.
+    width, height
+        Of the picture in pixels: time left to right, low frequency at the bottom.
+
+    Raises
+    ------
+    SignalError
+        If a value is out of its range.
+    """
+
+    sampling_rate: float = 50.0
+    nfft: int = 64
+    noverlap: int = 60
+    detrend: bool = False
+    normalize: Normalization = "axis"
+    db_range: tuple[float, float] = (-70.0, 5.0)
+    floor: float = 1e-10
+    width: int = 128
+    height: int = 96
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "db_range", tuple(self.db_range))
+        _require(self.sampling_rate > 0, f"sampling_rate must be positive, not {self.sampling_rate}")
+        _require(self.nfft >= 4, f"nfft must be at least 4, not {self.nfft}")
+        _require(
+            0 <= self.noverlap < self.nfft,
+            f"noverlap must lie between 0 and nfft - 1 = {self.nfft - 1}, not {self.noverlap}",
+        )
+        _require(
+            self.normalize in ("axis", "window", "fixed"),
+            f'normalize must be "axis", "window" or "fixed", not {self.normalize!r}',
+        )
+        _require(
+            len(self.db_range) == 2 and self.db_range[0] < self.db_range[1],
+            f"db_range must be two rising numbers, not {self.db_range}",
+        )
+        _require(self.floor > 0, f"floor must be positive, not {self.floor}")
+        _require_size(self.width, self.height)
+
+    @property
+    def hop(self) -> int:
+        """Samples between the starts of neighbouring frames."""
+        return self.nfft - self.noverlap
+
+    @property
+    def bins(self) -> int:
+        """Frequencies from 0 to half the sampling rate."""
+        return self.nfft // 2 + 1
+
+    def frames(self, samples: int) -> int:
+        """Frames in a window of `samples`; a window shorter than `nfft` is padded to one."""
+        return 1 + max(0, samples - self.nfft) // self.hop
+
+    def degenerate(self, samples: int) -> str:
+        """Why a picture of `samples` says little, in words; empty when nothing is wrong."""
+        if samples < self.nfft:
+            return f"a window of {samples} samples is shorter than nfft = {self.nfft}"
+        if self.frames(samples) == 1:
+            return f"a window of {samples} samples holds a single frame of nfft = {self.nfft}"
+        return ""
+
+
+@dataclass(frozen=True)
+class WaveformConfig:
+    """The signed trace as a filled picture: what a power spectrum throws away.
+
+    A pixel is bright where the trace lies above its row's level: the sign of gravity and the way
+    a slow movement goes stay visible.
+
+    Parameters
+    ----------
+    sampling_rate
+        Of the windows, in Hz.
+    low, high
+        Acceleration in g at the bottom and at the top row.
+    width, height
+        Of the picture in pixels.
+
+    Raises
+    ------
+    SignalError
+        If a value is out of its range.
+    """
+
+    sampling_rate: float = 50.0
+    low: float = -2.0
+    high: float = 2.0
+    width: int = 128
+    height: int = 96
+
+    def __post_init__(self) -> None:
+        _require(self.sampling_rate > 0, f"sampling_rate must be positive, not {self.sampling_rate}")
+        _require(self.low < self.high, f"low must be below high, not {self.low} and {self.high}")
+        _require_size(self.width, self.height)
+
+    def degenerate(self, samples: int) -> str:
+        """Why a picture of `samples` says little, in words; empty when nothing is wrong."""
+        return "a window of a single sample has no course" if samples < 2 else ""
+
+
+View = SpectrogramConfig | WaveformConfig
+"""One picture of a window. Several views are a tuple of these, all of one size."""
+
+_KINDS: dict[str, type[SpectrogramConfig] | type[WaveformConfig]] = {
+    "spectrogram": SpectrogramConfig,
+    "waveform": WaveformConfig,
+}
+
+
+def view_to_dict(view: View) -> dict[str, Any]:
+    """The settings of a view as plain JSON values, with its ``kind``."""
+    kind = next(name for name, cls in _KINDS.items() if isinstance(view, cls))
+    return {"kind": kind, **asdict(view)}
+
+
+def view_from_dict(settings: Mapping[str, Any]) -> View:
+    """The view that :func:`view_to_dict` described.
+
+    Raises
+    ------
+    SignalError
+        If the kind or a setting is unknown.
+    """
+    values = dict(settings)
+    kind = values.pop("kind", None)
+    _require(kind in _KINDS, f"unknown kind of view {kind!r}; known: {', '.join(_KINDS)}")
+    try:
+        return _KINDS[kind](**values)
+    except TypeError as error:
+        raise SignalError(f"settings of a {kind} view do not fit: {error}") from None
+
+
+def require_one_size(views: Sequence[View]) -> None:
+    """Raise :class:`SignalError` unless `views` is a non-empty sequence of one picture size."""
+    _require(len(views) > 0, "at least one view is needed")
+    sizes = sorted({(view.width, view.height) for view in views})
+    _require(len(sizes) == 1, f"all views must have one picture size, not {sizes}")
+
+
+def paper_grid(
+    sampling_rate: float = 50.0, samples: int | None = None, **settings: Any
+) -> list[SpectrogramConfig]:
+    """The paper's search grid (§IV-A2): nfft 32 to 256 with hops of 2, 4, 8 and 16.
+
+    With `samples`, the cells that are degenerate for such a window are left out.
+    """
+    cells = [
+        SpectrogramConfig(sampling_rate=sampling_rate, nfft=nfft, noverlap=nfft - hop, **settings)
+        for nfft in (32, 64, 128, 256)
+        for hop in (2, 4, 8, 16)
+    ]
+    return [cell for cell in cells if samples is None or not cell.degenerate(samples)]
+
+
+def pixel_axes(view: View, samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the centre of each column and row of a picture stands for.
+
+    Parameters
+    ----------
+    view
+        The view drawn.
+    samples
+        Length of the window.
+
+    Returns
+    -------
+    time : ndarray of shape (width,)
+        Seconds from the window's first sample; for a spectrogram the middle of the frame, as in
+        ``mlab.specgram``.
+    level : ndarray of shape (height,)
+        From the top row down: Hz for a spectrogram, g for a waveform.
+    """
+    if isinstance(view, WaveformConfig):
+        column = source_positions(samples, view.width)
+        return column / view.sampling_rate, np.linspace(view.high, view.low, view.height)
+    frame = source_positions(view.frames(samples), view.width)
+    row = source_positions(view.bins, view.height)
+    time = (frame * view.hop + view.nfft / 2) / view.sampling_rate
+    return time, (view.bins - 1 - row) * view.sampling_rate / view.nfft
+
+
+def source_positions(source: int, target: int) -> NDArray[np.float64]:
+    """Where each of `target` pixel centres falls among `source` ones, clamped to the ends.
+
+    The rule of OpenCV's ``INTER_LINEAR`` and torch's ``align_corners=False``.
+    """
+    positions = (np.arange(target) + 0.5) * (source / target) - 0.5
+    return np.clip(positions, 0, source - 1)
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise SignalError(otherwise)
+
+
+def _require_size(width: int, height: int) -> None:
+    _require(width >= 2 and height >= 2, f"a picture needs at least 2×2 pixels, not {width}×{height}")

@@ -1,0 +1,125 @@
+"""``img2imu data``: which data sets there are, their download, and what a file holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+_EXAMPLES = """\
+examples:
+  img2imu data list
+  img2imu data fetch daphnet
+  img2imu data check wisdm-dataset.zip
+  img2imu data check walk.csv --columns t,ax,ay,az --unit m/s2 --label activity
+  img2imu data check dataset_fog_release --option position=trunk
+"""
+
+
+def register(subparsers: Any) -> None:
+    """Add the command ``data`` to the parser."""
+    parser = subparsers.add_parser(
+        "data",
+        help="list, fetch and check data sets",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|check")
+    listing = actions.add_parser("list", help="data sets and formats known by name")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    listing.set_defaults(run=run_list)
+
+    fetching = actions.add_parser("fetch", help="download a data set from its official address")
+    fetching.add_argument("name", help="a name that 'data list' shows")
+    fetching.set_defaults(run=run_fetch)
+
+    checking = actions.add_parser("check", help="tell what a file, folder or archive holds")
+    checking.add_argument("path", help="file, folder, archive, or the name of a fetched data set")
+    checking.add_argument("--json", action="store_true", help="print JSON")
+    add_source_options(checking)
+    checking.set_defaults(run=run_check)
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that tell how recordings are read."""
+    group = parser.add_argument_group("reading")
+    group.add_argument("--format", help="format name (default: recognised by the file names)")
+    group.add_argument(
+        "--columns",
+        metavar="T,X,Y,Z",
+        help="columns for time, x, y, z; X,Y,Z where there is no time",
+    )
+    group.add_argument("--label", metavar="COLUMN", help="column with the class")
+    group.add_argument("--subject", metavar="COLUMN", help="column with the subject")
+    group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate")
+    group.add_argument("--unit", choices=("g", "m/s2", "mg"), help="unit of the acceleration")
+    group.add_argument(
+        "--time-unit", choices=("s", "ms", "us", "ns"), help="unit of the timestamps"
+    )
+    group.add_argument(
+        "--path-pattern",
+        metavar="REGEX",
+        help="named groups (?P<label>...) and (?P<subject>...) read from each file's path",
+    )
+    group.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of the format's reader, such as position=trunk (repeatable)",
+    )
+
+
+def source_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments for `open_source` from the options of `add_source_options`."""
+    from img2imu.errors import InputError
+
+    options: dict[str, Any] = {"format": args.format}
+    for name in ("label", "subject", "rate", "unit", "time_unit", "path_pattern"):
+        options[name] = getattr(args, name)
+    options["columns"] = args.columns.split(",") if args.columns else None
+    for pair in args.option:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--option takes NAME=VALUE, not {pair!r}.")
+        options[name] = value
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def run_list(args: argparse.Namespace) -> None:
+    """Print the data sets known by name."""
+    from img2imu.recordings.registry import DATASETS
+
+    if args.json:
+        fields = ("title", "licence", "citation", "homepage", "url", "sha256")
+        entries = {
+            name: {field: getattr(entry, field) for field in fields}
+            for name, entry in DATASETS.items()
+        }
+        print(json.dumps(entries, indent=2, ensure_ascii=False))
+        return
+    for entry in DATASETS.values():
+        print(f"{entry.name:<12} {entry.title}")
+        if entry.homepage:
+            print(f"{'':<12} {entry.licence}; {entry.homepage}")
+
+
+def run_fetch(args: argparse.Namespace) -> None:
+    """Download a data set into the cache."""
+    from img2imu.recordings.registry import fetch_dataset
+
+    path, sha256 = fetch_dataset(args.name)
+    print(f"{path}\nSHA-256 {sha256}")
+
+
+def run_check(args: argparse.Namespace) -> None:
+    """Print what a file, folder or archive holds."""
+    from img2imu.recordings.check import check
+    from img2imu.recordings.registry import open_source
+
+    report = check(open_source(args.path, **source_options(args)))
+    print(
+        json.dumps(report.to_dict(), indent=2, ensure_ascii=False)
+        if args.json
+        else report.to_text()
+    )

@@ -1,0 +1,19 @@
+"""Image encoders and their weights. Knows nothing of signals."""
+
+from typing import TYPE_CHECKING, Any
+
+from .config import EncoderConfig
+
+if TYPE_CHECKING:
+    from .encoder import Encoder, build_encoder, create_encoder
+
+__all__ = ["Encoder", "EncoderConfig", "build_encoder", "create_encoder"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when an encoder is asked for."""
+    if name in __all__:
+        from . import encoder
+
+        return getattr(encoder, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

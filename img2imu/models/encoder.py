@@ -1,0 +1,153 @@
+"""Image encoders, read at the stages that say most about a spectrogram."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .config import EncoderConfig
+from .weights import REGISTRY, fold_batch_norm, load_weights, read_state_dict
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Encoder(nn.Module):
+    """A frozen image encoder that pools chosen stages to one vector.
+
+    Parameters
+    ----------
+    backbone
+        Maps (n, 3, height, width) to a list of feature maps, one for each stage read.
+    bands
+        Frequency bands kept when pooling.
+
+    Notes
+    -----
+    Pictures arrive in [0, 1]; the ImageNet mean and deviation are applied here, at the door.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, backbone: nn.Module, bands: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.bands = bands
+        for name, values in (("mean", IMAGENET_MEAN), ("deviation", IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def stage_features(self, images: Tensor) -> list[Tensor]:
+        """Pictures in [0, 1] to the features of each stage read.
+
+        Parameters
+        ----------
+        images
+            Shape (n, 3, height, width), or (n, views, 3, height, width): the views go through
+            the backbone as one batch.
+
+        Returns
+        -------
+        list of Tensor, each of shape (n, views · channels · bands)
+        """
+        batch = images.flatten(0, -4).contiguous(memory_format=torch.channels_last)
+        maps = self.backbone((batch - self.mean) / self.deviation)
+        return [pool_bands(part, self.bands).reshape(images.shape[0], -1) for part in maps]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The features of all stages read, one after the other: (n, features)."""
+        return torch.cat(self.stage_features(images), dim=1)
+
+
+def pool_bands(features: Tensor, bands: int) -> Tensor:
+    """Average a map (n, channels, rows, columns) over time and, in `bands`, over frequency.
+
+    Returns shape (n, channels, bands). Band edges are those of adaptive pooling, written as
+    slices because every runtime has slices.
+    """
+    rows = features.shape[-2]
+    over_time = features.mean(-1)
+    edges = [(i * rows // bands, -(-(i + 1) * rows // bands)) for i in range(bands)]
+    return torch.stack([over_time[..., start:stop].mean(-1) for start, stop in edges], dim=-1)
+
+
+def create_encoder(
+    name: str = "resnet18",
+    pretrained: bool = False,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    stages: tuple[int, ...] = (2,),
+    bands: int = 6,
+) -> Encoder:
+    """Build a frozen encoder in evaluation mode; see :class:`EncoderConfig` for the parameters.
+
+    Raises
+    ------
+    InputError
+        If name, stage or weights do not exist or do not fit each other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> encoder = create_encoder("resnet18", stages=(2,), bands=6)
+    >>> encoder(torch.rand(4, 7, 3, 72, 96)).shape
+    torch.Size([4, 5376])
+    """
+    path = os.fspath(checkpoint) if checkpoint is not None else None
+    return build_encoder(EncoderConfig(name, pretrained, path, seed, stages, bands))
+
+
+def build_encoder(config: EncoderConfig) -> Encoder:
+    """:func:`create_encoder` from settings."""
+    backbone = _backbone(config)
+    if config.checkpoint:
+        state = read_state_dict(Path(config.checkpoint))
+        backbone = load_weights(backbone, state, config.checkpoint)
+    elif config.name in REGISTRY and config.pretrained:
+        path = Path(__file__).with_name(REGISTRY[config.name])
+        backbone = load_weights(backbone, read_state_dict(path), config.name)
+    elif config.name.startswith("torchvision/") and config.pretrained:
+        backbone = load_weights(backbone, _torchvision_state(config.name), config.name)
+    backbone = fold_batch_norm(backbone).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Encoder(backbone, config.bands).eval().requires_grad_(False)
+
+
+def _backbone(config: EncoderConfig) -> nn.Module:
+    import timm
+
+    own = config.name in REGISTRY or config.name.startswith("torchvision/")
+    name = config.name.removeprefix("torchvision/")
+    architecture = name.split(".")[0] if own else name
+    if not timm.is_model(architecture.split(".")[0]):
+        raise InputError(f"unknown encoder {config.name!r}: not an architecture of timm")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        try:
+            return timm.create_model(
+                architecture,
+                pretrained=config.pretrained and not own,
+                features_only=True,
+                out_indices=config.stages,
+            )
+        except (AssertionError, IndexError, ValueError) as error:
+            raise InputError(
+                f"{config.name} cannot be read at stages {config.stages}: {error}"
+            ) from None
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"no pre-trained weights for {config.name}: {reason}") from None
+
+
+def _torchvision_state(name: str) -> dict[str, Tensor]:
+    from torchvision.models import get_model
+
+    try:
+        return get_model(name.removeprefix("torchvision/"), weights="DEFAULT").state_dict()
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"no pre-trained weights for {name}: {reason}") from None

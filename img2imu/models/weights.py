@@ -1,0 +1,127 @@
+"""Weights in and out: safe files only, batch norm folded into the convolutions where asked."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..errors import InputError
+
+StateDict = dict[str, Tensor]
+
+REGISTRY: dict[str, str] = {}
+"""Names of the toolkit's own pre-trained encoders (``architecture.tag``) to files in the package."""
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Read the tensors of a ``.safetensors`` file or of a torch checkpoint, as float32.
+
+    A checkpoint is read with ``weights_only=True``: it can hold tensors but run no code. Tensors
+    under ``state_dict``, ``model`` or ``teacher`` are found.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or holds something else than tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"no weights file at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            tensors: Mapping[str, object] = load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # safetensors, zipfile and the unpickler each have exceptions of their own for damage.
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read as a file of weights: {reason}") from None
+    for key in ("state_dict", "model", "teacher"):
+        inner = tensors.get(key) if isinstance(tensors, Mapping) else None
+        if isinstance(inner, Mapping):
+            tensors = inner
+    if not isinstance(tensors, Mapping):
+        raise InputError(f"{path} holds no weights by name")
+    state = {name: value.float() for name, value in tensors.items() if isinstance(value, Tensor)}
+    if not state:
+        raise InputError(f"{path} holds no tensors")
+    return state
+
+
+def load_weights(model: nn.Module, state: StateDict, origin: str) -> nn.Module:
+    """Load `state` into `model`, folding its batch norm first where the file has it folded.
+
+    Prefixes (``module.encoder_q.``, ``backbone.``) are recognised and heads left out. Stages of
+    the model must be in the file; stages of the file that the model does not have are ignored.
+
+    Returns
+    -------
+    nn.Module
+        The model with the weights, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If the file lacks a tensor of the model or one has another shape.
+    """
+    state = _strip_prefix(model, state)
+    norms = {name for name, part in model.named_modules() if isinstance(part, nn.BatchNorm2d)}
+    if norms and not any(f"{name}.weight" in state for name in norms):
+        model = fold_batch_norm(model)
+    wanted = model.state_dict()
+    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
+    missing = sorted(set(wanted) - set(state) - counters)
+    if missing:
+        stages = sorted({name.split(".")[0] for name in missing})
+        raise InputError(
+            f"{origin} lacks {len(missing)} tensors of this encoder, in {', '.join(stages)}: "
+            "read an earlier stage or give other weights"
+        )
+    for name, tensor in wanted.items():
+        if name in state and state[name].shape != tensor.shape:
+            raise InputError(
+                f"{origin}: {name} has shape {tuple(state[name].shape)}, "
+                f"this encoder needs {tuple(tensor.shape)}"
+            )
+    model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
+    return model.eval()
+
+
+def fold_batch_norm(model: nn.Module) -> nn.Module:
+    """A copy of `model` in evaluation mode whose batch norms live inside the convolutions.
+
+    Less to compute and to store, and the same function: the copy is compared with the original
+    on noise, and where the two differ (a norm that does not follow its convolution) the original
+    is returned unfolded.
+    """
+    model = model.eval()
+    folded = copy.deepcopy(model)
+    for parent in folded.modules():
+        children = list(parent.named_children())
+        for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm))
+                # timm's BatchNormAct2d carries the activation, which must stay.
+                setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))
+    noise = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        pairs = zip(_as_list(model(noise)), _as_list(folded(noise)), strict=True)
+        same = all(torch.allclose(a, b, rtol=1e-3, atol=1e-4 * a.abs().max()) for a, b in pairs)
+    return folded.requires_grad_(False) if same else model.requires_grad_(False)
+
+
+def _as_list(outputs: Tensor | list[Tensor]) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else outputs
+
+
+def _strip_prefix(model: nn.Module, state: StateDict) -> StateDict:
+    first = next(iter(model.state_dict()))
+    prefixes = [name.removesuffix(first) for name in state if name.endswith(first)]
+    prefix = min(prefixes, key=len, default="")
+    return {name.removeprefix(prefix): value for name, value in state.items()}

@@ -1,0 +1,132 @@
+"""The two linear probes: logistic regression solved to optimality, and the paper's schedule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """``features @ weight.T + bias``: weight (classes, features), bias (classes,), float64."""
+
+    weight: Array
+    bias: Array
+
+    def logits(self, features: Array) -> Array:
+        """Scores of shape (n, classes)."""
+        return features @ self.weight.T + self.bias
+
+
+def fit_logistic(features: Array, labels: NDArray[np.int_], C: float) -> LinearHead:
+    """L2 multinomial logistic regression on standardised features.
+
+    Parameters
+    ----------
+    features
+        Shape (n, d).
+    labels
+        Shape (n,), class numbers 0 to c - 1, each present.
+    C
+        Inverse strength of the penalty.
+
+    Returns
+    -------
+    LinearHead
+        For the features as given: mean and deviation are folded in.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+    # A feature that never changes says nothing; dividing by 1 keeps it at zero.
+    deviation = np.where(deviation > 1e-8 * (1 + np.abs(mean)), deviation, 1.0)
+    scaled = (features - mean) / deviation
+    rotated, basis = _row_space(scaled)
+    model = LogisticRegression(C=C, tol=1e-5, max_iter=2000).fit(rotated, labels)
+    weight, bias = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        # One row stands for the difference of two classes.
+        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = (weight @ basis) / deviation
+    return LinearHead(weight, bias - weight @ mean)
+
+
+def _row_space(scaled: Array) -> tuple[Array, Array]:
+    """Coordinates (n, r) and orthonormal basis (r, d) of the rows, r at most n.
+
+    The optimum of an L2-penalised linear model lies in the span of its samples, so with fewer
+    samples than features the same problem is solved in far fewer dimensions.
+    """
+    if scaled.shape[0] >= scaled.shape[1]:
+        return scaled, np.eye(scaled.shape[1])
+    values, vectors = np.linalg.eigh(scaled @ scaled.T)
+    kept = values > values[-1] * 1e-12
+    root = np.sqrt(values[kept])
+    return vectors[:, kept] * root, (vectors[:, kept] / root).T @ scaled
+
+
+def paper_learning_rate(epoch: int, epochs: int = 50, warmup: int = 10) -> float:
+    """Learning rate of the paper's §IV-A4: 1e-8 up to 1e-5 over `warmup`, cosine down to 1e-6."""
+    if epoch < warmup:
+        return 1e-8 + (1e-5 - 1e-8) * epoch / warmup
+    progress = (epoch - warmup) / (epochs - 1 - warmup)
+    return 1e-6 + (1e-5 - 1e-6) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def fit_paper(
+    features: Array, labels: NDArray[np.int_], seeds: list[int], epochs: int = 50, batch: int = 4
+) -> list[LinearHead]:
+    """The paper's linear layer: Adam with :func:`paper_learning_rate`, batch 4, raw features.
+
+    Independent problems of equal size are trained side by side; each behaves as if alone.
+
+    Parameters
+    ----------
+    features
+        Shape (problems, n, d).
+    labels
+        Shape (problems, n), class numbers.
+    seeds
+        One per problem: initial weights and the order of the samples.
+
+    Returns
+    -------
+    list of LinearHead, one per problem
+    """
+    classes = int(labels.max()) + 1
+    x = torch.tensor(features, dtype=torch.float32)
+    problems, n, width = x.shape
+    target = torch.nn.functional.one_hot(torch.from_numpy(labels), classes).float()
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    bound = 1 / math.sqrt(width)
+    # Weight and bias in one array, as torch's Linear draws them.
+    parameters = torch.stack(
+        [torch.empty(classes, width + 1).uniform_(-bound, bound, generator=g) for g in generators]
+    )
+    x = torch.cat([x, torch.ones(problems, n, 1)], dim=2)
+    first, second = torch.zeros_like(parameters), torch.zeros_like(parameters)
+    step = 0
+    for epoch in range(epochs):
+        rate = paper_learning_rate(epoch, epochs)
+        order = torch.stack([torch.randperm(n, generator=g) for g in generators])
+        for start in range(0, n, batch):
+            rows = order[:, start : start + batch, None]
+            inputs = x.gather(1, rows.expand(-1, -1, width + 1))
+            wanted = target.gather(1, rows.expand(-1, -1, classes))
+            error = torch.softmax(inputs @ parameters.mT, dim=-1) - wanted
+            gradient = error.mT @ inputs / rows.shape[1]
+            step += 1
+            first.lerp_(gradient, 1 - 0.9)
+            second.lerp_(gradient.square_(), 1 - 0.999)
+            scale = math.sqrt(1 - 0.999**step)
+            parameters.addcdiv_(
+                first, second.sqrt().div_(scale).add_(1e-8), value=-rate / (1 - 0.9**step)
+            )
+    values = parameters.double().numpy()
+    return [LinearHead(each[:, :-1], each[:, -1]) for each in values]

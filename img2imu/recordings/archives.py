@@ -1,0 +1,146 @@
+"""Unpacking of downloaded archives into a cache, safely."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from img2imu.errors import InputError
+
+_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
+_NESTING = 2
+
+
+def cache_dir() -> Path:
+    """Folder for downloads and unpacked archives: ``IMG2IMU_CACHE`` or the user's cache folder."""
+    named = os.environ.get("IMG2IMU_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(base) / "img2imu"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def is_archive(path: Path) -> bool:
+    """Whether `path` is named like an archive of this module."""
+    return path.name.lower().endswith(_SUFFIXES)
+
+
+def unpack(path: Path, cache: Path | None = None) -> Path:
+    """Unpack a tar or zip archive, and those inside it, into a folder named by its SHA-256.
+
+    An archive unpacked before is not unpacked again; a folder appears only when complete.
+
+    Parameters
+    ----------
+    path
+        The archive: .zip, .tar, .tar.gz, .tar.xz or .tar.bz2.
+    cache
+        Where the folder is made; `cache_dir` by default.
+
+    Returns
+    -------
+    Path
+        The folder with the archive's content.
+
+    Raises
+    ------
+    InputError
+        If the archive is damaged, holds links or paths that lead outside, or the disk is full.
+    """
+    root = (cache or cache_dir()) / "unpacked"
+    target = root / sha256_of(path)[:16]
+    if target.is_dir():
+        return target
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".part-") as scratch:
+        folder = Path(scratch) / "content"
+        _extract(path, folder, _NESTING)
+        try:
+            folder.rename(target)
+        except OSError:
+            if not target.is_dir():  # otherwise another process was faster
+                raise
+    return target
+
+
+def _extract(path: Path, folder: Path, nesting: int) -> None:
+    folder.mkdir(parents=True)
+    free = shutil.disk_usage(folder).free
+    try:
+        with _opened(path) as members:
+            for member in members:
+                free -= member.size
+                if free < 0:
+                    raise InputError(f"Not enough disk space to unpack {path}.")
+                _write(path, member, folder)
+    except _DAMAGED as error:
+        raise InputError(f"{path} is truncated or damaged ({error}): get it again.") from error
+    if nesting:
+        for inner in [file for file in folder.rglob("*") if file.is_file() and is_archive(file)]:
+            _extract(inner, inner.with_name(inner.name + ".content"), nesting - 1)
+            inner.unlink()
+
+
+@dataclass
+class _Member:
+    name: str
+    size: int
+    stream: IO[bytes]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Iterator[_Member]]:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield _zip_members(path, archive)
+    else:
+        with tarfile.open(path) as archive:
+            yield _tar_members(path, archive)
+
+
+def _zip_members(path: Path, archive: zipfile.ZipFile) -> Iterator[_Member]:
+    for info in archive.infolist():
+        if info.flag_bits & 1:
+            raise InputError(f"{path} is encrypted: unpack it yourself and give the folder.")
+        if not info.is_dir():
+            with archive.open(info) as stream:
+                yield _Member(info.filename, info.file_size, stream)
+
+
+def _tar_members(path: Path, archive: tarfile.TarFile) -> Iterator[_Member]:
+    for info in archive:
+        if info.isdir():
+            continue
+        stream = archive.extractfile(info) if info.isfile() else None
+        if stream is None:
+            raise InputError(
+                f"{path} holds {info.name}, which is a link or no plain file: refused."
+            )
+        with stream:
+            yield _Member(info.name, info.size, stream)
+
+
+def _write(path: Path, member: _Member, folder: Path) -> None:
+    name = PurePosixPath(member.name.replace("\\", "/"))
+    target = folder.joinpath(*name.parts)
+    if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+        raise InputError(f"{path} holds {member.name!r}, which leads outside its folder: refused.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as stream:
+        shutil.copyfileobj(member.stream, stream, 1 << 20)

@@ -1,0 +1,191 @@
+"""What a set of recordings holds, told without keeping it in memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2imu.recordings.resampling import default_max_gap
+from img2imu.recordings.types import UNLABELLED, Piece, Source
+
+_NORMS_PER_PIECE = 1000
+
+
+@dataclass
+class CheckReport:
+    """What `check` found.
+
+    Attributes
+    ----------
+    format
+        Name of the format.
+    rows, used, dropped
+        Every row of the files: ``rows == used + sum(dropped.values())``.
+    recordings
+        Number of recordings.
+    hours
+        Samples over the nominal rate.
+    subjects, classes
+        Hours by subject and by class; samples without a class under ``(unlabelled)``.
+    nominal_rate
+        In Hz, by the format.
+    measured_rate
+        In Hz, from the median step between timestamps; None without any.
+    gaps, longest_gap
+        Steps longer than half a second or five sample periods, whichever is longer; the longest
+        in seconds.
+    repeated, backward
+        Timestamps that equal the one before, or lie before it.
+    minimum, maximum
+        Of x, y and z in g.
+    magnitude
+        Median of the acceleration's magnitude in g; about 1 where gravity is in the data.
+    """
+
+    format: str
+    rows: int = 0
+    used: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    recordings: int = 0
+    hours: float = 0.0
+    subjects: dict[str, float] = field(default_factory=dict)
+    classes: dict[str, float] = field(default_factory=dict)
+    nominal_rate: float = 0.0
+    measured_rate: float | None = None
+    gaps: int = 0
+    longest_gap: float = 0.0
+    repeated: int = 0
+    backward: int = 0
+    minimum: tuple[float, float, float] = (np.inf, np.inf, np.inf)
+    maximum: tuple[float, float, float] = (-np.inf, -np.inf, -np.inf)
+    magnitude: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """A page to read."""
+        measured = f"{self.measured_rate:.4g} Hz" if self.measured_rate else "not measurable"
+        spans = zip("xyz", self.minimum, self.maximum, strict=True)
+        ranges = ", ".join(f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in spans)
+        lines = [
+            f"format      {self.format}",
+            f"rows        {self.rows}, used {self.used}, dropped {self.rows - self.used}",
+            *(f"            {count} dropped: {reason}" for reason, count in self.dropped.items()),
+            f"recordings  {self.recordings}",
+            f"rate        {self.nominal_rate:g} Hz nominal, {measured} by the timestamps",
+            f"timestamps  {self.gaps} gaps (longest {self.longest_gap:.4g} s), "
+            f"{self.repeated} repeated, {self.backward} backward",
+            f"range in g  {ranges}; median magnitude {self.magnitude:.3f}",
+            f"hours       {self.hours:.2f}",
+            f"subjects    {len(self.subjects)}",
+            *_hour_lines(self.subjects),
+            f"classes     {len(self.classes.keys() - {_NONE})}",
+            *_hour_lines(self.classes),
+        ]
+        return "\n".join(lines)
+
+
+_NONE = "(unlabelled)"
+
+
+def _hour_lines(hours: dict[str, float]) -> list[str]:
+    width = max((len(name) for name in hours), default=0)
+    return [f"            {name:<{width}}  {value:8.3f} h" for name, value in hours.items()]
+
+
+def check(source: Source) -> CheckReport:
+    """Read all of a source and tell what it holds.
+
+    Parameters
+    ----------
+    source
+        Recordings, such as `open_source` opens.
+
+    Returns
+    -------
+    CheckReport
+        Counts, hours, rates, faults of the timestamps, range of values.
+
+    Raises
+    ------
+    InputError
+        What the reader raises.
+    """
+    tally = _Tally(CheckReport(source.name))
+    for piece in source.pieces():
+        tally.add(piece)
+    return tally.finish(source)
+
+
+class _Tally:
+    """Running sums over the pieces."""
+
+    def __init__(self, report: CheckReport) -> None:
+        self.report = report
+        self._subjects: defaultdict[str, float] = defaultdict(float)
+        self._classes: defaultdict[str, float] = defaultdict(float)
+        self._recordings: set[tuple[str, str]] = set()
+        self._last: tuple[tuple[str, str], float] | None = None
+        self._steps: list[tuple[float, int]] = []  # median step of a piece, and its size
+        self._norms: list[NDArray[np.floating[Any]]] = []
+
+    def add(self, piece: Piece) -> None:
+        report, key = self.report, (piece.subject, piece.recording)
+        report.nominal_rate = piece.rate
+        self._recordings.add(key)
+        hours = 1 / piece.rate / 3600
+        report.hours += len(piece) * hours
+        self._subjects[piece.subject] += len(piece) * hours
+        names, counts = np.unique(piece.labels.astype(str), return_counts=True)
+        for name, count in zip(names.tolist(), counts.tolist(), strict=True):
+            self._classes[_NONE if name == UNLABELLED else name] += count * hours
+        report.minimum = _triple(np.minimum(report.minimum, piece.values.min(axis=0)))
+        report.maximum = _triple(np.maximum(report.maximum, piece.values.max(axis=0)))
+        stride = -(-len(piece) // _NORMS_PER_PIECE)
+        self._norms.append(np.linalg.norm(piece.values[::stride], axis=1))
+        self._add_steps(piece, key)
+
+    def _add_steps(self, piece: Piece, key: tuple[str, str]) -> None:
+        report = self.report
+        continues = self._last is not None and self._last[0] == key
+        before = self._last[1] if self._last is not None and continues else piece.time[0]
+        steps = np.diff(piece.time, prepend=before)[0 if continues else 1 :]
+        self._last = (key, float(piece.time[-1]))
+        forward = steps[steps > 0]
+        if len(forward):
+            self._steps.append((float(np.median(forward)), len(forward)))
+            report.longest_gap = max(report.longest_gap, float(forward.max()))
+        report.gaps += int(np.count_nonzero(forward > default_max_gap(piece.rate)))
+        report.repeated += int(np.count_nonzero(steps == 0))
+        report.backward += int(np.count_nonzero(steps < 0))
+
+    def finish(self, source: Source) -> CheckReport:
+        report, rows = self.report, source.report
+        report.rows, report.used = rows.rows, rows.used
+        report.dropped = dict(rows.dropped.most_common())
+        report.recordings = len(self._recordings)
+        report.subjects = dict(sorted(self._subjects.items()))
+        report.classes = dict(sorted(self._classes.items()))
+        report.magnitude = float(np.median(np.concatenate(self._norms)))
+        if self._steps:
+            report.measured_rate = 1 / _weighted_median(self._steps)
+        if not report.gaps:
+            report.longest_gap = 0.0
+        return report
+
+
+def _triple(values: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
+    x, y, z = values.tolist()
+    return x, y, z
+
+
+def _weighted_median(values: list[tuple[float, int]]) -> float:
+    ordered = sorted(values)
+    cumulative = np.cumsum([weight for _, weight in ordered])
+    return ordered[int(np.searchsorted(cumulative, cumulative[-1] / 2))][0]

@@ -1,0 +1,208 @@
+"""What all readers share: finding files, counting rows, handing on pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2imu.errors import InputError
+from img2imu.recordings.readers.text import (
+    NOT_A_NUMBER,
+    WRONG_COUNT,
+    Layout,
+    Rows,
+    line_blocks,
+    parse_block,
+)
+from img2imu.recordings.types import Piece, RowReport
+
+STANDARD_GRAVITY = 9.80665
+"""m/s² in one g (CGPM 1901)."""
+
+PIECE_ROWS = 500_000
+"""Most rows in one piece."""
+
+INFINITE = "infinite value"
+UNKNOWN_LABEL = "unknown label"
+
+
+class Reader:
+    """Base of the readers: a `Source` over files below `path`.
+
+    Subclasses set `name` and `rate`, and implement `_files` and `_read_file`.
+
+    Parameters
+    ----------
+    path
+        A folder that holds the official files anywhere below it, or one such file.
+    """
+
+    name: ClassVar[str]
+    rate: float
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.report = RowReport()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield every recording from the start, piece by piece, filling `report` on the way."""
+        self.report = RowReport()
+        for file in self._files():
+            yield from self._read_file(file)
+        if not self.report.used:
+            raise InputError(f"{self.path} holds no usable rows{_reasons(self.report)}.")
+
+    def _files(self) -> list[Path]:
+        raise NotImplementedError
+
+    def _read_file(self, path: Path) -> Iterator[Piece]:
+        raise NotImplementedError
+
+    def _rows(
+        self,
+        path: Path,
+        layout: Layout,
+        skip_lines: int = 0,
+        prepare: Callable[[bytes], bytes] | None = None,
+    ) -> Iterator[Rows]:
+        """Parse a text file block by block, counting its rows; `prepare` rewrites each block."""
+        for number, block in enumerate(line_blocks(path)):
+            if number == 0:
+                for _ in range(skip_lines):
+                    block = block.lstrip(b"\r\n").partition(b"\n")[2]
+            rows = parse_block(prepare(block) if prepare else block, layout)
+            self._count(rows)
+            if number == 0:
+                check_parsed(path, rows, self.name)
+            yield rows
+
+    def _count(self, rows: Rows) -> None:
+        self.report.rows += rows.rows
+        for reason, count in rows.dropped.items():
+            self.report.drop(reason, count)
+
+    def _pieces(
+        self,
+        subject: str,
+        recording: str,
+        time: NDArray[np.float64],
+        values: NDArray[np.floating[Any]],
+        labels: NDArray[np.object_],
+    ) -> Iterator[Piece]:
+        """Hand on rows of one recording as pieces, without rows that are not finite."""
+        with np.errstate(over="ignore"):  # beyond float32 counts as infinite
+            values = values.astype(np.float32)
+        finite = np.isfinite(values).all(axis=1) & np.isfinite(time)
+        if not finite.all():
+            self.report.drop(INFINITE, int(np.count_nonzero(~finite)))
+            time, values, labels = time[finite], values[finite], labels[finite]
+        for start in range(0, len(time), PIECE_ROWS):
+            part = slice(start, start + PIECE_ROWS)
+            piece = Piece(subject, recording, self.rate, time[part], values[part], labels[part])
+            self.report.used += len(piece)
+            yield piece
+
+    def _select(self, rows: Rows, keep: NDArray[np.bool_], reason: str) -> Rows:
+        """Drop the rows of a block that are not in `keep`, counting them under `reason`."""
+        if keep.all():
+            return rows
+        self.report.drop(reason, int(np.count_nonzero(~keep)))
+        columns = {name: values[keep] for name, values in rows.columns.items()}
+        return Rows(columns, rows.index[keep], rows.rows, rows.dropped)
+
+
+def check_parsed(path: Path, rows: Rows, format_name: str) -> None:
+    """Refuse a file of which hardly any line has the expected form."""
+    bad = rows.dropped[WRONG_COUNT] + rows.dropped[NOT_A_NUMBER]
+    if bad > 0.9 * rows.rows:
+        raise InputError(
+            f"{path} does not look like {format_name} data: "
+            f"{bad} of the first {rows.rows} lines do not fit the format."
+        )
+
+
+def _reasons(report: RowReport) -> str:
+    if not report.dropped:
+        return ""
+    listed = ", ".join(f"{reason}: {count}" for reason, count in report.dropped.most_common())
+    return f" (of {report.rows} rows dropped: {listed})"
+
+
+def find_files(path: Path, patterns: str | tuple[str, ...], format_name: str) -> list[Path]:
+    """Files below `path` that match a glob pattern, or `path` itself if it is a file.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if path.is_file():
+        return [path]
+    patterns = (patterns,) if isinstance(patterns, str) else patterns
+    found = {
+        file
+        for pattern in patterns
+        for file in path.rglob(pattern)
+        if file.is_file() and not file.name.startswith("._")  # copies left by macOS archives
+    }
+    if not found:
+        wanted = " or ".join(patterns)
+        raise InputError(f"{path} holds no {format_name} files (looked for {wanted}).")
+    return sorted(found)
+
+
+def columns_to_g(rows: Rows, names: tuple[str, str, str], unit: float) -> NDArray[np.float64]:
+    """Three columns as an array (n, 3) in g, given how many units make one g."""
+    return np.stack([rows.columns[name] for name in names], axis=1) / unit
+
+
+def runs(keys: NDArray[Any]) -> Iterator[slice]:
+    """Slices over which consecutive `keys` are equal."""
+    if not len(keys):
+        return
+    edges = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+    bounds = [0, *edges.tolist(), len(keys)]
+    for start, stop in pairwise(bounds):
+        yield slice(start, stop)
+
+
+def map_labels(codes: NDArray[Any], names: dict[Any, str]) -> NDArray[np.object_]:
+    """Name of each code; None where `names` has none."""
+    unique, inverse = np.unique(codes, return_inverse=True)
+    table = np.array([names.get(code) for code in unique.tolist()], dtype=object)
+    result: NDArray[np.object_] = table[inverse]
+    return result
+
+
+def require(options: dict[str, Any], allowed: dict[str, tuple[str, ...]]) -> None:
+    """Refuse an option whose value is not among those allowed."""
+    for name, choices in allowed.items():
+        if options[name] not in choices:
+            listed = ", ".join(choices)
+            raise InputError(f"{name} must be one of {listed}, not {options[name]!r}.")
+
+
+class SubjectRuns:
+    """Splits a stream of rows wherever the subject changes, across blocks.
+
+    A new number starts with every change, so that a subject who comes back later does not
+    continue the earlier recording.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._last: str | None = None
+
+    def split(self, subjects: NDArray[Any]) -> Iterator[tuple[str, bool, slice]]:
+        """Yield subject, whether a new run starts here, and the rows, in order."""
+        for run in runs(subjects):
+            subject = str(subjects[run.start])
+            new = subject != self._last
+            self.number += new
+            self._last = subject
+            yield subject, new, run

@@ -1,0 +1,293 @@
+"""Delimited text in blocks: fast where the lines are regular, line by line where they are not.
+
+Sensor logs are large and rarely clean. A block of whole lines is handed to pyarrow; when it
+refuses, the block is halved until the bad lines stand alone and are counted, so that one garbage
+line in ten million costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import lzma
+import math
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2imu.errors import InputError
+
+Kind = Literal["float", "int", "text", "datetime"]
+"""How a column is read: ``int`` and ``datetime`` (ns since 1970) become int64, ``text`` objects."""
+
+BLOCK_BYTES = 2 << 20
+"""Bytes parsed at once."""
+
+MISSING = ("", "nan", "NaN", "NAN", "NA", "N/A", "null", "NULL")
+"""Spellings of an absent value."""
+
+WRONG_COUNT = "wrong number of values"
+NOT_A_NUMBER = "not a number"
+MISSING_VALUE = "missing value"
+
+_LONGEST_LINE = 1 << 16
+_LINE_BY_LINE = 64
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+_DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a line holds: every column in file order, and those wanted with their kinds."""
+
+    columns: tuple[str, ...]
+    wanted: dict[str, Kind]
+    delimiter: str = ","
+
+
+@dataclass
+class Rows:
+    """Parsed rows of one block.
+
+    Attributes
+    ----------
+    columns
+        One array per wanted column; only rows in which every number could be read.
+    index
+        Position of each kept row among all rows of the block.
+    rows
+        Rows in the block, kept or not; blank lines are no rows.
+    dropped
+        The others by reason: ``rows == len(index) + dropped.total()``.
+    """
+
+    columns: dict[str, NDArray[Any]]
+    index: NDArray[np.int64]
+    rows: int
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """Open a file for reading, decompressing .gz, .xz and .bz2."""
+    stream: IO[bytes] = _OPENERS.get(path.suffix.lower(), open)(path, "rb")
+    return stream
+
+
+def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Yield a text file as blocks of whole lines, without its byte order mark.
+
+    Raises
+    ------
+    InputError
+        If the file is empty, cannot be read, is compressed and cut short, or is no text.
+    """
+    rest, first = b"", True
+    try:
+        with open_binary(path) as stream:
+            while chunk := stream.read(size):
+                if first:
+                    chunk, first = _check_start(path, chunk), False
+                head, newline, tail = (rest + chunk).rpartition(b"\n")
+                if len(tail) > _LONGEST_LINE:
+                    raise InputError(f"{path} is not a text file: it has no line breaks.")
+                if newline:
+                    yield head + newline
+                rest = tail
+    except _DAMAGED as error:
+        raise InputError(f"{path} is truncated or damaged ({error}): get it again.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if first:
+        raise InputError(f"{path} is empty.")
+    if rest.strip():
+        yield rest
+
+
+def _check_start(path: Path, chunk: bytes) -> bytes:
+    if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError(f"{path} is UTF-16 text: save it as UTF-8.")
+    return chunk.removeprefix(b"\xef\xbb\xbf")
+
+
+def parse_block(block: bytes, layout: Layout) -> Rows:
+    """Parse whole lines, dropping and counting those that do not fit `layout`."""
+    table = _parse_fast(block, layout)
+    if table is not None:
+        return table
+    lines = block.split(b"\n")
+    if len(lines) <= _LINE_BY_LINE:
+        return _parse_lines(lines, layout)
+    half = len(lines) // 2
+    return _join(
+        parse_block(b"\n".join(lines[:half]), layout), parse_block(b"\n".join(lines[half:]), layout)
+    )
+
+
+def _parse_fast(block: bytes, layout: Layout) -> Rows | None:
+    """Let pyarrow parse the block; None if any line of it is out of order."""
+    import pyarrow as pa
+    from pyarrow import csv as pa_csv
+
+    kinds = {
+        "float": pa.float64(),
+        "int": pa.int64(),
+        "text": pa.dictionary(pa.int32(), pa.string()),
+        "datetime": pa.timestamp("ns"),
+    }
+    lines = _count_lines(block)
+    if not lines:
+        return _parse_lines([], layout)
+    try:
+        table = pa_csv.read_csv(
+            pa.BufferReader(block),
+            pa_csv.ReadOptions(column_names=list(layout.columns), block_size=2 * len(block) + 1024),
+            pa_csv.ParseOptions(delimiter=layout.delimiter),
+            pa_csv.ConvertOptions(
+                include_columns=list(layout.wanted),
+                column_types={name: kinds[kind] for name, kind in layout.wanted.items()},
+                null_values=list(MISSING),
+            ),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError):
+        return None
+    return _from_table(table, layout) if table.num_rows == lines else None
+
+
+def _count_lines(block: bytes) -> int:
+    """Lines that are not empty; pyarrow skips the empty ones too."""
+    codes = np.frombuffer(block, np.uint8)
+    ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
+    lengths = np.diff(ends, prepend=-1) - 1
+    if b"\r" in block:
+        ends = ends[lengths == 1]
+        lone_returns = int(np.count_nonzero(codes[ends - 1] == ord("\r")))
+    else:
+        lone_returns = 0
+    return int(np.count_nonzero(lengths)) - lone_returns
+
+
+def _from_table(table: Any, layout: Layout) -> Rows:
+    """Arrays of a parsed table, without the rows in which a number is missing."""
+    import pyarrow as pa
+
+    valid = np.ones(table.num_rows, bool)
+    columns: dict[str, NDArray[Any]] = {}
+    for name, kind in layout.wanted.items():
+        column = table.column(name).combine_chunks()
+        if isinstance(column, pa.ChunkedArray):  # no chunk at all
+            column = pa.concat_arrays(column.chunks)
+        if kind == "text":
+            texts = np.array(column.dictionary.to_pylist(), dtype=object)
+            columns[name] = texts[column.indices.to_numpy(zero_copy_only=False)]
+            continue
+        if column.null_count:
+            valid &= column.is_valid().to_numpy(zero_copy_only=False)
+        if kind == "datetime":
+            column = column.cast(pa.int64())
+        columns[name] = column.fill_null(0).to_numpy(zero_copy_only=False)
+        if kind == "float":
+            valid &= ~np.isnan(columns[name])
+    return _keep(columns, valid, table.num_rows)
+
+
+def _keep(columns: dict[str, NDArray[Any]], valid: NDArray[np.bool_], rows: int) -> Rows:
+    index = np.flatnonzero(valid)
+    dropped: Counter[str] = Counter()
+    if len(index) < rows:
+        columns = {name: values[index] for name, values in columns.items()}
+        dropped[MISSING_VALUE] = rows - len(index)
+    return Rows(columns, index, rows, dropped)
+
+
+def _parse_lines(lines: list[bytes], layout: Layout) -> Rows:
+    """Parse line by line: the way to count each bad line for its own reason."""
+    cells: dict[str, list[Any]] = {name: [] for name in layout.wanted}
+    index: list[int] = []
+    dropped: Counter[str] = Counter()
+    places = {name: layout.columns.index(name) for name in layout.wanted}
+    texts = [line for line in lines if line.strip()]
+    for row, line in enumerate(texts):
+        try:
+            fields = _split(line, layout)
+            values = [_convert(fields[places[n]], kind) for n, kind in layout.wanted.items()]
+        except _BadLineError as bad:
+            dropped[bad.reason] += 1
+            continue
+        index.append(row)
+        for name, value in zip(layout.wanted, values, strict=True):
+            cells[name].append(value)
+    dtypes: dict[Kind, Any] = {"float": np.float64, "text": object}
+    columns = {
+        name: np.array(cells[name], dtype=dtypes.get(kind, np.int64))
+        for name, kind in layout.wanted.items()
+    }
+    return Rows(columns, np.array(index, dtype=np.int64), len(texts), dropped)
+
+
+class _BadLineError(Exception):
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+def _split(line: bytes, layout: Layout) -> list[str]:
+    text = line.decode("utf-8", errors="replace").strip("\r\n")
+    if layout.delimiter == " ":
+        fields = text.split()
+    elif '"' in text:
+        fields = next(csv.reader([text], delimiter=layout.delimiter), [])
+    else:
+        fields = text.split(layout.delimiter)
+    if len(fields) != len(layout.columns):
+        raise _BadLineError(WRONG_COUNT)
+    return fields
+
+
+def _convert(cell: str, kind: Kind) -> Any:
+    if kind == "text":
+        return cell
+    cell = cell.strip()
+    if cell in MISSING:
+        raise _BadLineError(MISSING_VALUE)
+    try:
+        if "_" in cell or not cell.isascii():
+            raise ValueError(cell)
+        if kind == "float":
+            value = float(cell)
+            if math.isnan(value):
+                raise _BadLineError(MISSING_VALUE)
+            return value
+        number = int(cell) if kind == "int" else nanoseconds(cell)
+    except (ValueError, OverflowError) as error:
+        raise _BadLineError(NOT_A_NUMBER) from error
+    if abs(number) >= 1 << 63:
+        raise _BadLineError(NOT_A_NUMBER)
+    return number
+
+
+def nanoseconds(text: str) -> int:
+    """Nanoseconds since 1970 of an ISO 8601 date and time; without a zone it is taken as UTC."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+
+
+def _join(first: Rows, second: Rows) -> Rows:
+    columns = {
+        name: np.concatenate([values, second.columns[name]])
+        for name, values in first.columns.items()
+    }
+    index = np.concatenate([first.index, second.index + first.rows])
+    return Rows(columns, index, first.rows + second.rows, first.dropped + second.dropped)

@@ -1,0 +1,278 @@
+"""The data sets known by name, and the way from a path to a reader."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from img2imu.errors import InputError
+from img2imu.recordings.archives import cache_dir, is_archive, unpack
+from img2imu.recordings.types import Source
+
+_READERS = "img2imu.recordings.readers"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a data set.
+
+    Attributes
+    ----------
+    name
+        Name of the data set and of its format.
+    title
+        One line: who, what, how fast.
+    reader
+        Module and class of its reader.
+    patterns
+        Files, anywhere below a folder, by which the format is recognised.
+    licence, citation, homepage
+        Terms and source.
+    url
+        Official address of the archive; None where an account or a form stands before it.
+    filename
+        Name of the downloaded archive.
+    sha256
+        Of that archive, where its publisher states one.
+    """
+
+    name: str
+    title: str
+    reader: tuple[str, str]
+    patterns: tuple[str, ...]
+    licence: str
+    citation: str
+    homepage: str
+    url: str | None = None
+    filename: str | None = None
+    sha256: str | None = None
+
+    @property
+    def download(self) -> Path | None:
+        """Where `fetch` puts the archive."""
+        return cache_dir() / "downloads" / self.filename if self.filename else None
+
+    def reader_class(self) -> Callable[..., Source]:
+        """Import the reader."""
+        module, name = self.reader
+        reader: Callable[..., Source] = getattr(import_module(f"{_READERS}.{module}"), name)
+        return reader
+
+
+_UCI = "https://archive.ics.uci.edu"
+_WISDM_2019 = "wisdm+smartphone+and+smartwatch+activity+and+biometrics+dataset"
+_MOTION_SENSE = "https://github.com/mmalekzadeh/motion-sense"
+_CAPTURE_24 = "https://ora.ox.ac.uk/objects/uuid:99d7c092-d865-4a19-b096-cc16440cd001"
+
+DATASETS = {
+    entry.name: entry
+    for entry in (
+        Dataset(
+            name="wisdm-v1.1",
+            title="phone in the trouser pocket, 36 users, 6 activities, 20 Hz",
+            reader=("wisdm_v1", "WisdmV1"),
+            patterns=("WISDM_ar_v1.1_raw.txt",),
+            licence="none stated; research use",
+            citation="Kwapisz, Weiss, Moore: Activity recognition using cell phone "
+            "accelerometers. SIGKDD Explorations 12(2), 2010",
+            homepage="https://www.cis.fordham.edu/wisdm/dataset.php",
+            url="https://www.cis.fordham.edu/wisdm/includes/datasets/latest/WISDM_ar_latest.tar.gz",
+            filename="WISDM_ar_latest.tar.gz",
+        ),
+        Dataset(
+            name="wisdm-2019",
+            title="phone and watch, 51 subjects, 18 activities, 20 Hz",
+            reader=("wisdm_2019", "Wisdm2019"),
+            patterns=("data_*_accel_phone.txt", "data_*_accel_watch.txt"),
+            licence="CC BY 4.0",
+            citation="Weiss, Yoneda, Hayajneh: Smartphone and smartwatch-based biometrics using "
+            "activities of daily living. IEEE Access 7, 2019",
+            homepage=f"{_UCI}/dataset/507",
+            url=f"{_UCI}/static/public/507/{_WISDM_2019}.zip",
+            filename="wisdm-2019.zip",
+        ),
+        Dataset(
+            name="daphnet",
+            title="ankle, thigh and trunk, 10 people with Parkinson's disease, 64 Hz",
+            reader=("daphnet", "Daphnet"),
+            patterns=("S[0-9][0-9]R[0-9][0-9].txt",),
+            licence="CC BY 4.0",
+            citation="Bächlin et al.: Wearable assistant for Parkinson's disease patients with "
+            "the freezing of gait symptom. IEEE Trans. Inf. Technol. Biomed. 14(2), 2010",
+            homepage=f"{_UCI}/dataset/245",
+            url=f"{_UCI}/static/public/245/daphnet+freezing+of+gait.zip",
+            filename="daphnet.zip",
+        ),
+        Dataset(
+            name="pvs",
+            title="in three cars on asphalt, cobblestone and dirt roads, 9 trips, 100 Hz",
+            reader=("pvs", "Pvs"),
+            patterns=("dataset_gps_mpu_left.csv", "dataset_gps_mpu_right.csv"),
+            licence="CC BY-NC-ND 4.0",
+            citation="Menegazzo, von Wangenheim: Multi-contextual and multi-aspect analysis for "
+            "road surface type classification through inertial sensors and deep learning. "
+            "SBESC 2020",
+            homepage="https://www.kaggle.com/datasets/jefmenegazzo/"
+            "pvs-passive-vehicular-sensors-datasets",
+        ),
+        Dataset(
+            name="goat",
+            title="collars with six sensors on 5 goats, 100 Hz",
+            reader=("goat", "Goat"),
+            patterns=("pos_[A-F].csv",),
+            licence="see the archive's page",
+            citation="Kamminga: Multi sensor-orientation movement data of goats. DANS, 2018",
+            homepage="https://doi.org/10.17026/dans-xhn-bsfb",
+        ),
+        Dataset(
+            name="capture24",
+            title="wrist over a day of free living, 151 people, 100 Hz, 6.9 GB",
+            reader=("capture24", "Capture24"),
+            patterns=("P[0-9][0-9][0-9].csv.gz", "P[0-9][0-9][0-9].csv"),
+            licence="see the archive's page",
+            citation="Chan et al.: CAPTURE-24, a large dataset of wrist-worn activity tracker "
+            "data collected in the wild. Scientific Data 11, 2024",
+            homepage=_CAPTURE_24,
+            url=f"{_CAPTURE_24}/files/rpr76f381b",
+            filename="capture24.zip",
+        ),
+        Dataset(
+            name="motionsense",
+            title="phone in the front pocket, 24 subjects, 6 activities, 50 Hz",
+            reader=("motionsense", "MotionSense"),
+            patterns=("[dujsw][a-z][a-z]_*/sub_*.csv",),
+            licence="MIT",
+            citation="Malekzadeh et al.: Mobile sensor data anonymization. IoTDI 2019",
+            homepage=_MOTION_SENSE,
+            url=f"{_MOTION_SENSE}/raw/master/data/B_Accelerometer_data.zip",
+            filename="motionsense.zip",
+        ),
+        Dataset(
+            name="exercise",
+            title="watch during shoulder exercises, 10 subjects, 7 exercises, 50 Hz",
+            reader=("exercise", "Exercise"),
+            patterns=("watch_dataset.npy",),
+            licence="BSD-3-Clause",
+            citation="Burns et al.: Shoulder physiotherapy exercise recognition. Physiological "
+            "Measurement 39, 2018",
+            homepage="https://pypi.org/project/seglearn/1.2.5/",
+        ),
+        Dataset(
+            name="tabular",
+            title="your own CSV, Parquet or NPZ files with named columns",
+            reader=("tabular", "Tabular"),
+            patterns=("*.csv", "*.tsv", "*.csv.gz", "*.parquet", "*.npz"),
+            licence="yours",
+            citation="",
+            homepage="",
+        ),
+    )
+}
+"""All formats by name, in the order in which a folder is tried; `tabular` comes last."""
+
+
+def open_source(path_or_name: str | Path, format: str | None = None, **options: Any) -> Source:
+    """Open recordings: a file, a folder, an archive, or a data set fetched before, by its name.
+
+    Parameters
+    ----------
+    path_or_name
+        Path of a file or folder, or of an archive (unpacked into the cache first); or a name
+        of `DATASETS`.
+    format
+        A name of `DATASETS`; recognised by the file names if not given.
+    **options
+        Passed to the reader: ``device`` (wisdm-2019), ``position`` (daphnet, goat),
+        ``placement``, ``side``, ``task`` (pvs), ``scheme`` (capture24), ``columns``, ``label``,
+        ``subject``, ``rate``, ``unit``, ``time_unit``, ``path_pattern`` (tabular).
+
+    Returns
+    -------
+    Source
+        Its `pieces` are read when asked for.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, its format is unknown, or an option does not fit the format.
+    """
+    if format is not None and format not in DATASETS:
+        raise InputError(f"Unknown format {format!r}: choose one of {', '.join(DATASETS)}.")
+    path = Path(path_or_name)
+    if path.exists():
+        if path.is_file() and is_archive(path):
+            path = unpack(path)
+        entry = DATASETS[format or sniff_format(path)]
+        return _construct(entry, path, options)
+    entry = _by_name(str(path_or_name))
+    if entry.name == "exercise":
+        return _construct(entry, None, options)
+    if entry.download is None or not entry.download.exists():
+        raise InputError(
+            f"The data set {entry.name} has not been fetched: run img2imu data fetch {entry.name}, "
+            f"or give the path of its files."
+        )
+    return _construct(entry, unpack(entry.download), options)
+
+
+def fetch_dataset(name: str) -> tuple[Path, str]:
+    """Download the archive of a data set into the cache; returns its path and SHA-256.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, the data set cannot be downloaded without an account, or the
+        download fails.
+    """
+    from img2imu.recordings.fetch import fetch
+
+    entry = _by_name(name)
+    if entry.name == "exercise":
+        raise InputError(
+            "The exercise data come with a package: pip install --no-deps seglearn==1.2.5."
+        )
+    if entry.url is None or entry.download is None:
+        raise InputError(
+            f"{entry.name} cannot be fetched without an account: get it at {entry.homepage} and "
+            f"give its path."
+        )
+    return entry.download, fetch(entry.url, entry.download, entry.sha256)
+
+
+def _by_name(name: str) -> Dataset:
+    if name not in DATASETS or name == "tabular":
+        known = ", ".join(known for known in DATASETS if known != "tabular")
+        raise InputError(f"{name} is neither a file or folder nor a data set ({known}).")
+    return DATASETS[name]
+
+
+def _construct(entry: Dataset, path: Path | None, options: dict[str, Any]) -> Source:
+    reader = entry.reader_class()
+    known = [name for name in inspect.signature(reader).parameters if name != "path"]
+    for name in options:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise InputError(f"The format {entry.name} has no option {name} (options: {listed}).")
+    return reader(path, **options)
+
+
+def sniff_format(path: Path) -> str:
+    """Name of the format whose files `path` is or holds.
+
+    Raises
+    ------
+    InputError
+        If no format fits.
+    """
+    for entry in DATASETS.values():
+        for pattern in entry.patterns:
+            found = path.match(pattern) if path.is_file() else any(path.rglob(pattern))
+            if found:
+                return entry.name
+    raise InputError(
+        f"The format of {path} is not recognised: give format as one of {', '.join(DATASETS)}."
+    )

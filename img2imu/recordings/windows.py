@@ -1,0 +1,443 @@
+"""Recordings to labelled windows of one length and rate, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from img2imu.errors import InputError
+from img2imu.recordings.resampling import CleanReport, Resampler, UniformBlock
+from img2imu.recordings.types import UNLABELLED, Piece, RowReport, Source
+
+BLOCK = 65_536
+"""Samples worked on at once, however long a reader's pieces are."""
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """How recordings are cut into windows.
+
+    Parameters
+    ----------
+    sampling_rate
+        Of the windows, in Hz; recordings at other rates are resampled.
+    seconds
+        Length of a window. The paper uses 2, 5 and 10 s.
+    overlap
+        Share of a window that the next one repeats, from 0 to below 1.
+    min_label_share
+        A window belongs to a class if more than this share of its samples does, from 0 to below 1.
+    max_gap
+        Longest step of time in seconds that is bridged; by default half a second or five sample
+        periods, whichever is longer. No window spans a longer one.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    sampling_rate: float = 50.0
+    seconds: float = 5.0
+    overlap: float = 0.5
+    min_label_share: float = 0.5
+    max_gap: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("sampling_rate", "seconds", "max_gap"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < np.inf:
+                raise InputError(f"{name} must be a positive number, not {value}")
+        for name in ("overlap", "min_label_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must be from 0 to below 1, not {getattr(self, name)}")
+        if self.samples < 2:
+            raise InputError(
+                f"a window of {self.seconds:g} s at {self.sampling_rate:g} Hz has fewer than two "
+                "samples"
+            )
+
+    @property
+    def samples(self) -> int:
+        """Length of a window."""
+        return round(self.sampling_rate * self.seconds)
+
+    @property
+    def stride(self) -> int:
+        """Samples between the starts of neighbouring windows, at least one."""
+        return max(1, round(self.samples * (1 - self.overlap)))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows with what is known about each.
+
+    Attributes
+    ----------
+    X
+        Shape (n, 3, samples), float32, acceleration in g.
+    y
+        Shape (n,), str: class, or ``UNLABELLED``.
+    subject
+        Shape (n,), str: who wore the sensor.
+    recording
+        Shape (n,), str.
+    start
+        Shape (n,), float64: seconds since the recording's first sample.
+    sampling_rate
+        In Hz.
+    """
+
+    X: NDArray[np.float32]
+    y: NDArray[np.str_]
+    subject: NDArray[np.str_]
+    recording: NDArray[np.str_]
+    start: NDArray[np.float64]
+    sampling_rate: float
+
+    def __post_init__(self) -> None:
+        if self.X.ndim != 3 or self.X.shape[1] != 3:
+            raise InputError(f"X must have shape (n, 3, samples), not {self.X.shape}")
+        for name in ("y", "subject", "recording", "start"):
+            shape = getattr(self, name).shape
+            if shape != (len(self),):
+                raise InputError(f"{name} has shape {shape} for {len(self)} windows in X")
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels that occur, sorted."""
+        return sorted(set(self.y.tolist()) - {UNLABELLED})
+
+    @property
+    def subjects(self) -> list[str]:
+        """The subjects that occur, sorted."""
+        return sorted(set(self.subject.tolist()))
+
+    def select(self, index: NDArray[Any] | slice) -> Windows:
+        """The windows under a mask, an index array or a slice."""
+        return Windows(
+            **{name: getattr(self, name)[index] for name in _PER_WINDOW},
+            sampling_rate=self.sampling_rate,
+        )
+
+    @staticmethod
+    def concatenate(batches: Sequence[Windows]) -> Windows:
+        """All windows of one or more batches of the same length and rate."""
+        return Windows(
+            **{name: np.concatenate([getattr(b, name) for b in batches]) for name in _PER_WINDOW},
+            sampling_rate=batches[0].sampling_rate,
+        )
+
+
+_PER_WINDOW = [entry.name for entry in fields(Windows) if entry.name != "sampling_rate"]
+
+
+@dataclass
+class WindowReport:
+    """What became of every row, sample and window.
+
+    Attributes
+    ----------
+    rows
+        The reader's count of the rows in the files.
+    samples
+        The count of the samples handed on by the reader.
+    kept
+        Windows by label.
+    dropped
+        Windows by reason.
+    """
+
+    rows: RowReport = field(default_factory=RowReport)
+    samples: CleanReport = field(default_factory=CleanReport)
+    kept: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def drop(self, reason: str, count: int) -> None:
+        """Count `count` windows as dropped for `reason`."""
+        if count:
+            self.dropped[reason] += int(count)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as plain JSON values."""
+        return {
+            "rows": {**vars(self.rows), "dropped": dict(self.rows.dropped)},
+            "samples": {**vars(self.samples), "dropped": dict(self.samples.dropped)},
+            "windows": {
+                "kept": self.kept.total(),
+                "by_label": dict(self.kept),
+                "dropped": dict(self.dropped),
+            },
+        }
+
+
+class Framer:
+    """Cuts a stream of samples into overlapping windows: ``1 + (n - samples) // stride`` of n.
+
+    Parameters
+    ----------
+    samples
+        Length of a window.
+    stride
+        Samples between the starts of neighbouring windows, at most `samples`.
+    """
+
+    def __init__(self, samples: int, stride: int) -> None:
+        self.samples = samples
+        self.stride = stride
+        self.emitted = 0
+        self._values = np.empty((0, 3), dtype=np.float32)
+        self._labels = np.empty(0, dtype=np.intp)
+
+    def push(
+        self, values: NDArray[np.float32], labels: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Take samples of shape (n, 3) and (n,); return whole windows.
+
+        Returns
+        -------
+        windows : ndarray of shape (n_windows, 3, samples)
+        labels : ndarray of shape (n_windows, samples)
+            Both are views; `emitted` counts the windows so far.
+        """
+        values = np.concatenate([self._values, values])
+        labels = np.concatenate([self._labels, labels])
+        count = max(0, 1 + (len(values) - self.samples) // self.stride)
+        self.emitted += count
+        self._values = values[count * self.stride :].copy()
+        self._labels = labels[count * self.stride :].copy()
+        if not count:
+            empty = np.empty((0, 3, self.samples), dtype=np.float32)
+            return empty, np.empty((0, self.samples), dtype=labels.dtype)
+        view = np.lib.stride_tricks.sliding_window_view
+        return (
+            view(values, self.samples, axis=0)[:: self.stride],
+            view(labels, self.samples)[:: self.stride],
+        )
+
+
+def iter_windows(
+    source: Source,
+    config: WindowConfig,
+    *,
+    classes: Sequence[str] | None = None,
+    keep_unlabelled: bool = False,
+    report: WindowReport | None = None,
+) -> Iterator[Windows]:
+    """Yield the windows of all recordings in batches, holding one piece at a time.
+
+    Parameters
+    ----------
+    source
+        The recordings.
+    config
+        How to cut them.
+    classes
+        Keep only windows of these labels.
+    keep_unlabelled
+        Keep also the windows without a clear label, as ``UNLABELLED``: those of which no label
+        has more than `config.min_label_share`, or of which none is known.
+    report
+        Filled on the way.
+
+    Raises
+    ------
+    InputError
+        At the end, if one of `classes` does not occur in the recordings.
+    """
+    report = WindowReport() if report is None else report
+    coder = _LabelCoder()
+    recordings = groupby(source.pieces(), key=lambda p: (p.subject, p.recording, p.rate))
+    for (subject, recording, rate), pieces in recordings:
+        resampler = Resampler(rate, config.sampling_rate, config.max_gap, report.samples)
+        for X, codes, start in _cut(_uniform(pieces, resampler, coder), config, report.samples):
+            label, clear = _majority(codes, coder.names, config.min_label_share)
+            keep = _choose(label, clear, classes, keep_unlabelled, report)
+            if keep.any():
+                yield Windows(
+                    X=np.ascontiguousarray(X[keep]),
+                    y=label[keep],
+                    subject=np.full(np.count_nonzero(keep), subject),
+                    recording=np.full(np.count_nonzero(keep), recording),
+                    start=start[keep],
+                    sampling_rate=config.sampling_rate,
+                )
+    report.rows = source.report
+    _require_known(classes, coder.names, source.name)
+
+
+def make_windows(
+    source: Source,
+    config: WindowConfig,
+    *,
+    classes: Sequence[str] | None = None,
+    max_per_class: int | None = None,
+    seed: int = 0,
+    keep_unlabelled: bool = False,
+    report: WindowReport | None = None,
+) -> Windows:
+    """The windows of all recordings, in their order, as :func:`iter_windows` yields them.
+
+    Parameters
+    ----------
+    source, config, classes, keep_unlabelled, report
+        As in :func:`iter_windows`.
+    max_per_class
+        Keep a random draw of at most so many windows of each label; memory is then bounded too.
+    seed
+        Of that draw.
+
+    Raises
+    ------
+    InputError
+        If one of `classes` does not occur, or not a single window is left.
+    """
+    if max_per_class is not None and max_per_class < 1:
+        raise InputError(f"max_per_class must be at least 1, not {max_per_class}")
+    report = WindowReport() if report is None else report
+    rng = np.random.default_rng(seed)
+    batches: list[Windows] = []
+    ranks: list[NDArray[np.float64]] = []
+    held = thinned = 0
+    stream = iter_windows(
+        source, config, classes=classes, keep_unlabelled=keep_unlabelled, report=report
+    )
+    for batch in stream:
+        batches.append(batch)
+        ranks.append(rng.random(len(batch)))
+        held += len(batch)
+        if max_per_class is not None and held > 2 * thinned + 4096:
+            batches, ranks = _thin(batches, ranks, max_per_class)
+            held = thinned = len(batches[0])
+    if not batches:
+        raise InputError(_nothing_left(source.name, config, report))
+    if max_per_class is not None:
+        batches, _ = _thin(batches, ranks, max_per_class)
+    windows = Windows.concatenate(batches)
+    report.drop("beyond max_per_class", report.kept.total() - len(windows))
+    report.kept = Counter(windows.y.tolist())
+    return windows
+
+
+class _LabelCoder:
+    """Numbers the labels in the order of their appearance."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._codes)
+
+    def encode(self, labels: NDArray[np.object_]) -> NDArray[np.intp]:
+        if not len(labels):
+            return np.empty(0, dtype=np.intp)
+        starts = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]]))
+        codes = [self._codes.setdefault(str(labels[i]), len(self._codes)) for i in starts]
+        return np.repeat(np.array(codes, dtype=np.intp), np.diff([*starts, len(labels)]))
+
+
+def _uniform(
+    pieces: Iterable[Piece], resampler: Resampler, coder: _LabelCoder
+) -> Iterator[UniformBlock]:
+    for piece in pieces:
+        codes = coder.encode(piece.labels)
+        for first in range(0, len(piece), BLOCK):
+            part = slice(first, first + BLOCK)
+            yield from resampler.push(piece.time[part], piece.values[part], codes[part])
+    yield from resampler.finish()
+
+
+def _cut(
+    blocks: Iterable[UniformBlock], config: WindowConfig, report: CleanReport
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64]]]:
+    """Windows, label codes and starts of one recording, segment by segment."""
+    origin = None
+    for _, segment in groupby(blocks, key=lambda block: block.segment):
+        framer = Framer(config.samples, config.stride)
+        opening, rows = None, 0
+        for block in segment:
+            opening = block.start if opening is None else opening
+            origin = opening if origin is None else origin
+            rows += block.rows
+            before = framer.emitted
+            X, codes = framer.push(block.values, block.labels)
+            first_sample = np.arange(before, framer.emitted) * config.stride
+            yield X, codes, opening - origin + first_sample / config.sampling_rate
+        if not framer.emitted:
+            report.used -= rows
+            report.drop("segment shorter than a window", rows)
+
+
+def _majority(
+    codes: NDArray[np.intp], names: Sequence[str], min_share: float
+) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
+    """Each window's commonest label, and whether it has more than `min_share` of the samples.
+
+    The label is ``UNLABELLED`` where no label has.
+    """
+    n, samples = codes.shape
+    cells = (np.arange(n)[:, None] * len(names) + codes).ravel()
+    counts = np.bincount(cells, minlength=n * len(names)).reshape(n, len(names))
+    clear = counts.max(axis=1) > min_share * samples
+    label = np.array(names)[counts.argmax(axis=1)]
+    return np.where(clear, label, UNLABELLED), clear
+
+
+def _choose(
+    label: NDArray[np.str_],
+    clear: NDArray[np.bool_],
+    classes: Sequence[str] | None,
+    keep_unlabelled: bool,
+    report: WindowReport,
+) -> NDArray[np.bool_]:
+    """Mask of the windows to keep; counts them and the others."""
+    known = label != UNLABELLED
+    wanted: NDArray[np.bool_] = known
+    if classes is not None:
+        wanted = known & np.isin(label, list(classes))
+    report.drop("class not asked for", (known & ~wanted).sum())
+    if keep_unlabelled:
+        wanted = wanted | ~known
+    else:
+        report.drop("mixed labels", (~clear).sum())
+        report.drop("no label", (clear & ~known).sum())
+    report.kept.update(label[wanted].tolist())
+    return wanted
+
+
+def _require_known(classes: Sequence[str] | None, names: Sequence[str], source: str) -> None:
+    unknown = sorted(set(classes or ()) - set(names))
+    if unknown:
+        known = ", ".join(sorted(set(names) - {UNLABELLED})) or "none"
+        raise InputError(f"{source} has no class {unknown[0]!r}; its classes are: {known}")
+
+
+def _thin(
+    batches: list[Windows], ranks: list[NDArray[np.float64]], limit: int
+) -> tuple[list[Windows], list[NDArray[np.float64]]]:
+    """Keep the `limit` windows of each label that rank lowest, as one batch in the old order."""
+    windows, rank = Windows.concatenate(batches), np.concatenate(ranks)
+    keep = np.zeros(len(windows), dtype=bool)
+    for label in np.unique(windows.y):
+        members = np.flatnonzero(windows.y == label)
+        keep[members[np.argsort(rank[members])[:limit]]] = True
+    return [windows.select(keep)], [rank[keep]]
+
+
+def _nothing_left(source: str, config: WindowConfig, report: WindowReport) -> str:
+    reasons = report.samples.dropped + report.dropped
+    why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "no reason"
+    return (
+        f"{source} gives no window of {config.seconds:g} s from {report.samples.samples} samples "
+        f"(dropped: {why})"
+    )
