@@ -1,5 +1,7 @@
 """Triaxial IMU windows to images. Knows nothing of recordings, models or training."""
 
+from typing import TYPE_CHECKING, Any
+
 from .config import (
     DegenerateWarning,
     SignalError,
@@ -12,6 +14,9 @@ from .config import (
     view_to_dict,
 )
 from .images import to_images
+
+if TYPE_CHECKING:
+    from .engine import Spectrogram, Views, Waveform
 
 __all__ = [
     "DegenerateWarning",
@@ -28,3 +33,12 @@ __all__ = [
     "view_from_dict",
     "view_to_dict",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when a module that draws is asked for."""
+    if name in ("Spectrogram", "Views", "Waveform"):
+        from . import engine
+
+        return getattr(engine, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

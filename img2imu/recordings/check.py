@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from img2imu.recordings.resampling import default_max_gap
 from img2imu.recordings.types import UNLABELLED, Piece, Source
 
 _NORMS_PER_PIECE = 1000
+_LISTED = 30
+_NONE = "(unlabelled)"
 
 
 @dataclass
@@ -34,7 +38,7 @@ class CheckReport:
     nominal_rate
         In Hz, by the format.
     measured_rate
-        In Hz, from the median step between timestamps; None without any.
+        In Hz, over the steps between timestamps that are no gaps; None without any.
     gaps, longest_gap
         Steps longer than half a second or five sample periods, whichever is longer; the longest
         in seconds.
@@ -83,20 +87,19 @@ class CheckReport:
             f"{self.repeated} repeated, {self.backward} backward",
             f"range in g  {ranges}; median magnitude {self.magnitude:.3f}",
             f"hours       {self.hours:.2f}",
-            f"subjects    {len(self.subjects)}",
-            *_hour_lines(self.subjects),
-            f"classes     {len(self.classes.keys() - {_NONE})}",
-            *_hour_lines(self.classes),
+            _hours_line("subjects", len(self.subjects), self.subjects),
+            _hours_line("classes", len(self.classes.keys() - {_NONE}), self.classes),
         ]
         return "\n".join(lines)
 
 
-_NONE = "(unlabelled)"
-
-
-def _hour_lines(hours: dict[str, float]) -> list[str]:
-    width = max((len(name) for name in hours), default=0)
-    return [f"            {name:<{width}}  {value:8.3f} h" for name, value in hours.items()]
+def _hours_line(title: str, count: int, hours: dict[str, float]) -> str:
+    listed = ", ".join(f"{name} {value:.3g} h" for name, value in islice(hours.items(), _LISTED))
+    if len(hours) > _LISTED:
+        listed += f", and {len(hours) - _LISTED} more"
+    return textwrap.fill(
+        f"{title:<12}{count}: {listed}", 98, subsequent_indent=" " * 12, break_long_words=False
+    )
 
 
 def check(source: Source) -> CheckReport:
@@ -132,7 +135,7 @@ class _Tally:
         self._classes: defaultdict[str, float] = defaultdict(float)
         self._recordings: set[tuple[str, str]] = set()
         self._last: tuple[tuple[str, str], float] | None = None
-        self._steps: list[tuple[float, int]] = []  # median step of a piece, and its size
+        self._steps, self._seconds = 0, 0.0  # of steps that are no gaps
         self._norms: list[NDArray[np.floating[Any]]] = []
 
     def add(self, piece: Piece) -> None:
@@ -157,11 +160,11 @@ class _Tally:
         before = self._last[1] if self._last is not None and continues else piece.time[0]
         steps = np.diff(piece.time, prepend=before)[0 if continues else 1 :]
         self._last = (key, float(piece.time[-1]))
-        forward = steps[steps > 0]
-        if len(forward):
-            self._steps.append((float(np.median(forward)), len(forward)))
-            report.longest_gap = max(report.longest_gap, float(forward.max()))
-        report.gaps += int(np.count_nonzero(forward > default_max_gap(piece.rate)))
+        gap = steps > default_max_gap(piece.rate)
+        usual = steps[~gap & (steps >= 0)]
+        self._steps, self._seconds = self._steps + len(usual), self._seconds + float(usual.sum())
+        report.gaps += int(np.count_nonzero(gap))
+        report.longest_gap = max(report.longest_gap, float(steps[gap].max(initial=0)))
         report.repeated += int(np.count_nonzero(steps == 0))
         report.backward += int(np.count_nonzero(steps < 0))
 
@@ -170,22 +173,16 @@ class _Tally:
         report.rows, report.used = rows.rows, rows.used
         report.dropped = dict(rows.dropped.most_common())
         report.recordings = len(self._recordings)
-        report.subjects = dict(sorted(self._subjects.items()))
+        report.subjects = dict(
+            sorted(self._subjects.items(), key=lambda item: (len(item[0]), item))
+        )
         report.classes = dict(sorted(self._classes.items()))
         report.magnitude = float(np.median(np.concatenate(self._norms)))
-        if self._steps:
-            report.measured_rate = 1 / _weighted_median(self._steps)
-        if not report.gaps:
-            report.longest_gap = 0.0
+        if self._seconds:
+            report.measured_rate = self._steps / self._seconds
         return report
 
 
 def _triple(values: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
     x, y, z = values.tolist()
     return x, y, z
-
-
-def _weighted_median(values: list[tuple[float, int]]) -> float:
-    ordered = sorted(values)
-    cumulative = np.cumsum([weight for _, weight in ordered])
-    return ordered[int(np.searchsorted(cumulative, cumulative[-1] / 2))][0]

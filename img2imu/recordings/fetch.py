@@ -179,8 +179,9 @@ def _receive(
 
 def _keep_validator(response: http.client.HTTPResponse, validator: Path) -> None:
     """Note by what the server names this version of the file; a weak ETag does not do."""
-    tag = response.headers.get("ETag", "W/")
-    tag = response.headers.get("Last-Modified") if tag.startswith("W/") else tag
+    tag = response.headers.get("ETag")
+    if tag is None or tag.startswith("W/"):
+        tag = response.headers.get("Last-Modified")
     if tag:
         validator.write_text(tag, encoding="utf-8")
     else:

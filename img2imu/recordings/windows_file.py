@@ -7,7 +7,8 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -18,10 +19,9 @@ from numpy.typing import NDArray
 from img2imu.errors import InputError
 from img2imu.recordings.windows import Windows
 
+COLUMNS = ("y", "subject", "recording", "start")
 REQUIRED = ("X", "y", "subject")
-UNREADABLE = (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile)
-UNREADABLE += (zlib.error, NotImplementedError)
-"""What NumPy and zipfile raise on files that are truncated, damaged or of another kind."""
+FOLDER = {"X": "X.npy", "y": "Y.npy", "subject": "pid.npy"}
 
 
 def save_windows(
@@ -69,7 +69,8 @@ class WindowsWriter:
         if not self._path.parent.is_dir():
             raise InputError(f"cannot write {path}: the folder {self._path.parent} does not exist")
         self._X: IO[bytes] = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115
-        self._batches: list[Windows] = []
+        self._form: tuple[int, float] | None = None
+        self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in COLUMNS}
 
     def __enter__(self) -> WindowsWriter:
         return self
@@ -86,23 +87,33 @@ class WindowsWriter:
 
     def append(self, windows: Windows) -> None:
         """Write a batch after those before it."""
-        if self._batches:
-            _require_alike(self._batches[0], windows)
+        if not len(windows):
+            return
+        form = windows.X.shape[2], windows.sampling_rate
+        if self._form is not None and self._form != form:
+            raise InputError(
+                f"{self._path} holds windows of {_describe(self._form)}, which windows of "
+                f"{_describe(form)} cannot join"
+            )
+        self._form = form
         self._X.write(np.ascontiguousarray(windows.X, dtype="<f4").data)
-        self._batches.append(_without_values(windows))
+        for name, parts in self._columns.items():
+            parts.append(getattr(windows, name))
 
     def _finish(self) -> None:
-        if not sum(len(batch) for batch in self._batches):
+        if self._form is None:
             raise InputError(f"there are no windows to write to {self._path}")
-        windows = Windows.concatenate(self._batches)
+        samples, sampling_rate = self._form
+        arrays = {name: np.concatenate(parts) for name, parts in self._columns.items()}
+        arrays["sampling_rate"] = np.array(sampling_rate)
+        arrays["settings"] = np.array(self._settings)
         partial = self._path.with_name(self._path.name + ".partial")
         try:
             with zipfile.ZipFile(partial, "w") as archive:
-                self._copy_values(archive, windows.X.shape)
-                for name in ("y", "subject", "recording", "start"):
-                    _write_array(archive, name, getattr(windows, name))
-                _write_array(archive, "sampling_rate", np.array(windows.sampling_rate))
-                _write_array(archive, "settings", np.array(self._settings))
+                self._copy_values(archive, (len(arrays["y"]), 3, samples))
+                for name, array in arrays.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, array, allow_pickle=False)
             partial.replace(self._path)
         finally:
             partial.unlink(missing_ok=True)
@@ -120,8 +131,8 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
 
     Two forms are known:
 
-    - an NPZ with ``X`` (n, 3, samples) in g, ``y`` (n,), ``subject`` (n,), ``sampling_rate`` and,
-      if there, ``recording`` (n,) and ``start`` (n,);
+    - an NPZ with ``X`` (n, 3, samples) in g, ``y`` (n,), ``subject`` (n,), ``sampling_rate``, and
+      optionally ``recording`` (n,), else the subject, and ``start`` (n,) in seconds, else 0;
     - a folder with ``X.npy`` of shape (n, samples, 3) or (n, 3, samples), ``Y.npy`` and
       ``pid.npy``, as ssl-wearables keeps it.
 
@@ -150,31 +161,119 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
     n = len(X)
     return Windows(
         X=X,
-        y=_text(arrays, "y", n, path),
-        subject=_text(arrays, "subject", n, path),
-        recording=_text(arrays, "recording", n, path),
-        start=_start(arrays, n, path),
+        y=_text(arrays["y"], "y", n, path),
+        subject=_text(arrays["subject"], "subject", n, path),
+        recording=_text(arrays.get("recording", arrays["subject"]), "recording", n, path),
+        start=_start(arrays.get("start", np.zeros(n)), n, path),
         sampling_rate=_rate(arrays.get("sampling_rate"), sampling_rate, path),
     )
 
 
-def _write_array(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-        np.lib.format.write_array(member, array, allow_pickle=False)
+def _describe(form: tuple[int, float]) -> str:
+    return f"{form[0]} samples at {form[1]:g} Hz"
 
 
-def _without_values(windows: Windows) -> Windows:
-    """The same windows with an ``X`` of the same shape that takes no memory."""
-    nothing = np.broadcast_to(np.float32(0), windows.X.shape)
-    return Windows(
-        nothing, windows.y, windows.subject, windows.recording, windows.start, windows.sampling_rate
-    )
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Tells in one sentence what NumPy and zipfile raise on files that are not as they should."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
+        if "Object arrays" in str(error):
+            message = f"{what} holds Python objects; save it as text, array.astype(str), or numbers"
+        else:
+            message = f"{what} is damaged or not a NumPy file"
+        raise InputError(message) from None
+    except (MemoryError, NotImplementedError, RuntimeError):
+        raise InputError(f"{what} is damaged, encrypted or too large for the memory") from None
 
 
-def _require_alike(first: Windows, other: Windows) -> None:
-    ours, theirs = (
-        f"{windows.X.shape[2]} samples at {windows.sampling_rate:g} Hz"
-        for windows in (first, other)
-    )
-    if ours != theirs:
-        raise InputError(f"one file cannot hold windows of {ours} and of {theirs}")
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    with _reading(str(path)):
+        file = np.load(path, allow_pickle=False)
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise InputError(f"{path} is a single array, not an NPZ with {', '.join(REQUIRED)}")
+    arrays = {}
+    with file:
+        for name in ("X", *COLUMNS, "sampling_rate"):
+            if name in file:
+                with _reading(f"{name} in {path}"):
+                    arrays[name] = np.asarray(file[name])
+            elif name in REQUIRED:
+                keys = ", ".join(sorted(file)) or "nothing"
+                raise InputError(f"{path} has no array {name!r}; it holds: {keys}")
+    if arrays["X"].ndim != 3 or arrays["X"].shape[1] != 3:
+        raise InputError(f"X in {path} must have shape (n, 3, samples), not {arrays['X'].shape}")
+    return arrays
+
+
+def _read_folder(path: Path) -> dict[str, NDArray[Any]]:
+    arrays = {}
+    for name, filename in FOLDER.items():
+        if not (path / filename).is_file():
+            raise InputError(f"{path} has no {filename}, which a folder of windows needs")
+        with _reading(str(path / filename)):
+            arrays[name] = np.load(path / filename, allow_pickle=False)
+    arrays["X"] = _axes_first(np.asarray(arrays["X"]), path)
+    return arrays
+
+
+def _axes_first(X: NDArray[Any], path: Path) -> NDArray[Any]:
+    """``X`` as (n, 3, samples), wherever its axis of length 3 is."""
+    if X.ndim != 3 or 3 not in X.shape[1:]:
+        raise InputError(f"{path}/X.npy must have shape (n, samples, 3), not {X.shape}")
+    if X.shape[1:] == (3, 3):
+        raise InputError(f"{path}/X.npy has shape {X.shape}: which 3 is the axes cannot be told")
+    return X if X.shape[1] == 3 else X.transpose(0, 2, 1)
+
+
+def _values(X: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    if X.dtype.kind not in "fiu":
+        raise InputError(f"X in {path} must hold numbers, not {X.dtype}")
+    if not X.size:
+        raise InputError(f"X in {path} is empty: its shape is {X.shape}")
+    with np.errstate(over="ignore"):
+        X = np.ascontiguousarray(X, dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(X).all(axis=(1, 2)))
+    if len(bad):
+        raise InputError(
+            f"X in {path} has values that are not finite: window {bad[0]} and {len(bad) - 1} others"
+        )
+    return X
+
+
+def _text(array: NDArray[Any], name: str, n: int, path: Path) -> NDArray[np.str_]:
+    """One text per window; whole numbers become text."""
+    _require_one_each(array, name, n, path)
+    if array.dtype.kind == "f" and (array % 1 == 0).all():
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "USiu":
+        raise InputError(f"{name} in {path} must hold text or whole numbers, not {array.dtype}")
+    with _reading(f"{name} in {path}"):
+        return array.astype(np.str_)
+
+
+def _start(array: NDArray[Any], n: int, path: Path) -> NDArray[np.float64]:
+    _require_one_each(array, "start", n, path)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"start in {path} must hold seconds, not {array.dtype}")
+    return array.astype(np.float64)
+
+
+def _require_one_each(array: NDArray[Any], name: str, n: int, path: Path) -> None:
+    if array.shape != (n,):
+        raise InputError(f"{name} in {path} has shape {array.shape} for {n} windows in X")
+
+
+def _rate(stored: NDArray[Any] | None, given: float | None, path: Path) -> float:
+    """The sampling rate that the file states, or else the one given."""
+    if stored is None:
+        if given is None:
+            raise InputError(f"{path} does not state its sampling rate: give sampling_rate in Hz")
+        stored = np.asarray(given)
+    if stored.size != 1 or stored.dtype.kind not in "fiu" or not 0 < stored.item() < np.inf:
+        raise InputError(f"the sampling rate of {path} must be one positive number in Hz")
+    rate = float(stored.item())
+    if given is not None and rate != given:
+        raise InputError(f"{path} states a sampling rate of {rate:g} Hz, not {given:g} Hz")
+    return rate

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from img2imu.errors import InputError
 from img2imu.recordings.readers.text import (
     NOT_A_NUMBER,
+    OUT_OF_RANGE,
     WRONG_COUNT,
     Layout,
     Rows,
@@ -27,7 +28,6 @@ STANDARD_GRAVITY = 9.80665
 PIECE_ROWS = 500_000
 """Most rows in one piece."""
 
-INFINITE = "infinite value"
 UNKNOWN_LABEL = "unknown label"
 
 
@@ -94,12 +94,12 @@ class Reader:
         values: NDArray[np.floating[Any]],
         labels: NDArray[np.object_],
     ) -> Iterator[Piece]:
-        """Hand on rows of one recording as pieces, without rows that are not finite."""
-        with np.errstate(over="ignore"):  # beyond float32 counts as infinite
+        """Hand on rows of one recording as pieces, without rows beyond float32."""
+        with np.errstate(over="ignore"):
             values = values.astype(np.float32)
         finite = np.isfinite(values).all(axis=1) & np.isfinite(time)
         if not finite.all():
-            self.report.drop(INFINITE, int(np.count_nonzero(~finite)))
+            self.report.drop(OUT_OF_RANGE, int(np.count_nonzero(~finite)))
             time, values, labels = time[finite], values[finite], labels[finite]
         for start in range(0, len(time), PIECE_ROWS):
             part = slice(start, start + PIECE_ROWS)

@@ -22,6 +22,7 @@ ACTIVITIES = {
     "std": "standing",
 }
 
+_OTHER_SENSORS = ("A_DeviceMotion_data", "C_Gyroscope_data")
 _LAYOUT = Layout(("row", "x", "y", "z"), {"x": "float", "y": "float", "z": "float"})
 
 
@@ -36,7 +37,8 @@ class MotionSense(Reader):
     rate = 50.0
 
     def _files(self) -> list[Path]:
-        return find_files(self.path, "???_*/sub_*.csv", self.name)
+        files = find_files(self.path, "???_*/sub_*.csv", self.name)
+        return [file for file in files if file.parent.parent.name not in _OTHER_SENSORS]
 
     def _read_file(self, path: Path) -> Iterator[Piece]:
         code, subject = path.parent.name[:3], re.fullmatch(r"sub_(\d+)", path.stem)

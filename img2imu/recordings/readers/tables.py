@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 from img2imu.errors import InputError
 from img2imu.recordings.readers.base import check_parsed
 from img2imu.recordings.readers.text import (
-    MISSING_VALUE,
     Kind,
     Layout,
     Rows,
+    keep_usable,
     line_blocks,
     nanoseconds,
     parse_block,
@@ -76,6 +75,8 @@ class CsvTable:
         self.path = path
         first = next(line_blocks(path, 1 << 16)).lstrip(b"\r\n")
         head, *self._sample = first.decode("utf-8", errors="replace").splitlines()
+        if "\ufffd" in head or "\0" in head:
+            raise InputError(f"{path} is not UTF-8 text.")
         self.delimiter = max(",;\t ", key=head.count)
         fields = next(csv.reader([head.lstrip("# ")], delimiter=self.delimiter), [])
         self.names = [name.strip() for name in fields]
@@ -184,28 +185,21 @@ class NpzTable:
 
 
 def rows_of_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> Rows:
-    """Rows from arrays by role, without those in which a number is missing."""
+    """Rows from arrays by role, without those in which a number is missing or out of range."""
     columns: dict[str, NDArray[Any]] = {}
-    valid = np.ones(len(next(iter(arrays.values()))), bool)
+    missing = np.zeros(len(next(iter(arrays.values()))), bool)
     for role, array in arrays.items():
         if role in ("label", "subject"):
             columns[role] = _texts(array)
-            continue
-        if array.dtype.kind == "M":
-            valid &= ~np.isnat(array)
-            array = array.astype("datetime64[ns]").astype(np.int64)
+        elif array.dtype.kind == "M":
+            missing |= np.isnat(array)
+            columns[role] = array.astype("datetime64[ns]").astype(np.int64)
         elif array.dtype.kind not in "iuf":
             raise InputError(f"{path}: the column for {role} holds no numbers but {array.dtype}.")
-        elif role != "time" or array.dtype.kind == "f":
-            array = array.astype(np.float64)
-            valid &= ~np.isnan(array)
         else:
-            array = array.astype(np.int64)
-        columns[role] = array
-    index = np.flatnonzero(valid)
-    dropped = Counter({MISSING_VALUE: len(valid) - len(index)}) if len(index) < len(valid) else None
-    kept = {role: values[index] for role, values in columns.items()}
-    return Rows(kept, index, len(valid), dropped or Counter())
+            whole = role == "time" and array.dtype.kind in "iu"
+            columns[role] = array.astype(np.int64 if whole else np.float64)
+    return keep_usable(columns, missing)
 
 
 def _texts(array: NDArray[Any]) -> NDArray[np.object_]:

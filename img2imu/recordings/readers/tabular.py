@@ -250,7 +250,8 @@ def clean_labels(labels: NDArray[np.object_]) -> NDArray[np.object_]:
 
 def guess_unit(path: Path, values: NDArray[np.float64]) -> str:
     """Unit in which the median magnitude of `values`, shape (n, 3), is that of gravity."""
-    magnitude = float(np.median(np.linalg.norm(values, axis=1)))
+    with np.errstate(over="ignore"):
+        magnitude = float(np.median(np.linalg.norm(values, axis=1)))
     for unit, per_g in UNITS.items():
         if 0.8 < magnitude / per_g < 1.25:
             return unit
@@ -278,20 +279,30 @@ class _Clock:
 
     def seconds(self, stamps: NDArray[Any], rate: float) -> NDArray[np.float64]:
         scale = 1 / rate if self.scale is None else self.scale
-        time: NDArray[np.float64] = (stamps - self.origin) * scale
+        with np.errstate(over="ignore"):
+            time: NDArray[np.float64] = (stamps - self.origin) * scale
         return time
 
     def rate(self, rows: Rows) -> float | None:
-        """Samples per second by the median step forwards; None without enough timestamps."""
+        """Samples per second over the steps that are no gaps; None without enough timestamps."""
         if self.scale is None:
             return None
-        step = _median_step(rows.columns["time"])
-        return 1 / (step * self.scale) if step else None
+        stamps = rows.columns["time"]
+        usual = _median_step(stamps)
+        if usual is None:
+            return None
+        steps = np.diff(stamps)
+        steps = steps[
+            (steps >= 0) & (steps <= 5 * usual)
+        ]  # coarse clocks repeat, gaps do not count
+        return 1 / (float(steps.mean()) * self.scale)
 
 
 def _median_step(stamps: NDArray[Any]) -> float | None:
-    steps = np.diff(stamps)
-    steps = steps[np.isfinite(steps) & (steps > 0)]
+    """Median step forwards; None where there are too few to tell."""
+    with np.errstate(over="ignore"):
+        steps = np.diff(stamps)
+    steps = steps[steps > 0]
     return float(np.median(steps)) if len(steps) >= 8 else None
 
 

@@ -37,7 +37,9 @@ MISSING = ("", "nan", "NaN", "NAN", "NA", "N/A", "null", "NULL")
 WRONG_COUNT = "wrong number of values"
 NOT_A_NUMBER = "not a number"
 MISSING_VALUE = "missing value"
+OUT_OF_RANGE = "infinite or out of range"
 
+_LARGEST_INT = 1 << 62  # so that no difference of two overflows
 _LONGEST_LINE = 1 << 16
 _LINE_BY_LINE = 64
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
@@ -101,8 +103,10 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
                 head, newline, tail = (rest + chunk).rpartition(b"\n")
                 if len(tail) > _LONGEST_LINE:
                     raise InputError(f"{path} is not a text file: it has no line breaks.")
-                if newline:
-                    yield head + newline
+                if len(chunk) < size:  # the end: a last line without a break belongs to it
+                    head, tail = head + newline + tail, b""
+                if head:
+                    yield head
                 rest = tail
     except _DAMAGED as error:
         raise InputError(f"{path} is truncated or damaged ({error}): get it again.") from error
@@ -110,7 +114,7 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     if first:
         raise InputError(f"{path} is empty.")
-    if rest.strip():
+    if rest:
         yield rest
 
 
@@ -181,33 +185,41 @@ def _from_table(table: Any, layout: Layout) -> Rows:
     """Arrays of a parsed table, without the rows in which a number is missing."""
     import pyarrow as pa
 
-    valid = np.ones(table.num_rows, bool)
     columns: dict[str, NDArray[Any]] = {}
+    missing = np.zeros(table.num_rows, bool)
     for name, kind in layout.wanted.items():
         column = table.column(name).combine_chunks()
-        if isinstance(column, pa.ChunkedArray):  # no chunk at all
+        if isinstance(column, pa.ChunkedArray):
             column = pa.concat_arrays(column.chunks)
         if kind == "text":
             texts = np.array(column.dictionary.to_pylist(), dtype=object)
             columns[name] = texts[column.indices.to_numpy(zero_copy_only=False)]
             continue
         if column.null_count:
-            valid &= column.is_valid().to_numpy(zero_copy_only=False)
+            missing |= ~column.is_valid().to_numpy(zero_copy_only=False)
         if kind == "datetime":
             column = column.cast(pa.int64())
         columns[name] = column.fill_null(0).to_numpy(zero_copy_only=False)
-        if kind == "float":
-            valid &= ~np.isnan(columns[name])
-    return _keep(columns, valid, table.num_rows)
+    return keep_usable(columns, missing)
 
 
-def _keep(columns: dict[str, NDArray[Any]], valid: NDArray[np.bool_], rows: int) -> Rows:
-    index = np.flatnonzero(valid)
+def keep_usable(columns: dict[str, NDArray[Any]], missing: NDArray[np.bool_]) -> Rows:
+    """Rows in which every number is there and in range; `missing` marks some that are not."""
+    outside = np.zeros(len(missing), bool)
+    for values in columns.values():
+        if values.dtype.kind == "f":
+            missing = missing | np.isnan(values)
+            outside |= np.isinf(values)
+        elif values.dtype.kind == "i":
+            outside |= (values >= _LARGEST_INT) | (values <= -_LARGEST_INT)
+    outside &= ~missing
+    index = np.flatnonzero(~(missing | outside))
     dropped: Counter[str] = Counter()
-    if len(index) < rows:
+    if len(index) < len(missing):
         columns = {name: values[index] for name, values in columns.items()}
-        dropped[MISSING_VALUE] = rows - len(index)
-    return Rows(columns, index, rows, dropped)
+        counts = {MISSING_VALUE: np.count_nonzero(missing), OUT_OF_RANGE: np.count_nonzero(outside)}
+        dropped.update({reason: int(count) for reason, count in counts.items() if count})
+    return Rows(columns, index, len(missing), dropped)
 
 
 def _parse_lines(lines: list[bytes], layout: Layout) -> Rows:
@@ -245,12 +257,19 @@ def _split(line: bytes, layout: Layout) -> list[str]:
     if layout.delimiter == " ":
         fields = text.split()
     elif '"' in text:
-        fields = next(csv.reader([text], delimiter=layout.delimiter), [])
+        fields = _split_quoted(text, layout.delimiter)
     else:
         fields = text.split(layout.delimiter)
     if len(fields) != len(layout.columns):
         raise _BadLineError(WRONG_COUNT)
     return fields
+
+
+def _split_quoted(text: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([text], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise _BadLineError(WRONG_COUNT) from error
 
 
 def _convert(cell: str, kind: Kind) -> Any:
@@ -259,20 +278,21 @@ def _convert(cell: str, kind: Kind) -> Any:
     cell = cell.strip()
     if cell in MISSING:
         raise _BadLineError(MISSING_VALUE)
+    value: float
     try:
         if "_" in cell or not cell.isascii():
             raise ValueError(cell)
         if kind == "float":
             value = float(cell)
-            if math.isnan(value):
-                raise _BadLineError(MISSING_VALUE)
-            return value
-        number = int(cell) if kind == "int" else nanoseconds(cell)
-    except (ValueError, OverflowError) as error:
+        else:
+            value = int(cell) if kind == "int" else nanoseconds(cell)
+    except ValueError as error:
         raise _BadLineError(NOT_A_NUMBER) from error
-    if abs(number) >= 1 << 63:
-        raise _BadLineError(NOT_A_NUMBER)
-    return number
+    if math.isnan(value):
+        raise _BadLineError(MISSING_VALUE)
+    if math.isinf(value) or (kind != "float" and abs(value) >= _LARGEST_INT):
+        raise _BadLineError(OUT_OF_RANGE)
+    return value
 
 
 def nanoseconds(text: str) -> int:

@@ -1,0 +1,320 @@
+"""A few-shot classifier of IMU windows: one scikit-learn estimator, one folder on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from . import __version__
+from .convert import View, Views, view_from_dict, view_to_dict
+from .errors import InputError
+from .models import Encoder, EncoderConfig, build_encoder
+from .probe.config import recommended_views
+from .probe.features import extract
+from .probe.linear import fit_logistic
+
+FORMAT = 1
+"""Of the classifier folder; a reader refuses a newer one."""
+
+CHECK_WINDOWS = 2
+"""Training windows of each class kept in the folder, on which exports are verified."""
+
+
+class Img2ImuNetwork(nn.Module):
+    """Raw windows to class scores: drawing, encoder and linear head in one module.
+
+    Parameters
+    ----------
+    drawing
+        (n, 3, samples) in g to pictures.
+    encoder
+        Pictures to features.
+    head
+        Features to logits.
+    """
+
+    def __init__(self, drawing: Views, encoder: Encoder, head: nn.Linear) -> None:
+        super().__init__()
+        self.drawing, self.encoder, self.head = drawing, encoder, head
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Windows (n, 3, samples) in g to logits (n, classes)."""
+        return self.head(self.encoder(self.drawing(windows)))
+
+
+class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
+    """Classify windows of a triaxial accelerometer from a handful of labelled ones.
+
+    Each window is drawn as pictures, a frozen image encoder reads them, and a logistic regression
+    on standardised features decides.
+
+    Parameters
+    ----------
+    sampling_rate
+        Of the windows, in Hz.
+    views
+        What is drawn; None takes the recommended views for the windows' length.
+    encoder
+        Which encoder with which weights, read where; None takes the default one.
+    C
+        Inverse strength of the L2 penalty.
+    device
+        Where the encoder runs.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    network_ : Img2ImuNetwork
+        The whole way from raw windows to logits, in evaluation mode.
+    views_ : tuple of View
+        What is drawn.
+    n_samples_ : int
+        Length of a window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(20, 3, 250)).astype("float32")
+    >>> X[10:] *= 3
+    >>> y = ["calm"] * 10 + ["wild"] * 10
+    >>> Img2ImuClassifier().fit(X, y).predict(X[[0, 19]]).tolist()
+    ['calm', 'wild']
+    """
+
+    def __init__(
+        self,
+        sampling_rate: float = 50.0,
+        views: Sequence[View] | None = None,
+        encoder: EncoderConfig | None = None,
+        C: float = 0.01,
+        device: str = "cpu",
+    ) -> None:
+        self.sampling_rate = sampling_rate
+        self.views = views
+        self.encoder = encoder
+        self.C = C
+        self.device = device
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Img2ImuClassifier:
+        """Learn from labelled windows.
+
+        Parameters
+        ----------
+        X
+            Shape (n, 3, samples), in g.
+        y
+            Shape (n,), labels of at least two classes.
+
+        Raises
+        ------
+        InputError
+            If shapes, types or values do not fit.
+        """
+        windows = check_windows(X)
+        labels = np.asarray(y)
+        check_classification_targets(labels)
+        if labels.shape != (len(windows),):
+            raise InputError(f"{len(windows)} windows but labels of shape {labels.shape}")
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"at least two classes are needed, not only {self.classes_.tolist()}")
+        self.n_samples_ = windows.shape[-1]
+        self.views_ = tuple(self.views or recommended_views(self.sampling_rate, self.n_samples_))
+        for view in self.views_:
+            if view.degenerate(self.n_samples_):
+                raise InputError(view.degenerate(self.n_samples_))
+        encoder = build_encoder(self.encoder or EncoderConfig())
+        features = extract(windows, self.views_, encoder, device=self.device)
+        learnt = fit_logistic(np.concatenate(features, axis=1), numbers, self.C)
+        head = nn.Linear(learnt.weight.shape[1], len(self.classes_))
+        head.weight.data = torch.from_numpy(learnt.weight).float()
+        head.bias.data = torch.from_numpy(learnt.bias).float()
+        self.network_ = _assemble(self.views_, encoder, head)
+        firsts = [np.flatnonzero(numbers == k)[:CHECK_WINDOWS] for k in range(len(self.classes_))]
+        self.check_windows_ = windows[np.concatenate(firsts)]
+        self.trained_on_: dict[str, Any] = {
+            "windows": len(windows),
+            "per_class": dict(
+                zip(map(str, self.classes_), np.bincount(numbers).tolist(), strict=True)
+            ),
+        }
+        self.scores_: dict[str, Any] = {}
+        return self
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Logits of shape (n, classes)."""
+        check_is_fitted(self, "network_")
+        windows = check_windows(X)
+        if windows.shape[-1] != self.n_samples_:
+            raise InputError(
+                f"this classifier takes windows of {self.n_samples_} samples "
+                f"({self.n_samples_ / self.sampling_rate:g} s at {self.sampling_rate:g} Hz), "
+                f"not {windows.shape[-1]}"
+            )
+        network = self.network_.to(self.device)
+        batches = [
+            network(torch.tensor(windows[start : start + 32], device=self.device)).cpu()
+            for start in range(0, len(windows), 32)
+        ]
+        return torch.cat(batches).numpy()
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Probabilities of shape (n, classes), in the order of `classes_`."""
+        logits = torch.from_numpy(self.decision_function(X))
+        return torch.softmax(logits, dim=1).numpy()
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The likeliest label of each window, shape (n,)."""
+        return self.classes_[self.decision_function(X).argmax(1)]
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the classifier as one folder: ``model.safetensors`` and ``config.json``.
+
+        The folder appears whole or not at all. One that holds a classifier is replaced.
+
+        Raises
+        ------
+        InputError
+            If `folder` exists and is not a classifier.
+        """
+        from safetensors.torch import save_file
+
+        check_is_fitted(self, "network_")
+        target = Path(folder)
+        if target.exists() and not (target / "config.json").is_file():
+            raise InputError(f"{target} exists and is not a classifier folder: nothing written")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            tensors = {
+                f"{part}.{name}": value.cpu().contiguous()
+                for part in ("encoder", "head")
+                for name, value in getattr(self.network_, part).state_dict().items()
+            }
+            tensors["check_windows"] = torch.from_numpy(self.check_windows_)
+            save_file(tensors, scratch / "model.safetensors")
+            text = json.dumps(self._config(scratch / "model.safetensors"), indent=2)
+            (scratch / "config.json").write_text(text + "\n")
+            scratch.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(scratch, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _config(self, weights: Path) -> dict[str, Any]:
+        encoder = self.encoder or EncoderConfig()
+        return {
+            "format": FORMAT,
+            "img2imu": __version__,
+            "labels": self.classes_.tolist(),
+            "sampling_rate": self.sampling_rate,
+            "unit": "g",
+            "samples": self.n_samples_,
+            "views": [view_to_dict(view) for view in self.views_],
+            "encoder": {
+                **asdict(encoder),
+                "checkpoint": Path(encoder.checkpoint).name if encoder.checkpoint else None,
+            },
+            "C": self.C,
+            "trained_on": self.trained_on_,
+            "scores": self.scores_,
+            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        }
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: str = "cpu") -> Img2ImuClassifier:
+        """Read a classifier folder, with its own drawing and labels.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, damaged or not the one that was saved.
+        """
+        from safetensors.torch import load_file
+
+        config = read_config(Path(folder))
+        tensors = load_file(Path(folder) / "model.safetensors")
+        views = tuple(view_from_dict(view) for view in config["views"])
+        saved = config["encoder"]
+        fields = {name: saved[name] for name in ("name", "seed", "stages", "bands")}
+        encoder = build_encoder(EncoderConfig(**fields))
+        head = nn.Linear(tensors["head.weight"].shape[1], len(config["labels"]))
+        for part, module in (("encoder", encoder), ("head", head)):
+            module.load_state_dict(
+                {
+                    name.removeprefix(f"{part}."): value
+                    for name, value in tensors.items()
+                    if name.startswith(f"{part}.")
+                }
+            )
+        loaded = cls(config["sampling_rate"], views, EncoderConfig(**saved), config["C"], device)
+        loaded.classes_ = np.array(config["labels"])
+        loaded.n_samples_ = config["samples"]
+        loaded.views_ = views
+        loaded.network_ = _assemble(views, encoder, head)
+        loaded.check_windows_ = tensors["check_windows"].numpy()
+        loaded.trained_on_, loaded.scores_ = config["trained_on"], config["scores"]
+        return loaded
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The settings in a classifier folder, after checking that the folder is whole.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged or not the one that was saved.
+    """
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} is not a classifier folder: {name} is missing")
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        version, expected = config["format"], config["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'config.json'} is damaged: {error}") from None
+    if version != FORMAT:
+        raise InputError(f"{folder} has format {version}; this version reads format {FORMAT}")
+    actual = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    if actual != expected:
+        raise InputError(
+            f"{folder / 'model.safetensors'} is not the file that was saved: its SHA-256 is "
+            f"{actual[:12]}…, config.json says {expected[:12]}…"
+        )
+    return config
+
+
+def check_windows(X: ArrayLike) -> NDArray[np.float32]:
+    """`X` as float32 of shape (n, 3, samples), or :class:`InputError` in one sentence."""
+    windows = np.asarray(X)
+    if windows.ndim != 3 or windows.shape[1] != 3:
+        raise InputError(f"windows must have shape (n, 3, samples), not {windows.shape}")
+    if not np.issubdtype(windows.dtype, np.number):
+        raise InputError(f"windows must be numbers in g, not {windows.dtype}")
+    windows = windows.astype(np.float32, copy=False)
+    finite = np.isfinite(windows).all(axis=(1, 2))
+    if not finite.all():
+        raise InputError(f"window {int(np.argmin(finite))} holds NaN or infinity")
+    return windows
+
+
+def _assemble(views: Sequence[View], encoder: Encoder, head: nn.Linear) -> Img2ImuNetwork:
+    return Img2ImuNetwork(Views(views), encoder, head).eval().requires_grad_(False)

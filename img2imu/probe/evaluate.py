@@ -1,0 +1,180 @@
+"""Few-shot evaluation of a windows file: every method, the same folds and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..convert import view_to_dict
+from ..errors import InputError
+from ..models import EncoderConfig, build_encoder
+from ..recordings.splits import SplitManifest
+from ..recordings.windows import Windows
+from .config import ProbeConfig
+from .features import FeatureCache
+from .methods import (
+    FixedFeatures,
+    Learner,
+    LogisticLearner,
+    Method,
+    PaperLearner,
+    hand_forest,
+    minirocket,
+)
+from .protocol import Task, score_method, summarize
+
+METHODS = ("img2imu", "random-2d", "hand-forest", "minirocket")
+"""Rows of the result table, in order."""
+
+Progress = Callable[[str, int], Any]
+"""``progress(description, total)`` opens a bar with ``update(n)`` and ``close()``, as tqdm does."""
+
+
+class _Silence:
+    def update(self, count: int = 1) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def silent(description: str, total: int) -> _Silence:
+    """A progress bar that shows nothing."""
+    return _Silence()
+
+
+def evaluate(
+    windows: Windows,
+    config: ProbeConfig,
+    methods: Sequence[str] = METHODS,
+    *,
+    name: str = "windows",
+    cache: FeatureCache | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Run the few-shot protocol.
+
+    Parameters
+    ----------
+    windows
+        Labelled windows; unlabelled ones are left out.
+    config
+        What is drawn, read and tested.
+    methods
+        Rows wanted, among :data:`METHODS`.
+    name
+        Of the data set, for the split manifest.
+    cache
+        Where features are kept.
+    progress
+        Opens a progress bar for each long step.
+
+    Returns
+    -------
+    dict
+        ``settings`` and ``results``, one record per method, probe and number of shots: macro-F1
+        mean and standard deviation over folds × seeds, each value, the settings chosen in each
+        fold, and the confusion matrix summed over all draws.
+
+    Raises
+    ------
+    InputError
+        If subjects or windows do not suffice, or a method is unknown or not installed.
+    """
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise InputError(f"unknown method {unknown[0]!r}; known: {', '.join(METHODS)}")
+    windows = windows.select(windows.y != "")
+    require_live_axes(windows)
+    manifest = SplitManifest.create(
+        name, windows, config.shots, range(config.seeds), config.folds, config.seed
+    )
+    task = Task.from_manifest(windows, manifest)
+    cache = cache or FeatureCache()
+    results = []
+    for wanted in methods:
+        for method in _methods(wanted, windows, config, cache, progress):
+            bar = progress(f"{wanted} ({method.probe})", len(method.feature_sets) * len(manifest.folds))
+            scores = score_method(task, method, bar)
+            bar.close()
+            results += summarize(task, method, scores)
+    return {"settings": _settings(windows, config, task), "results": results}
+
+
+def require_live_axes(windows: Windows) -> None:
+    """Raise :class:`InputError` if an axis never changes in any window: a dead sensor."""
+    still = (np.ptp(windows.X, axis=2) == 0).all(axis=0)
+    if len(windows) and still.any():
+        axis = "xyz"[int(np.argmax(still))]
+        raise InputError(
+            f"axis {axis} is constant in all {len(windows)} windows: "
+            "a dead sensor axis or the wrong column"
+        )
+
+
+def _methods(
+    name: str,
+    windows: Windows,
+    config: ProbeConfig,
+    cache: FeatureCache,
+    progress: Progress,
+) -> list[Method]:
+    if name == "hand-forest":
+        return [hand_forest(windows)]
+    if name == "minirocket":
+        return [minirocket(windows, config.C)]
+    encoder = config.encoder
+    if name == "random-2d":
+        encoder = replace(encoder, pretrained=False, checkpoint=None)
+    sets = encoder_features(windows, config, encoder, cache, progress, name)
+    learners: dict[str, list[Learner]] = {
+        "logistic": [LogisticLearner(C) for C in config.C],
+        "paper": [PaperLearner()],
+    }
+    return [Method(name, probe, sets, learners[probe]) for probe in config.probes]
+
+
+def encoder_features(
+    windows: Windows,
+    config: ProbeConfig,
+    encoder_config: EncoderConfig,
+    cache: FeatureCache,
+    progress: Progress,
+    name: str,
+) -> list[FixedFeatures]:
+    """The features of every candidate drawing and stage."""
+    encoder = build_encoder(encoder_config)
+    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
+    bar = progress(f"{name} (features)", len(drawings) * len(windows))
+    sets = []
+    for views in drawings:
+        for stage, array in zip(
+            encoder_config.stages, cache.get(windows.X, views, encoder, bar.update), strict=True
+        ):
+            settings: dict[str, Any] = {"stage": stage}
+            if len(drawings) > 1:
+                view = view_to_dict(views[0])
+                settings |= {"nfft": view["nfft"], "noverlap": view["noverlap"]}
+            sets.append(FixedFeatures(settings, array))
+    bar.close()
+    return sets
+
+
+def _settings(windows: Windows, config: ProbeConfig, task: Task) -> dict[str, Any]:
+    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
+    return {
+        "img2imu": __version__,
+        "probe": asdict(config),
+        "drawings": [[view_to_dict(view) for view in views] for views in drawings],
+        "windows": {
+            "count": len(windows),
+            "samples": windows.X.shape[-1],
+            "sampling_rate": windows.sampling_rate,
+            "subjects": len(windows.subjects),
+            "classes": task.classes,
+            "per_class": np.bincount(task.labels).tolist(),
+        },
+        "splits": asdict(task.manifest),
+    }

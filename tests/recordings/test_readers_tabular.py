@@ -1,0 +1,279 @@
+"""CSV, Parquet and NPZ files with named columns."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from img2imu.errors import InputError
+from img2imu.recordings.readers.tabular import guess_time_unit
+from img2imu.recordings.registry import open_source
+from img2imu.recordings.types import Piece
+from tests.recordings import samples
+
+ROWS = 60
+
+
+def read(path: Path, **options: Any) -> list[Piece]:
+    source = open_source(path, **options)
+    pieces = list(source.pieces())
+    assert source.report.rows == source.report.used + source.report.dropped.total()
+    return pieces
+
+
+def columns(rate: float = 50.0) -> dict[str, Any]:
+    x, y, z = samples.signal(ROWS).T
+    labels = np.repeat(["walk", "", "run"], ROWS // 3)
+    return {"time": np.arange(ROWS) / rate, "x": x, "y": y, "z": z, "label": labels}
+
+
+def write(path: Path, data: dict[str, Any], separator: str = ",") -> Path:
+    lines = [separator.join(str(cell) for cell in row) for row in zip(*data.values(), strict=True)]
+    path.write_text("\n".join([separator.join(data), *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "npz"])
+def test_the_same_from_every_file_type(tmp_path: Path, kind: str) -> None:
+    path, data = tmp_path / f"tom.{kind}", columns()
+    if kind == "parquet":
+        pq.write_table(pa.table({name: list(cells) for name, cells in data.items()}), path)
+    elif kind == "npz":
+        np.savez(path, **data)
+    else:
+        write(path, data, "\t" if kind == "tsv" else ",")
+    (piece,) = read(path)
+    assert (piece.subject, piece.rate) == ("tom", 50.0)
+    np.testing.assert_allclose(piece.values, samples.signal(ROWS), rtol=1e-6)
+    np.testing.assert_allclose(piece.time, np.arange(ROWS) / 50, atol=1e-9)
+    assert list(piece.labels) == list(data["label"])
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "step", "scale"),
+    [
+        ("time", 0, 0.02, 1),
+        ("time_s", 5, 0.02, 1),
+        ("t", 1_500_000_000.25, 0.02, 1),
+        ("Timestamp", 0, 20, 1e-3),
+        ("timestamp", 1_495_513_322_900, 20, 1e-3),
+        ("timestamp (us)", 77, 20_000, 1e-6),
+        ("time", 90_426_708_196_641, 20_000_000, 1e-9),
+        ("time", 1_600_000_000_123_456_789, 20_000_001, 1e-9),
+    ],
+)
+def test_time_units(tmp_path: Path, name: str, start: float, step: float, scale: float) -> None:
+    data = columns()
+    stamps = [start + row * step for row in range(ROWS)]
+    (piece,) = read(
+        write(
+            tmp_path / "a.csv",
+            {name: stamps} | data | {"time": stamps}
+            if name == "time"
+            else {name: stamps, **{k: v for k, v in data.items() if k != "time"}},
+        )
+    )
+    np.testing.assert_allclose(piece.time, np.arange(ROWS) * step * scale, atol=1e-6)
+    assert piece.rate == 50.0
+
+
+def test_dates(tmp_path: Path) -> None:
+    start = datetime(1999, 12, 31, 23, 59, 59, 500_000)
+    stamps = [str(start + timedelta(milliseconds=20 * row)) for row in range(ROWS)]
+    (piece,) = read(write(tmp_path / "a.csv", columns() | {"time": stamps}))
+    np.testing.assert_allclose(piece.time, np.arange(ROWS) / 50, atol=1e-9)
+    table = pa.table({name: list(cells) for name, cells in columns().items()})
+    dates = pa.array([start + timedelta(milliseconds=20 * row) for row in range(ROWS)])
+    pq.write_table(table.set_column(0, "time", dates), tmp_path / "b.parquet")
+    (piece,) = read(tmp_path / "b.parquet")
+    np.testing.assert_allclose(piece.time, np.arange(ROWS) / 50, atol=1e-9)
+
+
+def test_time_unit_of_a_whole_second_clock() -> None:
+    stamps = np.repeat(1_600_000_000 + np.arange(20), 50)
+    assert guess_time_unit("time", stamps) == "s"
+
+
+def test_a_clock_in_whole_seconds_still_tells_the_rate(tmp_path: Path) -> None:
+    data = {name: np.tile(cells, 5) for name, cells in columns().items()}
+    data["time"] = 1_600_000_000 + np.repeat(np.arange(15), 20)
+    (piece,) = read(write(tmp_path / "a.csv", data))
+    assert piece.rate == pytest.approx(20, rel=0.1)
+
+
+def test_without_timestamps_rows_are_counted(tmp_path: Path) -> None:
+    data = columns()
+    del data["time"]
+    path = write(tmp_path / "a.csv", data)
+    path.write_text(path.read_text().replace("\n", "\n?,?,?,?\n", 1))
+    (piece,) = read(path, rate=25.0)
+    np.testing.assert_allclose(piece.time, np.arange(ROWS) / 25)
+    with pytest.raises(InputError, match="no column known as time"):
+        read(path)
+    with pytest.raises(InputError, match="give rate"):
+        read(path, columns=("x", "y", "z"))
+
+
+@pytest.mark.parametrize(("unit", "per_g"), [("g", 1), ("m/s2", 9.80665), ("mg", 1000)])
+def test_units(tmp_path: Path, unit: str, per_g: float) -> None:
+    data = columns()
+    for axis in "xyz":
+        data[axis] = data[axis] * per_g
+    path = write(tmp_path / "a.csv", data)
+    for options in ({}, {"unit": unit}):
+        (piece,) = read(path, **options)
+        np.testing.assert_allclose(piece.values, samples.signal(ROWS), rtol=1e-5)
+
+
+def test_a_unit_that_gravity_does_not_tell_must_be_given(tmp_path: Path) -> None:
+    data = columns() | {"z": np.zeros(ROWS)}
+    with pytest.raises(InputError, match=r"cannot be told from gravity .* give unit"):
+        read(write(tmp_path / "a.csv", data))
+
+
+@pytest.mark.parametrize(
+    "names", ["X Y Z", "acc_x acc_y acc_z", "Accel-X Accel-Y Accel-Z", "ax ay az"]
+)
+def test_usual_names_are_found(tmp_path: Path, names: str) -> None:
+    data = columns()
+    renamed = {"# timestamp": data["time"], "gyro_x": data["x"]}
+    renamed |= {name: data[axis] for name, axis in zip(names.split(), "xyz", strict=True)}
+    (piece,) = read(write(tmp_path / "a.csv", renamed | {"Activity": data["label"]}))
+    np.testing.assert_allclose(piece.values, samples.signal(ROWS), rtol=1e-6)
+    assert set(piece.labels) == {"walk", "", "run"}
+
+
+def test_subject_column_makes_recordings(tmp_path: Path) -> None:
+    data = columns() | {"subject": np.repeat(["b", "a", "b"], ROWS // 3)}
+    pieces = read(write(tmp_path / "a.csv", data))
+    assert [piece.subject for piece in pieces] == ["b", "a", "b"]
+    assert len({piece.recording for piece in pieces}) == 3
+    assert [piece.time[0] for piece in pieces] == [0, 0, 0]
+
+
+def test_label_and_subject_from_the_path(tmp_path: Path) -> None:
+    data = columns()
+    del data["label"]
+    for name in ("Grazing/7_cow9.csv", "Resting/8_cow4.csv", "notes/list.csv"):
+        (tmp_path / name).parent.mkdir()
+        write(tmp_path / name, data)
+    pattern = r"(?P<label>[A-Z]\w+)/\d_(?P<subject>cow\d)\.csv"
+    pieces = read(tmp_path, path_pattern=pattern)
+    assert [(piece.subject, piece.labels[0]) for piece in pieces] == [
+        ("cow9", "Grazing"),
+        ("cow4", "Resting"),
+    ]
+    for wrong, message in (
+        ("(", "regular expression"),
+        ("a", "named groups"),
+        ("(?P<x>)", "named"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read(tmp_path, path_pattern=wrong)
+    with pytest.raises(InputError, match="No file below"):
+        read(tmp_path, path_pattern="(?P<label>sheep)")
+
+
+def test_files_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "walk.csv", columns())
+    first, second = read(tmp_path)
+    assert first.recording != second.recording
+    assert first.subject != second.subject
+
+
+def test_mixed_rates_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", columns(50))
+    write(tmp_path / "b.csv", columns(100))
+    with pytest.raises(
+        InputError, match=r"Mixed sampling rates: .*b\.csv has about 100 Hz, not the 50"
+    ):
+        read(tmp_path)
+    with pytest.raises(InputError, match="not the 20 Hz as given"):
+        read(tmp_path / "a.csv", rate=20)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": ("time", "x", "y", "w")}, r"no column 'w' \(columns: time, x, y, z, label\)"),
+        ({"label": "mood"}, "no column 'mood'"),
+        ({"subject": "who"}, "no column 'who'"),
+        ({"columns": ("x", "y")}, "columns must name"),
+        ({"unit": "ft"}, "unit must be one of g, m/s2, mg"),
+        ({"time_unit": "h"}, "time_unit must be one of"),
+        ({"rate": -1.0}, "rate must be a positive number"),
+        ({"rate": float("nan")}, "rate must be a positive number"),
+        ({"speed": 1}, "has no option speed"),
+        ({"format": "xls"}, "Unknown format 'xls'"),
+    ],
+)
+def test_bad_options(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(write(tmp_path / "a.csv", columns()), **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"time,x,y,z\n", "no usable rows"),
+        ("a.csv", b"1,2,3,4\n5,6,7,8\n", "no header line"),
+        ("a.csv", b"time,x,y,z,x\n0,0,0,1,0\n", "several columns for x"),
+        ("a.csv", b"\x89PNG\x00\x01\x02\n" * 50, "not UTF-8 text"),
+        ("a.csv", b"time,x,y,z\n" + b"a,b,c,d\n" * 99, "99 of the first 99 lines do not fit"),
+        (
+            "a.csv",
+            b"time,x,y,z\n0,inf,0,1\n1,0,nan,1\n",
+            "out of range: 1, missing value: 1|missing",
+        ),
+        ("a.parquet", b"PAR1 but not much of it", "no readable Parquet file"),
+        ("a.npz", b"PK\x03\x04 cut", "no readable NPZ file"),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_npz_with_python_objects_or_wrong_shapes_is_refused(tmp_path: Path) -> None:
+    data = columns()
+    np.savez(tmp_path / "a.npz", **data | {"label": np.array([{}] * ROWS, dtype=object)})
+    with pytest.raises(InputError, match="Python objects"):
+        read(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", **data | {"x": data["x"][1:]})
+    with pytest.raises(InputError, match="of one length"):
+        read(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", **data | {"x": data["label"]})
+    with pytest.raises(InputError, match="holds no numbers"):
+        read(tmp_path / "c.npz")
+
+
+def test_a_large_file_comes_in_small_pieces(tmp_path: Path) -> None:
+    rows = 250_000
+    line = "".join(f"{row},0,0,1\n" for row in range(rows))
+    path = tmp_path / "a.csv"
+    path.write_text("time,x,y,z\n" + line)
+    sizes, last = [], -1.0
+    for piece in open_source(path, time_unit="ms").pieces():
+        sizes.append(len(piece))
+        assert piece.time[0] > last
+        last = piece.time[-1]
+    assert sum(sizes) == rows
+    assert max(sizes) < rows
+
+
+def test_missing_path_names_the_data_sets() -> None:
+    with pytest.raises(
+        InputError, match=r"nowhere\.csv is neither a file or folder nor a data set"
+    ):
+        open_source("nowhere.csv")
