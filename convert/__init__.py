@@ -13,7 +13,8 @@ from .config import (
     view_from_dict,
     view_to_dict,
 )
-from .images import to_images
+from .gallery import save_gallery, save_images, save_npz
+from .images import dead_axes, to_images
 
 if TYPE_CHECKING:
     from .engine import Spectrogram, Views, Waveform
@@ -27,8 +28,12 @@ __all__ = [
     "Views",
     "Waveform",
     "WaveformConfig",
+    "dead_axes",
     "paper_grid",
     "pixel_axes",
+    "save_gallery",
+    "save_images",
+    "save_npz",
     "to_images",
     "view_from_dict",
     "view_to_dict",
@@ -36,7 +41,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch only when a module that draws is asked for."""
+    # The modules need torch, which takes seconds to import: only when they are asked for.
     if name in ("Spectrogram", "Views", "Waveform"):
         from . import engine
 

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 
 Normalization = Literal["axis", "window", "fixed"]
 
+CONSTANT_DB = 0.01
+"""A picture whose decibels span less than this shows rounding, not signal: it becomes zeros."""
+
+MAX_ACCELERATION = 1e6
+"""Largest magnitude accepted, in g: beyond it the squares of single precision overflow."""
+
 
 class SignalError(ValueError):
     """A window or a setting that cannot be turned into a picture, told in one sentence."""
@@ -44,8 +50,8 @@ class SpectrogramConfig:
     db_range
         Decibels (1 g²/Hz is 0 dB) shown as black and as full colour under ``"fixed"``.
     floor
-        Smallest power density in g²/Hz, so that silence is not minus infinity. The default lies
-        20 dB below the noise of a good phone sensor.
+        Smallest power density in g²/Hz, so that silence is not minus infinity; at least 1e-30.
+        The default lies 20 dB below the noise of a good phone sensor.
     width, height
         Of the picture in pixels: time left to right, low frequency at the bottom.
 
@@ -53,6 +59,11 @@ class SpectrogramConfig:
     ------
     SignalError
         If a value is out of its range.
+
+    Notes
+    -----
+    An axis without any variation of its decibels (less than :data:`CONSTANT_DB`) is drawn as
+    zeros under ``"axis"``; so are all three under ``"window"`` if none varies.
     """
 
     sampling_rate: float = 50.0
@@ -67,7 +78,8 @@ class SpectrogramConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "db_range", tuple(self.db_range))
-        _require(self.sampling_rate > 0, f"sampling_rate must be positive, not {self.sampling_rate}")
+        _require_rate(self.sampling_rate)
+        _require_whole(nfft=self.nfft, noverlap=self.noverlap)
         _require(self.nfft >= 4, f"nfft must be at least 4, not {self.nfft}")
         _require(
             0 <= self.noverlap < self.nfft,
@@ -78,10 +90,10 @@ class SpectrogramConfig:
             f'normalize must be "axis", "window" or "fixed", not {self.normalize!r}',
         )
         _require(
-            len(self.db_range) == 2 and self.db_range[0] < self.db_range[1],
-            f"db_range must be two rising numbers, not {self.db_range}",
+            len(self.db_range) == 2 and -1000 <= self.db_range[0] < self.db_range[1] <= 1000,
+            f"db_range must be two rising numbers within -1000 and 1000, not {self.db_range}",
         )
-        _require(self.floor > 0, f"floor must be positive, not {self.floor}")
+        _require(1e-30 <= self.floor < 1, f"floor must lie between 1e-30 and 1, not {self.floor}")
         _require_size(self.width, self.height)
 
     @property
@@ -136,8 +148,12 @@ class WaveformConfig:
     height: int = 96
 
     def __post_init__(self) -> None:
-        _require(self.sampling_rate > 0, f"sampling_rate must be positive, not {self.sampling_rate}")
-        _require(self.low < self.high, f"low must be below high, not {self.low} and {self.high}")
+        _require_rate(self.sampling_rate)
+        _require(
+            -MAX_ACCELERATION <= self.low < self.high <= MAX_ACCELERATION,
+            f"low must be below high, both within ±{MAX_ACCELERATION:g} g, "
+            f"not {self.low} and {self.high}",
+        )
         _require_size(self.width, self.height)
 
     def degenerate(self, samples: int) -> str:
@@ -240,5 +256,18 @@ def _require(condition: bool, otherwise: str) -> None:
         raise SignalError(otherwise)
 
 
+def _require_rate(sampling_rate: float) -> None:
+    _require(
+        1e-3 <= sampling_rate <= 1e6,
+        f"sampling_rate must lie between 0.001 and 1,000,000 Hz, not {sampling_rate}",
+    )
+
+
+def _require_whole(**values: object) -> None:
+    for name, value in values.items():
+        _require(isinstance(value, int), f"{name} must be a whole number, not {value!r}")
+
+
 def _require_size(width: int, height: int) -> None:
+    _require_whole(width=width, height=height)
     _require(width >= 2 and height >= 2, f"a picture needs at least 2×2 pixels, not {width}×{height}")

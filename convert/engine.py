@@ -1,4 +1,4 @@
-"""The torch engine: batched, on any device, differentiable, exportable as plain matrix products."""
+"""The torch engine: batched, on any device, differentiable, exportable."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import SpectrogramConfig, View, WaveformConfig, require_one_size
-from .reference import CONSTANT_DB
+from .config import (
+    CONSTANT_DB,
+    SpectrogramConfig,
+    View,
+    WaveformConfig,
+    require_one_size,
+)
 
 DB_PER_NEPER = 10 / np.log(10)
 
 
 class Spectrogram(nn.Module):
     """Triaxial windows to RGB spectrograms.
-
-    The Fourier transform is a product with a constant matrix: for frames this short it beats an
-    FFT call, and every runtime has it.
 
     Parameters
     ----------
@@ -28,62 +30,89 @@ class Spectrogram(nn.Module):
 
     Notes
     -----
-    Single precision would lose the quiet bins beside a gravity of 1 g. Each axis' mean is
-    therefore taken out before the product and its own spectrum, known exactly, added afterwards.
+    Run eagerly, the Fourier transform is an FFT in double precision: single precision loses the
+    quiet bins beside a gravity of 1 g, and autocast or TF32 would lose more. Traced for export it
+    is a single-precision product with a constant matrix: for frames this short that is the
+    faster of the two on a phone, and every runtime has it.
     """
 
+    taper: Tensor
     basis: Tensor
+    sides: Tensor
 
     def __init__(self, config: SpectrogramConfig = SpectrogramConfig()) -> None:  # noqa: B008
         super().__init__()
         self.config = config
         taper = np.hanning(config.nfft)
-        angle = 2 * np.pi / config.nfft * np.outer(np.arange(config.nfft), np.arange(config.bins))
-        basis = np.concatenate([np.cos(angle), -np.sin(angle)], axis=1) * taper[:, None]
+        # Scaled so that the squared magnitude of the spectrum is the two-sided density.
+        taper /= np.sqrt(config.sampling_rate * np.sum(taper**2))
         sides = np.full(config.bins, 2.0)
         sides[0] = 1
         if config.nfft % 2 == 0:
             sides[-1] = 1
-        basis *= np.tile(np.sqrt(sides / (config.sampling_rate * np.sum(taper**2))), 2)
+        basis = _fourier_basis(config.nfft, config.bins) * taper[:, None]
+        # One more row, the spectrum of a constant 1: see `_product`.
         basis = np.concatenate([basis, basis.sum(0, keepdims=True)])
-        self.register_buffer("basis", torch.from_numpy(basis).float(), persistent=False)
+        for name, value in (("taper", taper), ("basis", basis), ("sides", sides)):
+            self.register_buffer(name, torch.from_numpy(value).float(), persistent=False)
+
+    def spectrum(self, windows: Tensor) -> Tensor:
+        """Complex spectrum in double precision, (n, 3, samples) to (n, 3, frames, bins).
+
+        Its squared magnitude is the two-sided power spectral density in g²/Hz.
+        """
+        precision = torch.float32 if windows.device.type == "mps" else torch.float64
+        signal = windows.to(precision)
+        if self.config.detrend:
+            signal = signal - signal.mean(-1, keepdim=True)
+        return torch.fft.rfft(self._frames(signal) * self.taper.to(precision))
 
     def power_density(self, windows: Tensor) -> Tensor:
         """One-sided power spectral density, (n, 3, samples) to (n, 3, frames, bins), in g²/Hz."""
-        nfft, hop = self.config.nfft, self.config.hop
-        mean = windows.mean(-1, keepdim=True)
-        signal, mean = windows - mean, mean * (0 if self.config.detrend else 1)
-        if windows.shape[-1] < nfft:
-            # The padding is zero, not the mean: here the mean must stay in.
-            signal, mean = F.pad(signal + mean, (0, nfft - windows.shape[-1])), mean * 0
-        frames = signal.unfold(-1, nfft, hop)
-        # The mean rides along as one more sample, so that a single product does both.
-        frames = torch.cat([frames, mean.unsqueeze(-1).expand(*frames.shape[:-1], 1)], dim=-1)
-        spectrum = (frames.reshape(-1, nfft + 1) @ self.basis).view(*frames.shape[:-1], -1)
-        real, imaginary = spectrum.split(self.config.bins, dim=-1)
-        return real * real + imaginary * imaginary
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            real, imaginary = self._product(windows).split(self.config.bins, dim=-1)
+            return (real * real + imaginary * imaginary) * self.sides
+        spectrum = self.spectrum(windows)
+        return (spectrum * spectrum.conj()).real.to(self.sides.dtype) * self.sides
 
     def levels(self, windows: Tensor) -> Tensor:
         """Normalised decibels in [0, 1] before the resize, (n, 3, bins from the top, frames)."""
         density = self.power_density(windows).clamp(min=self.config.floor)
-        return self._normalize(density.log()).transpose(-1, -2).flip(-2)
+        # Contiguous: torch resizes anything else several times more slowly.
+        return self._normalize(density.log()).transpose(-1, -2).flip(-2).contiguous()
 
     def forward(self, windows: Tensor) -> Tensor:
         """(n, 3, samples) in g to (n, 3, height, width) in [0, 1]."""
-        return F.interpolate(
-            self.levels(windows), size=(self.config.height, self.config.width), mode="bilinear"
-        )
+        size = (self.config.height, self.config.width)
+        return F.interpolate(self.levels(windows), size=size, mode="bilinear")
+
+    def _product(self, windows: Tensor) -> Tensor:
+        """The spectrum by a matrix product: real parts, then imaginary ones."""
+        mean = windows.mean(-1, keepdim=True)
+        signal, mean = windows - mean, mean * (0 if self.config.detrend else 1)
+        if windows.shape[-1] < self.config.nfft:
+            # The padding is zero, not the mean: here the mean must stay in.
+            signal, mean = signal + mean, mean * 0
+        frames = self._frames(signal)
+        # Without its mean the signal is small, and so is the rounding of its spectrum. The mean
+        # rides along as one more sample, so that a single product does both.
+        frames = torch.cat([frames, mean.unsqueeze(-1).expand(*frames.shape[:-1], 1)], dim=-1)
+        return frames @ self.basis
+
+    def _frames(self, signal: Tensor) -> Tensor:
+        """Overlapping frames, (n, 3, samples) to (n, 3, frames, nfft)."""
+        missing = max(0, self.config.nfft - signal.shape[-1])
+        return F.pad(signal, (0, missing)).unfold(-1, self.config.nfft, self.config.hop)
 
     def _normalize(self, nepers: Tensor) -> Tensor:
         if self.config.normalize == "fixed":
             low, high = (decibels / DB_PER_NEPER for decibels in self.config.db_range)
-            return ((nepers - low) * (1 / (high - low))).clamp(0, 1)
+            return ((nepers - low) / (high - low)).clamp(0, 1)
         over = (-2, -1) if self.config.normalize == "axis" else (-3, -2, -1)
         low = nepers.amin(over, keepdim=True)
         spread = nepers.amax(over, keepdim=True) - low
         constant = spread < CONSTANT_DB / DB_PER_NEPER
-        gain = torch.where(constant, 0.0, 1 / spread.masked_fill(constant, 1.0))
-        return (nepers - low) * gain
+        return ((nepers - low) / spread.masked_fill(constant, 1.0)).masked_fill(constant, 0.0)
 
 
 class Waveform(nn.Module):
@@ -94,14 +123,15 @@ class Waveform(nn.Module):
     def __init__(self, config: WaveformConfig = WaveformConfig()) -> None:  # noqa: B008
         super().__init__()
         self.config = config
-        level = torch.linspace(1, 0, config.height).unsqueeze(-1)
+        level = torch.linspace(config.height / 2, 0, config.height).unsqueeze(-1)
         self.register_buffer("level", level, persistent=False)
 
     def forward(self, windows: Tensor) -> Tensor:
         """(n, 3, samples) in g to (n, 3, height, width) in [0, 1]."""
-        trace = F.interpolate(windows, size=self.config.width, mode="linear").unsqueeze(-2)
-        relative = (trace - self.config.low) / (self.config.high - self.config.low)
-        return torch.sigmoid((relative - self.level) * (self.config.height / 2))
+        low, high = self.config.low, self.config.high
+        steep = (windows - low) * (self.config.height / 2 / (high - low))
+        trace = F.interpolate(steep, size=self.config.width, mode="linear")
+        return torch.sigmoid(trace.unsqueeze(-2) - self.level)
 
 
 class Views(nn.Module):
@@ -122,19 +152,11 @@ def renderer(view: View) -> Spectrogram | Waveform:
     return Waveform(view) if isinstance(view, WaveformConfig) else Spectrogram(view)
 
 
-def render_uint8(module: Spectrogram | Waveform, windows: Tensor) -> Tensor:
-    """Pictures in 256 grey levels, (n, 3, height, width), channels last.
-
-    On the CPU a spectrogram is rounded before it is enlarged: eight times fewer pixels to round,
-    and torch's byte resize is three times as fast as its float one. No pixel differs by more than
-    one level from rounding last.
-    """
-    config = module.config
-    if isinstance(module, Spectrogram) and windows.device.type == "cpu":
-        small = _to_bytes(module.levels(windows)).contiguous(memory_format=torch.channels_last)
-        return F.interpolate(small, size=(config.height, config.width), mode="bilinear")
-    return _to_bytes(module(windows)).contiguous(memory_format=torch.channels_last)
+def to_bytes(images: Tensor) -> Tensor:
+    """[0, 1] to 256 grey levels, rounded to the nearest."""
+    return (images * 255 + 0.5).to(torch.uint8)
 
 
-def _to_bytes(pictures: Tensor) -> Tensor:
-    return (pictures * 255 + 0.5).to(torch.uint8)
+def _fourier_basis(nfft: int, bins: int) -> np.ndarray:
+    angle = 2 * np.pi / nfft * np.outer(np.arange(nfft), np.arange(bins))
+    return np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import DegenerateWarning, SignalError, View, require_one_size
+from .config import MAX_ACCELERATION, DegenerateWarning, SignalError, View, require_one_size
 
-CHUNK = 64
-"""Windows rendered at a time: their intermediate arrays stay in the processor's cache."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CPU_CHUNK = 32
+"""Windows drawn at a time by each thread: their spectra stay in the core's own cache."""
+
+DEVICE_CHUNK = 2048
+"""Windows drawn at a time on an accelerator: enough to fill it, within 2 GB."""
 
 
 def to_images(
@@ -27,11 +34,12 @@ def to_images(
     Parameters
     ----------
     windows
-        Shape (n, 3, samples), floating point, in g.
+        Shape (n, 3, samples), floating point, in g; read in single precision.
     config
         A view, or a sequence of views of one size.
     engine
-        ``"torch"`` (float32, batched) or ``"reference"`` (float64, by scipy and OpenCV).
+        ``"torch"`` (float32, batched; on the CPU by as many threads as torch is set to use) or
+        ``"reference"`` (float64, by scipy and OpenCV).
     dtype
         ``"float32"`` in [0, 1] or ``"uint8"`` in 0 to 255.
     device
@@ -40,12 +48,12 @@ def to_images(
     Returns
     -------
     ndarray of shape (n, 3, height, width), or (n, views, 3, height, width) for several views
-        The two engines differ by at most one grey level of 255.
+        Channels last in memory. The two engines differ by at most one grey level of 255.
 
     Raises
     ------
     SignalError
-        If shape, type or values of the windows, or the sizes of the views, do not fit.
+        If shape, type or values of the windows do not fit, or the views differ in size.
 
     Warns
     -----
@@ -72,9 +80,19 @@ def to_images(
     return images if several else images[:, 0]
 
 
-def _by_reference(
-    windows: NDArray[np.floating], views: Sequence[View], dtype: str
-) -> NDArray[Any]:
+def dead_axes(windows: NDArray[np.floating]) -> list[str]:
+    """Names of the axes that never change over all windows: a sensor or a file is at fault.
+
+    Parameters
+    ----------
+    windows
+        Shape (n, 3, samples).
+    """
+    still = windows.max((0, 2)) == windows.min((0, 2))
+    return [name for name, dead in zip("xyz", still, strict=True) if dead]
+
+
+def _by_reference(windows: NDArray[np.float32], views: Sequence[View], dtype: str) -> NDArray[Any]:
     from .reference import render
 
     images = np.stack([render(windows, view) for view in views], axis=1)
@@ -82,40 +100,93 @@ def _by_reference(
 
 
 def _by_torch(
-    windows: NDArray[np.floating], views: Sequence[View], dtype: str, device: str
+    windows: NDArray[np.float32], views: Sequence[View], dtype: str, device: str
 ) -> NDArray[Any]:
+    # By numpy: it asks for huge pages, and with small ones the first touch of a picture's memory
+    # takes longer than drawing it.
+    images = np.empty((len(windows), len(views), views[0].height, views[0].width, 3), dtype)
+    draw = _draw_on_cpu if device == "cpu" else _draw_on_device
+    draw(windows, views, images, device)
+    return images.transpose(0, 1, 4, 2, 3)
+
+
+def _draw_on_cpu(
+    windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any], device: str
+) -> None:
     import torch
 
-    from .engine import render_uint8, renderer
+    from .engine import Spectrogram, renderer
+    from .fused import draw
 
-    signal = torch.from_numpy(np.ascontiguousarray(windows, np.float32))
+    modules = [renderer(view) for view in views]
+
+    def paint(start: int) -> None:
+        out = images[start : start + CPU_CHUNK]
+        part = torch.from_numpy(windows[start : start + CPU_CHUNK])
+        with torch.inference_mode():
+            for view, module in enumerate(modules):
+                if isinstance(module, Spectrogram):
+                    draw(module, part, out, view)
+                else:
+                    out[:, view] = _as_dtype(module(part), images.dtype).permute(0, 2, 3, 1)
+
+    _in_threads(paint, range(0, len(windows), CPU_CHUNK))
+
+
+def _in_threads(work: Callable[[int], None], items: Sequence[int]) -> None:
+    """Do the work in as many threads as torch is set to use, each with torch single-threaded."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if min(threads, len(items)) < 2:
+        for item in items:
+            work(item)
+        return
+    try:
+        with ThreadPoolExecutor(threads, None, torch.set_num_threads, (1,)) as pool:
+            for _ in pool.map(work, items):
+                pass
+    finally:
+        # What a thread sets is also the start value of threads to come.
+        torch.set_num_threads(threads)
+
+
+def _draw_on_device(
+    windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any], device: str
+) -> None:
+    import torch
+
+    from .engine import renderer
+
     modules = [renderer(view).to(device) for view in views]
-    height, width = views[0].height, views[0].width
-    if dtype == "uint8":
-        # Channels last: what the byte resize writes and convolutions read fastest.
-        images = torch.empty(len(signal), len(views), height, width, 3, dtype=torch.uint8)
-        images = images.permute(0, 1, 4, 2, 3)
-    else:
-        images = torch.empty(len(signal), len(views), 3, height, width)
     with torch.inference_mode():
-        for start in range(0, len(signal), CHUNK):
-            part = signal[start : start + CHUNK].to(device)
-            for index, module in enumerate(modules):
-                drawn = render_uint8(module, part) if dtype == "uint8" else module(part)
-                images[start : start + CHUNK, index] = drawn
-    return images.numpy()
+        for start in range(0, len(windows), DEVICE_CHUNK):
+            part = torch.from_numpy(windows[start : start + DEVICE_CHUNK]).to(device)
+            for view, module in enumerate(modules):
+                drawn = _as_dtype(module(part), images.dtype).permute(0, 2, 3, 1)
+                images[start : start + DEVICE_CHUNK, view] = drawn.cpu()
 
 
-def _checked(windows: NDArray[np.floating]) -> NDArray[np.floating]:
+def _as_dtype(drawn: Tensor, dtype: np.dtype) -> Tensor:
+    from .engine import to_bytes
+
+    return to_bytes(drawn) if dtype == np.uint8 else drawn
+
+
+def _checked(windows: NDArray[np.floating]) -> NDArray[np.float32]:
     windows = np.asarray(windows)
     if windows.ndim != 3 or windows.shape[1] != 3 or windows.shape[2] < 1:
         raise SignalError(f"windows must have shape (n, 3, samples), not {windows.shape}")
     if not np.issubdtype(windows.dtype, np.floating):
         raise SignalError(f"windows must be floating point numbers in g, not {windows.dtype}")
-    finite = np.isfinite(windows).all(axis=(1, 2))
-    if not finite.all():
-        raise SignalError(f"window {np.argmin(finite)} holds NaN or infinity: drop or repair it")
-    return windows
+    largest = np.maximum(windows.max((1, 2)), -windows.min((1, 2)))
+    fits = largest <= MAX_ACCELERATION  # false for NaN
+    if not fits.all():
+        raise SignalError(
+            f"window {np.argmin(fits)} holds NaN, infinity or more than {MAX_ACCELERATION:g} g: "
+            "drop or repair it"
+        )
+    return np.ascontiguousarray(windows, np.float32)
 
 
 def _warn_degenerate(views: Sequence[View], samples: int) -> None:

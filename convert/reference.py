@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import SpectrogramConfig, View, WaveformConfig
-
-CONSTANT_DB = 1e-3
-"""A spread of decibels below this is rounding, not signal: the axis is drawn as zeros."""
+from .config import CONSTANT_DB, SpectrogramConfig, View, WaveformConfig
 
 Array = NDArray[np.float64]
 

@@ -1,0 +1,28 @@
+"""Sensor recordings: readers, resampling, windows, subject-disjoint splits."""
+
+from .registry import DATASETS, open_source
+from .splits import Fold, SplitManifest, few_shot, subject_folds
+from .types import UNLABELLED, Piece, RowReport, Source
+from .windows import WindowConfig, WindowReport, Windows, iter_windows, make_windows
+from .windows_file import WindowsWriter, load_windows, save_windows
+
+__all__ = [
+    "DATASETS",
+    "UNLABELLED",
+    "Fold",
+    "Piece",
+    "RowReport",
+    "Source",
+    "SplitManifest",
+    "WindowConfig",
+    "WindowReport",
+    "Windows",
+    "WindowsWriter",
+    "few_shot",
+    "iter_windows",
+    "load_windows",
+    "make_windows",
+    "open_source",
+    "save_windows",
+    "subject_folds",
+]

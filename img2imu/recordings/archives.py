@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import lzma
 import os
@@ -13,13 +14,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import IO
 
 from img2imu.errors import InputError
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile),
+    *(lzma.LZMAError, zlib.error, EOFError),
+)
 _NESTING = 2
 
 
@@ -91,6 +95,8 @@ def _extract(path: Path, folder: Path, nesting: int) -> None:
                 _write(path, member, folder)
     except _DAMAGED as error:
         raise InputError(f"{path} is truncated or damaged ({error}): get it again.") from error
+    except (OSError, NotImplementedError) as error:
+        raise InputError(f"{path} cannot be unpacked: {error}.") from error
     if nesting:
         for inner in [file for file in folder.rglob("*") if file.is_file() and is_archive(file)]:
             _extract(inner, inner.with_name(inner.name + ".content"), nesting - 1)
@@ -137,9 +143,9 @@ def _tar_members(path: Path, archive: tarfile.TarFile) -> Iterator[_Member]:
 
 
 def _write(path: Path, member: _Member, folder: Path) -> None:
-    name = PurePosixPath(member.name.replace("\\", "/"))
+    name = PureWindowsPath(member.name)  # takes both kinds of slashes, and drives
     target = folder.joinpath(*name.parts)
-    if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+    if name.anchor or ".." in name.parts:
         raise InputError(f"{path} holds {member.name!r}, which leads outside its folder: refused.")
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as stream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -145,9 +145,8 @@ class _Tally:
         hours = 1 / piece.rate / 3600
         report.hours += len(piece) * hours
         self._subjects[piece.subject] += len(piece) * hours
-        names, counts = np.unique(piece.labels.astype(str), return_counts=True)
-        for name, count in zip(names.tolist(), counts.tolist(), strict=True):
-            self._classes[_NONE if name == UNLABELLED else name] += count * hours
+        for label, count in Counter(piece.labels.tolist()).items():
+            self._classes[_NONE if label == UNLABELLED else label] += count * hours
         report.minimum = _triple(np.minimum(report.minimum, piece.values.min(axis=0)))
         report.maximum = _triple(np.maximum(report.maximum, piece.values.max(axis=0)))
         stride = -(-len(piece) // _NORMS_PER_PIECE)

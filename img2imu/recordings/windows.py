@@ -32,7 +32,8 @@ class WindowConfig:
     overlap
         Share of a window that the next one repeats, from 0 to below 1.
     min_label_share
-        A window belongs to a class if more than this share of its samples does, from 0 to below 1.
+        A window belongs to its commonest class if more than this share of its samples does, from 0
+        to below 1; on a tie it belongs to none.
     max_gap
         Longest step of time in seconds that is bridged; by default half a second or five sample
         periods, whichever is longer. No window spans a longer one.
@@ -244,8 +245,7 @@ def iter_windows(
     classes
         Keep only windows of these labels.
     keep_unlabelled
-        Keep also the windows without a clear label, as ``UNLABELLED``: those of which no label
-        has more than `config.min_label_share`, or of which none is known.
+        Keep also the windows of no class, as ``UNLABELLED``: mixed ones, and those without labels.
     report
         Filled on the way.
 
@@ -381,14 +381,15 @@ def _cut(
 def _majority(
     codes: NDArray[np.intp], names: Sequence[str], min_share: float
 ) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
-    """Each window's commonest label, and whether it has more than `min_share` of the samples.
+    """Each window's commonest label, and whether it is clear: alone, and above `min_share`.
 
-    The label is ``UNLABELLED`` where no label has.
+    Where it is not, the label is ``UNLABELLED``.
     """
     n, samples = codes.shape
     cells = (np.arange(n)[:, None] * len(names) + codes).ravel()
     counts = np.bincount(cells, minlength=n * len(names)).reshape(n, len(names))
-    clear = counts.max(axis=1) > min_share * samples
+    most = counts.max(axis=1, keepdims=True)
+    clear = (most[:, 0] > min_share * samples) & ((counts == most).sum(axis=1) == 1)
     label = np.array(names)[counts.argmax(axis=1)]
     return np.where(clear, label, UNLABELLED), clear
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from img2imu.errors import InputError
 from img2imu.recordings.readers.tabular import guess_time_unit
 from img2imu.recordings.registry import open_source
@@ -69,15 +70,9 @@ def test_the_same_from_every_file_type(tmp_path: Path, kind: str) -> None:
 )
 def test_time_units(tmp_path: Path, name: str, start: float, step: float, scale: float) -> None:
     data = columns()
+    del data["time"]
     stamps = [start + row * step for row in range(ROWS)]
-    (piece,) = read(
-        write(
-            tmp_path / "a.csv",
-            {name: stamps} | data | {"time": stamps}
-            if name == "time"
-            else {name: stamps, **{k: v for k, v in data.items() if k != "time"}},
-        )
-    )
+    (piece,) = read(write(tmp_path / "a.csv", {name: stamps} | data))
     np.testing.assert_allclose(piece.time, np.arange(ROWS) * step * scale, atol=1e-6)
     assert piece.rate == 50.0
 
@@ -205,6 +200,7 @@ def test_mixed_rates_are_refused(tmp_path: Path) -> None:
         ({"columns": ("time", "x", "y", "w")}, r"no column 'w' \(columns: time, x, y, z, label\)"),
         ({"label": "mood"}, "no column 'mood'"),
         ({"subject": "who"}, "no column 'who'"),
+        ({"subject": "label"}, "named for two things"),
         ({"columns": ("x", "y")}, "columns must name"),
         ({"unit": "ft"}, "unit must be one of g, m/s2, mg"),
         ({"time_unit": "h"}, "time_unit must be one of"),

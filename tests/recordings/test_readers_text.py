@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from img2imu.errors import InputError
 from img2imu.recordings.readers.text import MISSING, Layout, line_blocks, parse_block
 

@@ -1,5 +1,7 @@
 """The streaming resampler against SciPy, formulas, and itself under other cuts."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,7 +19,7 @@ def resample(time, values, labels, rate_in, rate_out, cuts=(), **options):
     resampler = Resampler(rate_in, rate_out, **options)
     bounds = [0, *sorted(cuts), len(time)]
     blocks = []
-    for a, b in zip(bounds, bounds[1:], strict=False):
+    for a, b in pairwise(bounds):
         blocks += resampler.push(time[a:b], values[a:b], labels[a:b])
     blocks += resampler.finish()
     segments = []

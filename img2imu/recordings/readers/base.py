@@ -173,10 +173,7 @@ def runs(keys: NDArray[Any]) -> Iterator[slice]:
 
 def map_labels(codes: NDArray[Any], names: dict[Any, str]) -> NDArray[np.object_]:
     """Name of each code; None where `names` has none."""
-    unique, inverse = np.unique(codes, return_inverse=True)
-    table = np.array([names.get(code) for code in unique.tolist()], dtype=object)
-    result: NDArray[np.object_] = table[inverse]
-    return result
+    return np.array([names.get(code) for code in codes.tolist()], dtype=object)
 
 
 def require(options: dict[str, Any], allowed: dict[str, tuple[str, ...]]) -> None:

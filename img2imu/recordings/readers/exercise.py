@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from img2imu.errors import InputError
-from img2imu.recordings.readers.base import Reader
+from img2imu.recordings.readers.base import Reader, find_files
 from img2imu.recordings.types import Piece
 
 SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
@@ -39,7 +39,8 @@ class Exercise(Reader):
     Parameters
     ----------
     path
-        ``watch_dataset.npy``; found in the installed package seglearn if not given.
+        ``watch_dataset.npy`` or a folder that holds it; found in the installed package seglearn
+        if not given.
     """
 
     name = "exercise"
@@ -49,7 +50,7 @@ class Exercise(Reader):
         super().__init__(path or locate())
 
     def _files(self) -> list[Path]:
-        return [self.path]
+        return find_files(self.path, "watch_dataset.npy", self.name)
 
     def _read_file(self, path: Path) -> Iterator[Piece]:
         data = _load(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from img2imu.errors import InputError
 from img2imu.recordings.readers.base import (
     STANDARD_GRAVITY,
     Reader,
@@ -51,8 +50,6 @@ class Goat(Reader):
 
     def _read_file(self, path: Path) -> Iterator[Piece]:
         goat = path.resolve().parent.name
-        if not goat:
-            raise InputError(f"{path} must lie in the folder of its goat (G1, G2, ...).")
         table = CsvTable(path)
         chosen = {"x": "ax", "y": "ay", "z": "az", "label": "label"}
         chosen |= {"time": "timestamp_ms"} if "timestamp_ms" in table.names else {}

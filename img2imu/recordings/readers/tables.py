@@ -74,7 +74,8 @@ class CsvTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         first = next(line_blocks(path, 1 << 16)).lstrip(b"\r\n")
-        head, *self._sample = first.decode("utf-8", errors="replace").splitlines()
+        text = first.decode("utf-8", errors="replace").replace("\r", "")
+        head, *self._sample = text.split("\n")
         if "\ufffd" in head or "\0" in head:
             raise InputError(f"{path} is not UTF-8 text.")
         self.delimiter = max(",;\t ", key=head.count)
@@ -102,8 +103,9 @@ class CsvTable:
 
     def _time_kind(self, place: int) -> Kind:
         """Kind of the first timestamp that is one; integers too long for a float stay integers."""
-        for fields in csv.reader(self._sample, delimiter=self.delimiter):
-            cell = fields[place].strip() if place < len(fields) else ""
+        for line in self._sample:
+            fields = line.split(self.delimiter)
+            cell = fields[place].strip(' "') if place < len(fields) else ""
             if re.fullmatch(r"\d+", cell):
                 return "int" if len(cell) > _EXACT_IN_FLOAT else "float"
             if re.fullmatch(r"\d{4}-\d\d-\d\d.*", cell) and _is_date(cell):

@@ -18,6 +18,7 @@ from img2imu.recordings.readers.base import (
     SubjectRuns,
     columns_to_g,
     find_files,
+    map_labels,
 )
 from img2imu.recordings.readers.tables import SUFFIXES, open_table, require_columns
 from img2imu.recordings.readers.text import MISSING, Rows
@@ -131,6 +132,8 @@ class Tabular(Reader):
         subjects, read = SubjectRuns(), 0
         for rows in table.rows(names):
             self._count(rows)
+            if "subject" in names:
+                rows = self._with_subject(rows)
             position, read = rows.index + read, read + rows.rows
             if not len(rows):
                 continue
@@ -150,6 +153,10 @@ class Tabular(Reader):
                     recording += f"#{subjects.number}"
                 time = clock.seconds(stamps[run], self.rate)
                 yield from self._pieces(subject, recording, time, values[run], labels[run])
+
+    def _with_subject(self, rows: Rows) -> Rows:
+        rows.columns["subject"] = clean_labels(rows.columns["subject"])
+        return self._select(rows, rows.columns["subject"] != UNLABELLED, "no subject")
 
     @staticmethod
     def _labels(rows: Rows, constant: str | None) -> NDArray[np.object_]:
@@ -172,6 +179,9 @@ class Tabular(Reader):
                 roles[role] = _guess(path, names, role, needed=False)
         chosen = {role: name for role, name in roles.items() if name is not None}
         require_columns(path, names, chosen.values())
+        if len(set(chosen.values())) < len(chosen):
+            listed = ", ".join(f"{role}={name}" for role, name in chosen.items())
+            raise InputError(f"One column of {path} is named for two things: {listed}.")
         return chosen
 
     def _clock(self, name: str | None, rows: Rows, dates: bool) -> _Clock:
@@ -241,11 +251,9 @@ def _guess(path: Path, names: list[str], role: str, needed: bool = True) -> str 
 
 def clean_labels(labels: NDArray[np.object_]) -> NDArray[np.object_]:
     """Labels without padding, and unlabelled where they only say that there is none."""
-    unique, inverse = np.unique(labels.astype(str), return_inverse=True)
-    stripped = [text.strip() for text in unique.tolist()]
-    names = np.array([UNLABELLED if text in MISSING else text for text in stripped], dtype=object)
-    cleaned: NDArray[np.object_] = names[inverse]
-    return cleaned
+    stripped = {label: label.strip() for label in set(labels.tolist())}
+    names = {label: UNLABELLED if text in MISSING else text for label, text in stripped.items()}
+    return map_labels(labels, names)
 
 
 def guess_unit(path: Path, values: NDArray[np.float64]) -> str:

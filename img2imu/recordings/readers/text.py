@@ -1,8 +1,8 @@
 """Delimited text in blocks: fast where the lines are regular, line by line where they are not.
 
-Sensor logs are large and rarely clean. A block of whole lines is handed to pyarrow; when it
-refuses, the block is halved until the bad lines stand alone and are counted, so that one garbage
-line in ten million costs next to nothing.
+Sensor logs are large and rarely clean. A block of whole lines is handed to pyarrow; where it
+refuses, it gets the block in groups of some hundred lines, and only a group that holds a bad line
+is read line by line. One garbage line in ten million costs next to nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OUT_OF_RANGE = "infinite or out of range"
 
 _LARGEST_INT = 1 << 62  # so that no difference of two overflows
 _LONGEST_LINE = 1 << 16
-_LINE_BY_LINE = 64
+_GROUP_LINES = 500
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
@@ -98,16 +98,17 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
     try:
         with open_binary(path) as stream:
             while chunk := stream.read(size):
+                last = len(chunk) < size
                 if first:
                     chunk, first = _check_start(path, chunk), False
                 head, newline, tail = (rest + chunk).rpartition(b"\n")
                 if len(tail) > _LONGEST_LINE:
                     raise InputError(f"{path} is not a text file: it has no line breaks.")
-                if len(chunk) < size:  # the end: a last line without a break belongs to it
-                    head, tail = head + newline + tail, b""
-                if head:
-                    yield head
-                rest = tail
+                block, rest = head + newline, tail
+                if last:  # its last line may lack the break
+                    block, rest = block + tail, b""
+                if block:
+                    yield block
     except _DAMAGED as error:
         raise InputError(f"{path} is truncated or damaged ({error}): get it again.") from error
     except OSError as error:
@@ -126,16 +127,15 @@ def _check_start(path: Path, chunk: bytes) -> bytes:
 
 def parse_block(block: bytes, layout: Layout) -> Rows:
     """Parse whole lines, dropping and counting those that do not fit `layout`."""
-    table = _parse_fast(block, layout)
-    if table is not None:
-        return table
-    lines = block.split(b"\n")
-    if len(lines) <= _LINE_BY_LINE:
-        return _parse_lines(lines, layout)
-    half = len(lines) // 2
-    return _join(
-        parse_block(b"\n".join(lines[:half]), layout), parse_block(b"\n".join(lines[half:]), layout)
-    )
+    whole = _parse_fast(block, layout)
+    if whole is not None:
+        return whole
+    lines, parts = block.split(b"\n"), []
+    for start in range(0, len(lines), _GROUP_LINES):
+        group = lines[start : start + _GROUP_LINES]
+        part = _parse_fast(b"\n".join(group), layout)
+        parts.append(_parse_lines(group, layout) if part is None else part)
+    return _join(parts)
 
 
 def _parse_fast(block: bytes, layout: Layout) -> Rows | None:
@@ -304,10 +304,13 @@ def nanoseconds(text: str) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
 
 
-def _join(first: Rows, second: Rows) -> Rows:
+def _join(parts: list[Rows]) -> Rows:
+    before = np.cumsum([0, *(part.rows for part in parts)])
     columns = {
-        name: np.concatenate([values, second.columns[name]])
-        for name, values in first.columns.items()
+        name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns
     }
-    index = np.concatenate([first.index, second.index + first.rows])
-    return Rows(columns, index, first.rows + second.rows, first.dropped + second.dropped)
+    index = np.concatenate(
+        [part.index + offset for part, offset in zip(parts, before, strict=False)]
+    )
+    dropped = sum((part.dropped for part in parts), Counter[str]())
+    return Rows(columns, index, int(before[-1]), dropped)

@@ -46,7 +46,7 @@ ACTIVITIES = {
 _LAYOUT = Layout(
     ("subject", "activity", "time", "x", "y", "z"),
     {
-        "subject": "text",
+        "subject": "int",
         "activity": "text",
         "time": "int",
         "x": "float",
@@ -86,7 +86,7 @@ class Wisdm2019(Reader):
         start: int | None = None
         for rows in self._rows(path, _LAYOUT, prepare=_records):
             if own:
-                mine = rows.columns["subject"] == own[1]
+                mine = rows.columns["subject"] == int(own[1])
                 rows = self._select(rows, mine, "subject is not the file's")
             labels = map_labels(rows.columns["activity"], ACTIVITIES)
             known = labels != np.array(None)

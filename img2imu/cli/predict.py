@@ -1,0 +1,79 @@
+"""``img2imu predict``: labels over time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .data import add_source_options, source_options
+from .options import progress_bar, write_json
+
+_EXAMPLES = """\
+examples:
+  img2imu predict out/quickstart/model walk.csv
+  img2imu predict model week.csv.gz -o out/week --columns t,ax,ay,az --unit m/s2 --json week.json
+  img2imu predict model motionsense -o out/motionsense --overlap 0
+"""
+
+
+def register(subparsers: Any) -> None:
+    """Add the command ``predict`` to the parser."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="label recordings over time, as CSV and a picture",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", help="classifier folder")
+    parser.add_argument("recording", help="file, folder, archive, or name of a data set")
+    parser.add_argument(
+        "-o", "--output", default="out/predict", metavar="DIR", help="folder to write (out/predict)"
+    )
+    parser.add_argument("--overlap", type=float, default=0.5, help="share that windows share (0.5)")
+    parser.add_argument("--device", default="cpu", help="where the encoder runs (cpu)")
+    parser.add_argument("--json", metavar="FILE", help="write the summary")
+    add_source_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write ``predictions.csv`` and ``predictions.png``, print the summary."""
+    from ..classifier import Img2ImuClassifier
+    from ..predict import predict_recordings
+    from ..recordings import open_source
+
+    source = open_source(args.recording, **source_options(args))
+    classifier = Img2ImuClassifier.load(args.model, args.device)
+    folder = Path(args.output)
+    timeline = predict_recordings(classifier, source, folder, args.overlap, progress_bar)
+    summary = timeline.summary()
+    if args.json:
+        write_json(args.json, {"model": args.model, "recording": args.recording, **summary})
+    print(format_summary(summary))
+    print(f"{folder / 'predictions.csv'}, {folder / 'predictions.png'}")
+
+
+def format_summary(summary: dict[str, Any]) -> str:
+    """Hours by label, and the scores where there are any."""
+    hours = summary["hours"]
+    total = sum(hours.values())
+    width = max(map(len, hours))
+    lines = [
+        f"{summary['windows']} windows of {summary['recordings']} recordings, "
+        f"mean confidence {summary['confidence']:.2f}",
+        *(
+            f"  {label:<{width}}{value:>10.3f} h{value / total:>7.1%}"
+            for label, value in sorted(hours.items(), key=lambda item: -item[1])
+        ),
+    ]
+    scores = summary["scores"]
+    if scores:
+        lines.append(
+            f"against the labels of the recording ({scores['windows']} windows): "
+            f"macro-F1 {scores['macro_f1']:.3f}, accuracy {scores['accuracy']:.3f}"
+        )
+        if scores["unknown_labels"]:
+            names = ", ".join(scores["unknown_labels"])
+            lines.append(f"labels the classifier has not learnt, left out of the scores: {names}")
+    return "\n".join(lines)

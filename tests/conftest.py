@@ -1,0 +1,39 @@
+"""Shared data of the tests: real recordings, and a cache that is nobody's own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["IMG2IMU_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of third-party data; the test is skipped where it is missing."""
+    folder = Path(os.environ.get("IMG2IMU_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data folder at {folder}: set IMG2IMU_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_weights(shared_data: Path) -> Path:
+    """ImageNet-supervised ResNet-18 up to stage 3, batch norm folded into the convolutions."""
+    found = sorted((shared_data / "reference_weights").glob("*.safetensors"))
+    if not found:
+        pytest.skip(f"no reference_weights in {shared_data}")
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def exercise():  # type: ignore[no-untyped-def]
+    """Real windows of the watch set that comes with seglearn: 5 s at 50 Hz, 10 subjects."""
+    from img2imu.recordings import WindowConfig, make_windows, open_source
+
+    return make_windows(open_source("exercise"), WindowConfig())
