@@ -242,6 +242,21 @@ def pixel_axes(view: View, samples: int) -> tuple[NDArray[np.float64], NDArray[n
     return time, (view.bins - 1 - row) * view.sampling_rate / view.nfft
 
 
+def pixel_extent(view: View, samples: int) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top edge of a picture in the units of :func:`pixel_axes`.
+
+    The `extent` that ``matplotlib.axes.Axes.imshow`` takes.
+    """
+    if isinstance(view, WaveformConfig):
+        half_row = (view.high - view.low) / (view.height - 1) / 2
+        ends = (-0.5 / view.sampling_rate, (samples - 0.5) / view.sampling_rate)
+        return (*ends, view.low - half_row, view.high + half_row)
+    middle = (view.nfft - view.hop) / 2 / view.sampling_rate
+    duration = view.frames(samples) * view.hop / view.sampling_rate
+    spacing = view.sampling_rate / view.nfft
+    return middle, middle + duration, -spacing / 2, (view.bins - 0.5) * spacing
+
+
 def source_positions(source: int, target: int) -> NDArray[np.float64]:
     """Where each of `target` pixel centres falls among `source` ones, clamped to the ends.
 

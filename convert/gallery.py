@@ -1,3 +1,214 @@
-def save_gallery(): ...
-def save_images(): ...
-def save_npz(): ...
+"""Pictures to files: PNG for each window, one sheet for the eye, NPZ for programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import SignalError, View, WaveformConfig, pixel_extent
+from .images import to_images
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PathLike = str | os.PathLike[str]
+
+AXIS_COLORS = {"x": "#d62728", "y": "#2ca02c", "z": "#1f77b4"}
+"""Of the traces: the channel that an axis becomes in the picture."""
+
+
+def save_images(folder: PathLike, images: NDArray[Any], names: Sequence[str]) -> list[Path]:
+    """Write one PNG for each window.
+
+    Parameters
+    ----------
+    folder
+        Made where it does not exist.
+    images
+        From :func:`to_images`: (n, 3, height, width), or (n, views, 3, height, width), whose views
+        are put side by side.
+    names
+        n file names without ending, all different.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    SignalError
+        If a name is used twice or is no plain file name, or their number does not fit.
+    """
+    from PIL import Image
+
+    if len(names) != len(images):
+        raise SignalError(f"{len(images)} pictures need as many names, not {len(names)}")
+    if len(set(names)) < len(names):
+        raise SignalError("the names of the pictures must all be different")
+    for name in names:
+        if Path(name).name != name:
+            raise SignalError(f"{name!r} is no plain file name")
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    paths = [target / f"{name}.png" for name in names]
+    for path, picture in zip(paths, _as_rgb(images), strict=True):
+        with _replacing(path) as partial:
+            Image.fromarray(picture).save(partial, format="PNG")
+    return paths
+
+
+def save_npz(path: PathLike, images: NDArray[Any], **arrays: NDArray[Any]) -> None:
+    """Write pictures and what belongs to them, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    images
+        From :func:`to_images`; stored as ``images``.
+    **arrays
+        Stored under their names: labels ``y``, ``subject`` and so on.
+
+    Raises
+    ------
+    SignalError
+        If an array holds Python objects, which could not be read without pickle.
+    """
+    stored = {"images": np.ascontiguousarray(images)}
+    stored |= {name: np.asarray(values) for name, values in arrays.items()}
+    for name, values in stored.items():
+        if values.dtype.hasobject:
+            raise SignalError(f"{name} holds Python objects: make it numbers or strings first")
+    with _replacing(Path(path)) as partial, partial.open("wb") as file:
+        np.savez(file, **stored)  # type: ignore[arg-type]
+
+
+def save_gallery(
+    path: PathLike,
+    windows: NDArray[np.floating],
+    labels: Sequence[Any] | NDArray[Any],
+    views: View | Sequence[View],
+    per_class: int = 3,
+) -> None:
+    """Draw one sheet: a few windows of each class, their traces and their pictures.
+
+    Parameters
+    ----------
+    path
+        Of the PNG.
+    windows
+        Shape (n, 3, samples), in g.
+    labels
+        n class names; the sheet keeps their sorted order.
+    views
+        Drawn in columns beside the trace.
+    per_class
+        Windows shown of each class, spread evenly over those there are.
+
+    Raises
+    ------
+    SignalError
+        If there are no windows, or not as many labels.
+    """
+    views = views if isinstance(views, Sequence) else (views,)
+    labels = np.asarray(labels)
+    if len(labels) != len(windows) or len(windows) == 0:
+        raise SignalError(
+            "a gallery needs windows with one label each, "
+            f"not {len(windows)} windows and {len(labels)} labels"
+        )
+    chosen = _spread(labels, per_class)
+    pictures = to_images(windows[chosen], views, dtype="uint8")
+    figure = _sheet(windows[chosen], labels[chosen], pictures, views)
+    with _replacing(Path(path)) as partial:
+        figure.savefig(partial, format="png")
+
+
+def _spread(labels: NDArray[Any], per_class: int) -> NDArray[np.intp]:
+    """Indices of `per_class` windows of each class, evenly over the recording order."""
+    chosen = []
+    for name in np.unique(labels):
+        members = np.flatnonzero(labels == name)
+        count = min(per_class, len(members))
+        chosen.append(members[((np.arange(count) + 0.5) * len(members) / count).astype(int)])
+    return np.concatenate(chosen)
+
+
+def _sheet(
+    windows: NDArray[np.floating],
+    labels: NDArray[Any],
+    pictures: NDArray[np.uint8],
+    views: Sequence[View],
+) -> Figure:
+    """One block of rows for each class; in each row the trace, then the views."""
+    from matplotlib.figure import Figure
+
+    names, counts = np.unique(labels, return_counts=True)
+    samples, rate = windows.shape[-1], views[0].sampling_rate
+    # A figure made by hand has no window and leaves pyplot's global state alone.
+    figure = Figure(figsize=(2.5 + 2.1 * len(views), 0.5 + 1.25 * len(windows)), dpi=110)
+    figure.set_layout_engine("constrained", h_pad=0.03, w_pad=0.05)
+    blocks = figure.subfigures(len(names), 1, squeeze=False, height_ratios=counts + 0.35)[:, 0]
+    limits = float(windows.min()) - 0.1, float(windows.max()) + 0.1
+    for block, name in zip(blocks, names, strict=True):
+        members = np.flatnonzero(labels == name)
+        block.suptitle(str(name), x=0.012, ha="left", fontsize=11, fontweight="bold")
+        grid = block.subplots(len(members), 1 + len(views), squeeze=False)
+        for row, member in zip(grid, members, strict=True):
+            _draw_trace(row[0], windows[member], rate, limits)
+            for ax, view, picture in zip(row[1:], views, _as_rgb(pictures[member]), strict=True):
+                ax.imshow(picture, extent=pixel_extent(view, samples), aspect="auto")
+            for ax in row:
+                ax.set_xlim(0, samples / rate)
+                ax.tick_params(labelsize=7, length=2, labelbottom=row is grid[-1])
+        for ax, title in zip(grid[0], ("acceleration, g", *map(_title, views)), strict=True):
+            ax.set_title(title, fontsize=8)
+    for ax in grid[-1]:
+        ax.set_xlabel("time, s", fontsize=8)
+    return figure
+
+
+def _draw_trace(
+    ax: Axes, window: NDArray[np.floating], rate: float, limits: tuple[float, float]
+) -> None:
+    time = np.arange(window.shape[-1]) / rate
+    for trace, (name, color) in zip(window, AXIS_COLORS.items(), strict=True):
+        ax.plot(time, trace, color=color, linewidth=0.8, label=name)
+    ax.set_ylim(limits)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _title(view: View) -> str:
+    if isinstance(view, WaveformConfig):
+        return "waveform, g"
+    scale = {"axis": "per axis", "window": "per window", "fixed": "fixed dB"}[view.normalize]
+    detrended = ", detrended" if view.detrend else ""
+    return f"nfft {view.nfft}, hop {view.hop}, {scale}{detrended}, Hz"
+
+
+def _as_rgb(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """(..., 3, height, width) to bytes (..., height, width, 3), views of a window side by side."""
+    if images.dtype != np.uint8:
+        images = (images * 255 + 0.5).astype(np.uint8)
+    if images.ndim == 5:
+        images = np.concatenate(list(images.swapaxes(0, 1)), axis=-1)
+    return np.ascontiguousarray(np.moveaxis(images, -3, -1))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, which takes its place once all is written."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

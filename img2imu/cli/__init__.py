@@ -41,12 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args.run(args)
         return 0
-    except (InputError, SignalError) as error:
-        print(f"img2imu: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # The reader of a pipe went away, as `head` does; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (InputError, SignalError, OSError) as error:
+        # An OSError names its file: no permission, no space, no such folder.
+        print(f"img2imu: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130

@@ -91,6 +91,14 @@ def svg_uri(figure: Figure) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
 
 
+def png_uri(figure: Figure) -> str:
+    """The figure as a data URI of 200 dots per inch: for what has too many points for SVG."""
+    stream = io.BytesIO()
+    with rc_context(_STYLE):
+        figure.savefig(stream, format="png", dpi=200, facecolor="white")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
 def save_png(path: str | Path, figure: Figure) -> None:
     """Write the figure as a PNG of 150 dots per inch."""
     with rc_context(_STYLE):
@@ -244,14 +252,18 @@ def draw_timeline(timeline: Timeline) -> Figure:
     colors = class_colors(len(timeline.classes))
     figure.legend(
         handles=[Patch(color=colors[code], label=timeline.classes[code]) for code in sorted(used)],
-        loc="upper left", bbox_to_anchor=(0.083, 1), ncols=6, handlelength=1, handleheight=1,
+        loc="upper left", bbox_to_anchor=(0.083, 1), ncols=_columns(timeline), handlelength=1, handleheight=1,
         columnspacing=1.6,
     )  # fmt: skip
     return figure
 
 
 def _legend_rows(timeline: Timeline) -> int:
-    return -(-len(timeline.classes) // 6)
+    return -(-len(timeline.classes) // 7)
+
+
+def _columns(timeline: Timeline) -> int:
+    return -(-len(timeline.classes) // _legend_rows(timeline))
 
 
 def _draw_track(panels: Sequence[Axes], track: Track, timeline: Timeline, known: bool) -> None:

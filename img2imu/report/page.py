@@ -1,0 +1,206 @@
+"""The quickstart's report: results and pictures to one HTML file without external parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..convert import View
+from . import figures
+
+if TYPE_CHECKING:
+    from ..predict import Timeline
+    from ..recordings import Windows
+
+Results = Mapping[str, Any]
+
+
+def write_report(
+    path: str | Path,
+    results: Results,
+    windows: Windows,
+    views: Sequence[View],
+    timeline: Timeline,
+) -> None:
+    """Write the report, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Of the HTML file.
+    results
+        What :func:`img2imu.quickstart.quickstart` writes as ``results.json``.
+    windows
+        Those that were probed; some are shown.
+    views
+        What the classifier sees of them.
+    timeline
+        Labels of the held-out recording.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.globals["number"] = number
+    text = templates.get_template("report.html").render(_context(results, windows, views, timeline))
+    partial = Path(f"{path}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def number(value: float) -> str:
+    """Two decimals without the leading zero, as in .76."""
+    return f"{value:.2f}".removeprefix("0") if value >= 0 else f"−{number(-value)}"
+
+
+def duration(seconds: float) -> str:
+    """Such as ``8 s`` or ``2 min 40 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _context(
+    results: Results, windows: Windows, views: Sequence[View], timeline: Timeline
+) -> dict[str, Any]:
+    data, shots, probe = results["data"], results["shots"], results["settings"]["probe"]
+    at_shots = {r["method"]: r for r in results["results"] if r["shots"] == shots}
+    ours, classes = at_shots["img2imu"], windows.classes
+    subject, examples = _examples(windows)
+    return {
+        "title": f"img2imu: macro-F1 {number(ours['f1_mean'])} from {shots} windows per class",
+        "version": results["environment"]["img2imu"],
+        "data": data,
+        "shots": shots,
+        "all_shots": probe["shots"],
+        "folds": len(results["settings"]["splits"]["folds"]),
+        "seeds": probe["seeds"],
+        "classes": classes,
+        "ours": ours,
+        "verdict": _verdict(at_shots),
+        "facts": _facts(results, windows, ours),
+        "weights": _weights(results["weights"], at_shots),
+        "views": views,
+        "seconds": f"{windows.X.shape[-1] / windows.sampling_rate:g}",
+        "gallery_subject": subject,
+        "table": _table(results["results"]),
+        "mistake": _mistake(ours["confusion"], classes),
+        "timeline_caption": _timeline_caption(results),
+        "export_caption": _export_caption(results["export"]),
+        "latency": _latency(results["latency"]),
+        "settings": _settings(results, windows, views),
+        "environment": [
+            *results["environment"].items(),
+            *((step["name"], duration(step["seconds"])) for step in results["steps"]),
+        ],
+        "figures": {
+            "gallery": figures.svg_uri(figures.draw_gallery(examples, views)),
+            "curve": figures.svg_uri(figures.draw_curve(results["results"], 1 / len(classes))),
+            "confusion": figures.svg_uri(figures.draw_confusion(ours["confusion"], classes)),
+            "timeline": figures.png_uri(figures.draw_timeline(timeline)),
+        },
+    }
+
+
+def _examples(windows: Windows) -> tuple[str, Windows]:
+    """A window of each class, all of one subject where one shows them all."""
+    shown = {
+        subject: len(set(windows.y[windows.subject == subject].tolist()))
+        for subject in windows.subjects
+    }
+    subject = max(shown, key=lambda name: shown[name])
+    of_subject = windows.select(windows.subject == subject)
+    middle = [
+        members[len(members) // 2]
+        for members in (np.flatnonzero(of_subject.y == name) for name in of_subject.classes)
+    ]
+    return subject, of_subject.select(np.array(middle))
+
+
+def _verdict(at_shots: Mapping[str, Results]) -> str:
+    others = [
+        f"{figures.METHODS[name][0]} {number(record['f1_mean'])}"
+        for name, record in at_shots.items()
+        if name != "img2imu"
+    ]
+    if not others:
+        return "No baseline was run beside it."
+    best = max(at_shots, key=lambda name: at_shots[name]["f1_mean"])
+    ahead = (
+        "img2imu is the best of them."
+        if best == "img2imu"
+        else f"On these data the best of them is: {figures.METHODS[best][0]}."
+    )
+    return f"From the same windows and people: {'; '.join(others)}. {ahead}"
+
+
+def _facts(results: Results, windows: Windows, ours: Results) -> list[tuple[str, str]]:
+    held_out = results["held_out"]
+    return [
+        (f"{len(windows):,}", f"windows of {len(windows.subjects)} people"),
+        (f"{number(ours['f1_mean'])} ± {number(ours['f1_std'])}", "macro-F1 over folds and draws"),
+        (
+            number(held_out["scores"]["macro_f1"]),
+            f"macro-F1 on the recording of subject {held_out['subject']}",
+        ),
+        (duration(sum(step["seconds"] for step in results["steps"])), "for everything here"),
+    ]
+
+
+def _weights(weights: Results, at_shots: Mapping[str, Results]) -> dict[str, str]:
+    better = (
+        "Better ones: --weights FILE (safetensors or a torch checkpoint), or online "
+        "--encoder torchvision/resnet18 --pretrained."
+    )
+    if weights["kind"] == "random":
+        return {
+            "title": "random",
+            "meaning": f"This {weights['encoder']} has never seen an image: these results show "
+            "what the pictures and the architecture give by themselves, not what is carried over "
+            "from vision.",
+            "advice": better,
+        }
+    meaning = ""
+    if "random-2d" in at_shots:
+        gain = at_shots["img2imu"]["f1_mean"] - at_shots["random-2d"]["f1_mean"]
+        meaning = (
+            f"What they learnt from images is worth {'+' if gain >= 0 else ''}{number(gain)} "
+            f"macro-F1 here over the same network with random weights."
+        )
+    return {"title": weights["title"], "meaning": meaning, "advice": ""}
+
+
+def _table(records: Sequence[Results]) -> list[dict[str, Any]]:
+    best: dict[int, float] = {}
+    for record in records:
+        best[record["shots"]] = max(best.get(record["shots"], 0), record["f1_mean"])
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        cell = {**record, "best": record["f1_mean"] == best[record["shots"]]}
+        rows.setdefault(record["method"], []).append(cell)
+    return [
+        {"method": name, "title": title, "color": color, "cells": cells}
+        for name, cells in rows.items()
+        for title, color in [figures.METHODS[name]]
+    ]
+
+
+def _mistake(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
+    counts = np.asarray(confusion, float)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    np.fill_diagonal(share, 0)
+    true, taken = np.unravel_index(share.argmax(), share.shape)
+    if not share[true, taken]:
+        return ""
+    return (
+        f"The commonest mistake: {share[true, taken]:.0%} of {classes[true]} "
+        f"is taken for {classes[taken]}."
+    )

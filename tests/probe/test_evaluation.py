@@ -1,0 +1,134 @@
+"""The protocol on real windows: who learns from whom, what is chosen where, what is reported."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import f1_score
+
+from img2imu.errors import InputError
+from img2imu.models import EncoderConfig
+from img2imu.probe import ProbeConfig, evaluate, fit_classifier
+from img2imu.probe.handmade import handmade_features
+from img2imu.probe.methods import FixedFeatures, LogisticLearner, Method
+from img2imu.probe.protocol import Task, score_method, summarize
+from img2imu.recordings import SplitManifest
+
+SMALL = EncoderConfig(stages=(1, 2), bands=2)
+
+
+@pytest.fixture(scope="module")
+def windows(exercise):
+    return exercise.select(slice(None, None, 3))
+
+
+def task_of(windows, shots=(2,), seeds=2):
+    return Task.from_manifest(
+        windows, SplitManifest.create("exercise", windows, shots, range(seeds))
+    )
+
+
+def test_record_equals_a_plain_loop(windows):
+    """hand-forest again, written down with scikit-learn's own pieces."""
+    outcome = evaluate(windows, ProbeConfig(shots=(3,), seeds=1), ["hand-forest"])
+    [record] = outcome["results"]
+    features = handmade_features(windows.X, 50.0)
+    manifest = SplitManifest.create("windows", windows, (3,), range(1))
+    scores = []
+    for fold in manifest.folds:
+        rows = manifest.draw(fold.index, 0, 3)
+        test = fold.windows("test", windows.subject)
+        forest = RandomForestClassifier(300, random_state=0).fit(features[rows], windows.y[rows])
+        scores.append(f1_score(windows.y[test], forest.predict(features[test]), average="macro"))
+    assert record["f1_each"] == pytest.approx(scores, abs=1e-4)
+    assert record["f1_mean"] == pytest.approx(np.mean(scores), abs=1e-4)
+    assert record["f1_std"] == pytest.approx(np.std(scores), abs=1e-4)
+    assert np.sum(record["confusion"]) == len(windows)
+    json.dumps(outcome)
+
+
+def test_settings_are_chosen_by_validation_subjects_alone(windows):
+    """A feature that gives test labels away, but lies about validation ones, is not chosen."""
+    task = task_of(windows)
+    rng = np.random.default_rng(0)
+    honest = np.eye(len(task.classes))[task.labels] + rng.normal(size=(len(windows), 7)) * 0.5
+    sets = []
+    for fold in range(5):
+        treacherous = np.eye(len(task.classes))[task.labels]
+        treacherous[task.validation[fold]] = rng.normal(size=(len(task.validation[fold]), 7))
+        sets.append(FixedFeatures({"trap": fold}, treacherous.astype(np.float32)))
+    sets.append(FixedFeatures({"trap": None}, honest.astype(np.float32)))
+    method = Method("m", "logistic", sets, [LogisticLearner(1.0)])
+    [record] = summarize(task, method, score_method(task, method))
+    for fold, chosen in enumerate(record["chosen"]):
+        assert chosen["trap"] != fold
+
+
+def test_no_subject_is_on_two_sides(windows):
+    task = task_of(windows)
+    for fold, draws in enumerate(task.training):
+        sides = [set(windows.subject[rows]) for rows in
+                 (draws, task.validation[fold], task.test[fold])]
+        assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+    for draw in task.manifest.draws:
+        assert set(draw.windows) <= set(task.training[draw.fold])
+
+
+def test_both_probes_stages_and_penalties(windows):
+    config = ProbeConfig(
+        encoder=SMALL, shots=(1, 2), seeds=1, probes=("logistic", "paper"), C=(0.001, 0.1)
+    )
+    outcome = evaluate(windows, config, ["img2imu"])
+    assert [(r["probe"], r["shots"]) for r in outcome["results"]] == [
+        ("logistic", 1), ("logistic", 2), ("paper", 1), ("paper", 2),
+    ]
+    for record in outcome["results"]:
+        assert all(setting["stage"] in (1, 2) for setting in record["chosen"])
+        assert len(record["f1_each"]) == 5
+    chance = 1 / len(windows.classes)
+    assert outcome["results"][1]["f1_mean"] > 2 * chance
+
+
+def test_paper_preset_searches_the_grid_and_fits(tmp_path, windows):
+    few = windows.select(slice(None, None, 4))
+    config = ProbeConfig("paper", EncoderConfig(stages=(1,), bands=1), shots=(1,), seeds=1)
+    outcome = evaluate(few, config, ["img2imu"])
+    assert len(outcome["settings"]["drawings"]) == 12  # 256 is degenerate for 5 s at 50 Hz
+    [record] = outcome["results"]
+    classifier = fit_classifier(few, config, outcome["results"])
+    view = classifier.views_[0]
+    assert {"nfft": view.nfft, "noverlap": view.noverlap} in [
+        {k: c[k] for k in ("nfft", "noverlap")} for c in record["chosen"]
+    ]
+    assert classifier.scores_["macro_f1_1_shots"]["mean"] == record["f1_mean"]
+
+
+def test_bad_input_is_one_sentence(windows):
+    with pytest.raises(InputError, match="needed"):
+        evaluate(windows, ProbeConfig(shots=(500,)), ["hand-forest"])
+    with pytest.raises(InputError, match="subjects"):
+        one = windows.select(windows.subject == windows.subjects[0])
+        evaluate(one, ProbeConfig(), ["hand-forest"])
+    with pytest.raises(InputError, match="unknown method"):
+        evaluate(windows, ProbeConfig(), ["crystal-ball"])
+    dead = windows.select(np.arange(len(windows)))
+    dead.X[:, 2] = 0.5
+    with pytest.raises(InputError, match="axis z is constant"):
+        evaluate(dead, ProbeConfig(), ["hand-forest"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"preset": "best"}, {"shots": ()}, {"shots": (0,)}, {"folds": 2}, {"C": (0,)},
+     {"probes": ("svm",)}],
+)
+def test_bad_settings_are_refused(settings):
+    with pytest.raises(InputError):
+        ProbeConfig(**settings)
+
+
+def test_minirocket_beats_chance(windows):
+    pytest.importorskip("sktime", reason="the baselines extra is not installed")
+    outcome = evaluate(windows, ProbeConfig(shots=(5,), seeds=1), ["minirocket"])
+    assert outcome["results"][0]["f1_mean"] > 3 / len(windows.classes)
