@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
-AXIS_COLORS = {"x": "#d62728", "y": "#2ca02c", "z": "#1f77b4"}
-"""Of the traces: the channel that an axis becomes in the picture."""
+AXIS_COLORS = ("#d62728", "#2ca02c", "#1f77b4")
+"""Of the traces x, y and z: red, green and blue, the channel each becomes in the picture."""
 
 
 def save_images(folder: PathLike, images: NDArray[Any], names: Sequence[str]) -> list[Path]:
@@ -148,50 +148,63 @@ def _sheet(
     pictures: NDArray[np.uint8],
     views: Sequence[View],
 ) -> Figure:
-    """One block of rows for each class; in each row the trace, then the views."""
+    """A block of rows for each class; a row holds a window, or several where views are few."""
     from matplotlib.figure import Figure
 
     names, counts = np.unique(labels, return_counts=True)
-    samples, rate = windows.shape[-1], views[0].sampling_rate
+    columns = 1 + len(views)
+    across = max(1, min(counts.max(), 6 // columns))
+    rows = -(-counts // across)
     # A figure made by hand has no window and leaves pyplot's global state alone.
-    figure = Figure(figsize=(2.5 + 2.1 * len(views), 0.5 + 1.25 * len(windows)), dpi=110)
-    figure.set_layout_engine("constrained", h_pad=0.03, w_pad=0.05)
-    blocks = figure.subfigures(len(names), 1, squeeze=False, height_ratios=counts + 0.35)[:, 0]
+    figure = Figure(figsize=(0.5 + 2.1 * columns * across, 0.6 + 0.3 * len(names) + sum(rows)))
+    figure.set_layout_engine("constrained", h_pad=0.02, w_pad=0.04)
+    blocks = figure.subfigures(len(names), 1, squeeze=False, height_ratios=rows + 0.3)[:, 0]
     limits = float(windows.min()) - 0.1, float(windows.max()) + 0.1
-    for block, name in zip(blocks, names, strict=True):
+    for block, name, count in zip(blocks, names, rows, strict=True):
+        block.suptitle(str(name), x=0.01, ha="left", fontsize=10, fontweight="bold")
+        cells = block.subplots(count, across * columns, squeeze=False)
+        cells = cells.reshape(count * across, columns)
+        for axes in cells:
+            _style(axes, windows.shape[-1] / views[0].sampling_rate, bottom=block is blocks[-1])
         members = np.flatnonzero(labels == name)
-        block.suptitle(str(name), x=0.012, ha="left", fontsize=11, fontweight="bold")
-        grid = block.subplots(len(members), 1 + len(views), squeeze=False)
-        for row, member in zip(grid, members, strict=True):
-            _draw_trace(row[0], windows[member], rate, limits)
-            for ax, view, picture in zip(row[1:], views, _as_rgb(pictures[member]), strict=True):
-                ax.imshow(picture, extent=pixel_extent(view, samples), aspect="auto")
-            for ax in row:
-                ax.set_xlim(0, samples / rate)
-                ax.tick_params(labelsize=7, length=2, labelbottom=row is grid[-1])
-        for ax, title in zip(grid[0], ("acceleration, g", *map(_title, views)), strict=True):
-            ax.set_title(title, fontsize=8)
-    for ax in grid[-1]:
-        ax.set_xlabel("time, s", fontsize=8)
+        for axes, member in zip(cells, members, strict=False):
+            _draw_trace(axes[0], windows[member], views[0].sampling_rate, limits)
+            for ax, view, picture in zip(axes[1:], views, _as_rgb(pictures[member]), strict=True):
+                extent = pixel_extent(view, windows.shape[-1])
+                ax.imshow(picture, extent=extent, aspect="auto")
+        for axes in cells[len(members) :]:
+            for ax in axes:
+                ax.set_axis_off()
+        if block is blocks[0]:
+            for axes in cells[:across]:
+                for ax, title in zip(axes, ("x, y, z in g", *map(_title, views)), strict=True):
+                    ax.set_title(title, fontsize=8, color="0.3")
     return figure
+
+
+def _style(axes: Sequence[Axes], seconds: float, bottom: bool) -> None:
+    for ax in axes:
+        ax.set_xlim(0, seconds)
+        ax.spines[["top", "right", "left", "bottom"]].set_visible(False)
+        ax.tick_params(labelsize=7, length=2, color="0.6", labelcolor="0.3", labelbottom=bottom)
+        if bottom:
+            ax.set_xlabel("s", fontsize=7, color="0.3", labelpad=1)
 
 
 def _draw_trace(
     ax: Axes, window: NDArray[np.floating], rate: float, limits: tuple[float, float]
 ) -> None:
     time = np.arange(window.shape[-1]) / rate
-    for trace, (name, color) in zip(window, AXIS_COLORS.items(), strict=True):
-        ax.plot(time, trace, color=color, linewidth=0.8, label=name)
+    for trace, color in zip(window, AXIS_COLORS, strict=True):
+        ax.plot(time, trace, color=color, linewidth=0.8)
     ax.set_ylim(limits)
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 def _title(view: View) -> str:
     if isinstance(view, WaveformConfig):
         return "waveform, g"
-    scale = {"axis": "per axis", "window": "per window", "fixed": "fixed dB"}[view.normalize]
     detrended = ", detrended" if view.detrend else ""
-    return f"nfft {view.nfft}, hop {view.hop}, {scale}{detrended}, Hz"
+    return f"nfft {view.nfft}, hop {view.hop}, {view.normalize}{detrended}, Hz"
 
 
 def _as_rgb(images: NDArray[Any]) -> NDArray[np.uint8]:

@@ -81,7 +81,7 @@ def source_options(args: argparse.Namespace) -> dict[str, Any]:
     for pair in args.option:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise InputError(f"--option takes NAME=VALUE, not {pair!r}.")
+            raise InputError(f"--option takes NAME=VALUE, not {pair!r}")
         options[name] = value
     return {name: value for name, value in options.items() if value is not None}
 

@@ -91,12 +91,12 @@ def _extract(path: Path, folder: Path, nesting: int) -> None:
             for member in members:
                 free -= member.size
                 if free < 0:
-                    raise InputError(f"Not enough disk space to unpack {path}.")
+                    raise InputError(f"Not enough disk space to unpack {path}")
                 _write(path, member, folder)
     except _DAMAGED as error:
-        raise InputError(f"{path} is truncated or damaged ({error}): get it again.") from error
+        raise InputError(f"{path} is truncated or damaged ({error}): get it again") from error
     except (OSError, NotImplementedError) as error:
-        raise InputError(f"{path} cannot be unpacked: {error}.") from error
+        raise InputError(f"{path} cannot be unpacked: {error}") from error
     if nesting:
         for inner in [file for file in folder.rglob("*") if file.is_file() and is_archive(file)]:
             _extract(inner, inner.with_name(inner.name + ".content"), nesting - 1)
@@ -123,7 +123,7 @@ def _opened(path: Path) -> Iterator[Iterator[_Member]]:
 def _zip_members(path: Path, archive: zipfile.ZipFile) -> Iterator[_Member]:
     for info in archive.infolist():
         if info.flag_bits & 1:
-            raise InputError(f"{path} is encrypted: unpack it yourself and give the folder.")
+            raise InputError(f"{path} is encrypted: unpack it yourself and give the folder")
         if not info.is_dir():
             with archive.open(info) as stream:
                 yield _Member(info.filename, info.file_size, stream)
@@ -136,7 +136,7 @@ def _tar_members(path: Path, archive: tarfile.TarFile) -> Iterator[_Member]:
         stream = archive.extractfile(info) if info.isfile() else None
         if stream is None:
             raise InputError(
-                f"{path} holds {info.name}, which is a link or no plain file: refused."
+                f"{path} holds {info.name}, which is a link or no plain file: refused"
             )
         with stream:
             yield _Member(info.name, info.size, stream)
@@ -146,7 +146,7 @@ def _write(path: Path, member: _Member, folder: Path) -> None:
     name = PureWindowsPath(member.name)  # takes both kinds of slashes, and drives
     target = folder.joinpath(*name.parts)
     if name.anchor or ".." in name.parts:
-        raise InputError(f"{path} holds {member.name!r}, which leads outside its folder: refused.")
+        raise InputError(f"{path} holds {member.name!r}, which leads outside its folder: refused")
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as stream:
         shutil.copyfileobj(member.stream, stream, 1 << 20)

@@ -58,7 +58,7 @@ def fetch(
         not the expected one.
     """
     if not url.startswith(("http://", "https://")):
-        raise InputError(f"{url} is not an http or https address.")
+        raise InputError(f"{url} is not an http or https address")
     if not target.exists():
         part = target.with_name(target.name + ".part")
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def _check(path: Path, url: str, sha256: str | None) -> str:
     if sha256 is not None and found != sha256.lower():
         path.unlink()
         raise InputError(
-            f"The download of {url} has SHA-256 {found}, not {sha256}: it was removed; try again."
+            f"The download of {url} has SHA-256 {found}, not {sha256}: it was removed; try again"
         )
     return found
 
@@ -119,7 +119,7 @@ def _complete(download: _Download, attempts: int, wait_s: float) -> None:
             reason = "the connection was cut"
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code != http.HTTPStatus.TOO_MANY_REQUESTS:
-                raise InputError(f"{download.url} answers {error.code} {error.reason}.") from error
+                raise InputError(f"{download.url} answers {error.code} {error.reason}") from error
             reason = f"{error.code} {error.reason}"
         except _BROKEN as error:
             reason = str(error) or type(error).__name__
@@ -127,7 +127,7 @@ def _complete(download: _Download, attempts: int, wait_s: float) -> None:
         if failures >= attempts:
             raise InputError(
                 f"{download.url} broke off after {download.size} bytes ({reason}): run again to "
-                f"continue."
+                f"continue"
             )
         time.sleep(wait_s)
 
@@ -205,5 +205,5 @@ def _check_space(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if needed > free:
         raise InputError(
-            f"Not enough disk space in {part.parent}: {needed} bytes to come, {free} free."
+            f"Not enough disk space in {part.parent}: {needed} bytes to come, {free} free"
         )

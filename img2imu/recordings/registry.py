@@ -201,7 +201,7 @@ def open_source(path_or_name: str | Path, format: str | None = None, **options: 
         If there is no such file, its format is unknown, or an option does not fit the format.
     """
     if format is not None and format not in DATASETS:
-        raise InputError(f"Unknown format {format!r}: choose one of {', '.join(DATASETS)}.")
+        raise InputError(f"Unknown format {format!r}: choose one of {', '.join(DATASETS)}")
     path = Path(path_or_name)
     if path.exists():
         if path.is_file() and is_archive(path):
@@ -214,7 +214,7 @@ def open_source(path_or_name: str | Path, format: str | None = None, **options: 
     if entry.download is None or not entry.download.exists():
         raise InputError(
             f"The data set {entry.name} has not been fetched: run img2imu data fetch {entry.name}, "
-            f"or give the path of its files."
+            f"or give the path of its files"
         )
     return _construct(entry, unpack(entry.download), options)
 
@@ -233,12 +233,12 @@ def fetch_dataset(name: str) -> tuple[Path, str]:
     entry = _by_name(name)
     if entry.name == "exercise":
         raise InputError(
-            "The exercise data come with a package: pip install --no-deps seglearn==1.2.5."
+            "The exercise data come with a package: pip install --no-deps seglearn==1.2.5"
         )
     if entry.url is None or entry.download is None:
         raise InputError(
             f"{entry.name} cannot be fetched without an account: get it at {entry.homepage} and "
-            f"give its path."
+            f"give its path"
         )
     return entry.download, fetch(entry.url, entry.download, entry.sha256)
 
@@ -246,7 +246,7 @@ def fetch_dataset(name: str) -> tuple[Path, str]:
 def _by_name(name: str) -> Dataset:
     if name not in DATASETS or name == "tabular":
         known = ", ".join(known for known in DATASETS if known != "tabular")
-        raise InputError(f"{name} is neither a file or folder nor a data set ({known}).")
+        raise InputError(f"{name} is neither a file or folder nor a data set ({known})")
     return DATASETS[name]
 
 
@@ -256,7 +256,7 @@ def _construct(entry: Dataset, path: Path | None, options: dict[str, Any]) -> So
     for name in options:
         if name not in known:
             listed = ", ".join(known) or "none"
-            raise InputError(f"The format {entry.name} has no option {name} (options: {listed}).")
+            raise InputError(f"The format {entry.name} has no option {name} (options: {listed})")
     return reader(path, **options)
 
 
@@ -274,5 +274,5 @@ def sniff_format(path: Path) -> str:
             if found:
                 return entry.name
     raise InputError(
-        f"The format of {path} is not recognised: give format as one of {', '.join(DATASETS)}."
+        f"The format of {path} is not recognised: give format as one of {', '.join(DATASETS)}"
     )

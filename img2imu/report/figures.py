@@ -252,7 +252,7 @@ def draw_timeline(timeline: Timeline) -> Figure:
     colors = class_colors(len(timeline.classes))
     figure.legend(
         handles=[Patch(color=colors[code], label=timeline.classes[code]) for code in sorted(used)],
-        loc="upper left", bbox_to_anchor=(0.083, 1), ncols=_columns(timeline), handlelength=1, handleheight=1,
+        loc="upper left", bbox_to_anchor=(0.083, 1), ncols=_legend_columns(timeline), handlelength=1, handleheight=1,
         columnspacing=1.6,
     )  # fmt: skip
     return figure
@@ -262,7 +262,7 @@ def _legend_rows(timeline: Timeline) -> int:
     return -(-len(timeline.classes) // 7)
 
 
-def _columns(timeline: Timeline) -> int:
+def _legend_columns(timeline: Timeline) -> int:
     return -(-len(timeline.classes) // _legend_rows(timeline))
 
 

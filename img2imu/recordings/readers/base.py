@@ -55,7 +55,7 @@ class Reader:
         for file in self._files():
             yield from self._read_file(file)
         if not self.report.used:
-            raise InputError(f"{self.path} holds no usable rows{_reasons(self.report)}.")
+            raise InputError(f"{self.path} holds no usable rows{_reasons(self.report)}")
 
     def _files(self) -> list[Path]:
         raise NotImplementedError
@@ -122,7 +122,7 @@ def check_parsed(path: Path, rows: Rows, format_name: str) -> None:
     if bad > 0.9 * rows.rows:
         raise InputError(
             f"{path} does not look like {format_name} data: "
-            f"{bad} of the first {rows.rows} lines do not fit the format."
+            f"{bad} of the first {rows.rows} lines do not fit the format"
         )
 
 
@@ -152,7 +152,7 @@ def find_files(path: Path, patterns: str | tuple[str, ...], format_name: str) ->
     }
     if not found:
         wanted = " or ".join(patterns)
-        raise InputError(f"{path} holds no {format_name} files (looked for {wanted}).")
+        raise InputError(f"{path} holds no {format_name} files (looked for {wanted})")
     return sorted(found)
 
 
@@ -181,7 +181,7 @@ def require(options: dict[str, Any], allowed: dict[str, tuple[str, ...]]) -> Non
     for name, choices in allowed.items():
         if options[name] not in choices:
             listed = ", ".join(choices)
-            raise InputError(f"{name} must be one of {listed}, not {options[name]!r}.")
+            raise InputError(f"{name} must be one of {listed}, not {options[name]!r}")
 
 
 class SubjectRuns:

@@ -55,7 +55,7 @@ class Capture24(Reader):
         columns = list(rows[0]) if rows else []
         if f"label:{self.scheme}" not in columns or "annotation" not in columns:
             schemes = ", ".join(name[6:] for name in columns if name.startswith("label:"))
-            raise InputError(f"{path} has no scheme {self.scheme} (schemes: {schemes}).")
+            raise InputError(f"{path} has no scheme {self.scheme} (schemes: {schemes})")
         return {row["annotation"]: row[f"label:{self.scheme}"] or UNLABELLED for row in rows}
 
     def _read_file(self, path: Path) -> Iterator[Piece]:
@@ -81,6 +81,6 @@ class Capture24(Reader):
         unknown = labels == np.array(None)
         if unknown.any():
             raise InputError(
-                f"{path} has the annotation {annotations[unknown][0]!r}, which {DICTIONARY} lacks."
+                f"{path} has the annotation {annotations[unknown][0]!r}, which {DICTIONARY} lacks"
             )
         return labels

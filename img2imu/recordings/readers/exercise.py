@@ -75,7 +75,7 @@ def locate() -> Path:
     if not folders:
         raise InputError(
             "The exercise data come with the package seglearn, which is not installed: "
-            "pip install --no-deps seglearn==1.2.5."
+            "pip install --no-deps seglearn==1.2.5"
         )
     return Path(next(iter(folders))) / "data" / "watch_dataset.npy"
 
@@ -85,10 +85,10 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise InputError(
-            f"{path} is not the exercise file of seglearn 1.2.5: its SHA-256 differs from {SHA256}."
+            f"{path} is not the exercise file of seglearn 1.2.5: its SHA-256 differs from {SHA256}"
         )
     stream = io.BytesIO(content)
     np.lib.format.read_magic(stream)

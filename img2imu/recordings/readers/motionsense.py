@@ -45,7 +45,7 @@ class MotionSense(Reader):
         if code not in ACTIVITIES or not subject:
             raise InputError(
                 f"{path} is not named like a MotionSense file (dws_1/sub_1.csv; activities "
-                f"{', '.join(ACTIVITIES)})."
+                f"{', '.join(ACTIVITIES)})"
             )
         read = 0
         for rows in self._rows(path, _LAYOUT, skip_lines=1):

@@ -81,7 +81,7 @@ class Pvs(Reader):
         trip = re.fullmatch(r"PVS[ _-]?([1-9])", path.resolve().parent.name)
         if not trip:
             raise InputError(
-                f"{path} must lie in a folder named PVS 1 to PVS 9: it tells the driver."
+                f"{path} must lie in a folder named PVS 1 to PVS 9: it tells the driver"
             )
         labels = self._labels(path.with_name("dataset_labels.csv"))
         table = CsvTable(path)
@@ -101,7 +101,7 @@ class Pvs(Reader):
             values = columns_to_g(rows, ("x", "y", "z"), STANDARD_GRAVITY)
             yield from self._pieces(driver, f"PVS {trip[1]}", time, values, labels[position])
         if read != len(labels):
-            raise InputError(f"{path} and dataset_labels.csv beside it differ in their rows.")
+            raise InputError(f"{path} and dataset_labels.csv beside it differ in their rows")
 
     def _labels(self, path: Path) -> NDArray[np.object_]:
         """Class of every row of the trip; unlabelled where not exactly one column is set."""

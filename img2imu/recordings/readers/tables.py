@@ -63,7 +63,7 @@ def require_columns(path: Path, names: list[str], wanted: Iterable[str]) -> None
     for name in wanted:
         if names.count(name) != 1:
             problem = "more than one column" if name in names else "no column"
-            raise InputError(f"{path} has {problem} {name!r} (columns: {', '.join(names)}).")
+            raise InputError(f"{path} has {problem} {name!r} (columns: {', '.join(names)})")
 
 
 class CsvTable:
@@ -77,12 +77,12 @@ class CsvTable:
         text = first.decode("utf-8", errors="replace").replace("\r", "")
         head, *self._sample = text.split("\n")
         if "\ufffd" in head or "\0" in head:
-            raise InputError(f"{path} is not UTF-8 text.")
+            raise InputError(f"{path} is not UTF-8 text")
         self.delimiter = max(",;\t ", key=head.count)
         fields = next(csv.reader([head.lstrip("# ")], delimiter=self.delimiter), [])
         self.names = [name.strip() for name in fields]
         if all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|", name) for name in self.names):
-            raise InputError(f"{path} has no header line: its first line must name the columns.")
+            raise InputError(f"{path} has no header line: its first line must name the columns")
 
     def rows(self, chosen: dict[str, str]) -> Iterator[Rows]:
         """Yield the rows of one block after another."""
@@ -135,7 +135,7 @@ class ParquetTable:
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path} is no readable Parquet file: it may be truncated.") from error
+            raise InputError(f"{path} is no readable Parquet file: it may be truncated") from error
         self.path, self.names = path, list(self._file.schema_arrow.names)
 
     def rows(self, chosen: dict[str, str]) -> Iterator[Rows]:
@@ -148,7 +148,7 @@ class ParquetTable:
                 self.dates = "time" in arrays and arrays["time"].dtype.kind == "M"
                 yield rows_of_arrays(self.path, arrays)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{self.path} is damaged: {error}.") from error
+            raise InputError(f"{self.path} is damaged: {error}") from error
 
 
 def _to_numpy(column: Any) -> NDArray[Any]:
@@ -170,7 +170,7 @@ class NpzTable:
         try:
             self._arrays = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is no readable NPZ file: it may be truncated.") from error
+            raise InputError(f"{path} is no readable NPZ file: it may be truncated") from error
         self.names = list(self._arrays.files)
 
     def rows(self, chosen: dict[str, str]) -> Iterator[Rows]:
@@ -178,10 +178,10 @@ class NpzTable:
         try:
             arrays = {role: self._arrays[name] for role, name in chosen.items()}
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.path} is damaged or holds Python objects: {error}.") from error
+            raise InputError(f"{self.path} is damaged or holds Python objects: {error}") from error
         shapes = {chosen[role]: array.shape for role, array in arrays.items()}
         if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
-            raise InputError(f"{self.path}: the columns must be of one length, not {shapes}.")
+            raise InputError(f"{self.path}: the columns must be of one length, not {shapes}")
         self.dates = "time" in arrays and arrays["time"].dtype.kind == "M"
         yield rows_of_arrays(self.path, arrays)
 
@@ -197,7 +197,7 @@ def rows_of_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> Rows:
             missing |= np.isnat(array)
             columns[role] = array.astype("datetime64[ns]").astype(np.int64)
         elif array.dtype.kind not in "iuf":
-            raise InputError(f"{path}: the column for {role} holds no numbers but {array.dtype}.")
+            raise InputError(f"{path}: the column for {role} holds no numbers but {array.dtype}")
         else:
             whole = role == "time" and array.dtype.kind in "iu"
             columns[role] = array.astype(np.int64 if whole else np.float64)

@@ -96,14 +96,14 @@ class Tabular(Reader):
     ) -> None:
         super().__init__(path)
         if columns is not None and len(columns) not in (3, 4):
-            raise InputError("columns must name time, x, y, z, or x, y, z.")
+            raise InputError("columns must name time, x, y, z, or x, y, z")
         if columns is not None and len(columns) == 3 and rate is None:
-            raise InputError("Without a time column the sampling rate is needed: give rate.")
+            raise InputError("Without a time column the sampling rate is needed: give rate")
         if rate is not None and not 0 < rate < np.inf:
-            raise InputError(f"rate must be a positive number of Hz, not {rate}.")
+            raise InputError(f"rate must be a positive number of Hz, not {rate}")
         for name, value, known in (("unit", unit, UNITS), ("time_unit", time_unit, TIME_UNITS)):
             if value is not None and value not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}.")
+                raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
         self.columns = tuple(columns) if columns is not None else None
         self.label, self.subject = label, subject
         self.given_rate, self.unit, self.time_unit = rate, unit, time_unit
@@ -115,7 +115,7 @@ class Tabular(Reader):
             files = [file for file in files if self.pattern.search(self._relative(file))]
             if not files:
                 raise InputError(
-                    f"No file below {self.path} matches path_pattern {self.pattern.pattern!r}."
+                    f"No file below {self.path} matches path_pattern {self.pattern.pattern!r}"
                 )
         self._first: tuple[Path, float, float] | None = None  # file, rate, units per g
         return files
@@ -181,7 +181,7 @@ class Tabular(Reader):
         require_columns(path, names, chosen.values())
         if len(set(chosen.values())) < len(chosen):
             listed = ", ".join(f"{role}={name}" for role, name in chosen.items())
-            raise InputError(f"One column of {path} is named for two things: {listed}.")
+            raise InputError(f"One column of {path} is named for two things: {listed}")
         return chosen
 
     def _clock(self, name: str | None, rows: Rows, dates: bool) -> _Clock:
@@ -197,7 +197,7 @@ class Tabular(Reader):
         if self._first is None:
             rate = self.given_rate or (nominal_rate(measured) if measured else None)
             if rate is None:
-                raise InputError(f"{path} has too few timestamps to tell its rate: give rate.")
+                raise InputError(f"{path} has too few timestamps to tell its rate: give rate")
             unit = self.unit or guess_unit(path, columns_to_g(rows, ("x", "y", "z"), 1.0))
             self._first = (path, rate, UNITS[unit])
             self.rate = rate
@@ -206,7 +206,7 @@ class Tabular(Reader):
             other = "as given" if self.given_rate else f"of {first}"
             raise InputError(
                 f"Mixed sampling rates: {path} has about {measured:.4g} Hz, not the {rate:.4g} Hz "
-                f"{other}; read files of one rate at a time."
+                f"{other}; read files of one rate at a time"
             )
         return per_g
 
@@ -217,10 +217,10 @@ def _compile(pattern: str | None) -> re.Pattern[str] | None:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise InputError(f"path_pattern is no valid regular expression: {error}.") from error
+        raise InputError(f"path_pattern is no valid regular expression: {error}") from error
     unknown = set(compiled.groupindex) - {"label", "subject"}
     if unknown or not compiled.groupindex:
-        raise InputError("path_pattern needs the named groups label or subject, and no others.")
+        raise InputError("path_pattern needs the named groups label or subject, and no others")
     return compiled
 
 
@@ -244,7 +244,7 @@ def _guess(path: Path, names: list[str], role: str, needed: bool = True) -> str 
         problem = f"several columns for {role}" if found else f"no column known as {role}"
         option = "columns" if role in ("time", "x", "y", "z") else role
         raise InputError(
-            f"{path} has {problem}: name it with {option} (found: {', '.join(names) or 'none'})."
+            f"{path} has {problem}: name it with {option} (found: {', '.join(names) or 'none'})"
         )
     return None
 
@@ -265,7 +265,7 @@ def guess_unit(path: Path, values: NDArray[np.float64]) -> str:
             return unit
     raise InputError(
         f"The unit of {path} cannot be told from gravity (median magnitude {magnitude:.3g}): "
-        f"give unit as one of {', '.join(UNITS)}."
+        f"give unit as one of {', '.join(UNITS)}"
     )
 
 

@@ -103,25 +103,25 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
                     chunk, first = _check_start(path, chunk), False
                 head, newline, tail = (rest + chunk).rpartition(b"\n")
                 if len(tail) > _LONGEST_LINE:
-                    raise InputError(f"{path} is not a text file: it has no line breaks.")
+                    raise InputError(f"{path} is not a text file: it has no line breaks")
                 block, rest = head + newline, tail
                 if last:  # its last line may lack the break
                     block, rest = block + tail, b""
                 if block:
                     yield block
     except _DAMAGED as error:
-        raise InputError(f"{path} is truncated or damaged ({error}): get it again.") from error
+        raise InputError(f"{path} is truncated or damaged ({error}): get it again") from error
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     if first:
-        raise InputError(f"{path} is empty.")
+        raise InputError(f"{path} is empty")
     if rest:
         yield rest
 
 
 def _check_start(path: Path, chunk: bytes) -> bytes:
     if chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{path} is UTF-16 text: save it as UTF-8.")
+        raise InputError(f"{path} is UTF-16 text: save it as UTF-8")
     return chunk.removeprefix(b"\xef\xbb\xbf")
 
 
