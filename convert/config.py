@@ -285,4 +285,6 @@ def _require_whole(**values: object) -> None:
 
 def _require_size(width: int, height: int) -> None:
     _require_whole(width=width, height=height)
-    _require(width >= 2 and height >= 2, f"a picture needs at least 2×2 pixels, not {width}×{height}")
+    _require(
+        width >= 2 and height >= 2, f"a picture needs at least 2x2 pixels, not {width}x{height}"
+    )

@@ -129,7 +129,7 @@ def save_gallery(
     pictures = to_images(windows[chosen], views, dtype="uint8")
     figure = _sheet(windows[chosen], labels[chosen], pictures, views)
     with _replacing(Path(path)) as partial:
-        figure.savefig(partial, format="png")
+        figure.savefig(partial, format="png", bbox_inches="tight", pad_inches=0.15)
 
 
 def _spread(labels: NDArray[Any], per_class: int) -> NDArray[np.intp]:
@@ -164,8 +164,9 @@ def _sheet(
         block.suptitle(str(name), x=0.01, ha="left", fontsize=10, fontweight="bold")
         cells = block.subplots(count, across * columns, squeeze=False)
         cells = cells.reshape(count * across, columns)
-        for axes in cells:
-            _style(axes, windows.shape[-1] / views[0].sampling_rate, bottom=block is blocks[-1])
+        for index, axes in enumerate(cells):
+            bottom = block is blocks[-1] and index >= len(cells) - across
+            _style(axes, windows.shape[-1] / views[0].sampling_rate, bottom)
         members = np.flatnonzero(labels == name)
         for axes, member in zip(cells, members, strict=False):
             _draw_trace(axes[0], windows[member], views[0].sampling_rate, limits)
@@ -222,6 +223,6 @@ def _replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

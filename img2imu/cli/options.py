@@ -49,7 +49,7 @@ def encoder_config(args: argparse.Namespace) -> Any:
     return EncoderConfig(name=args.encoder, checkpoint=args.weights, **settings)
 
 
-def progress_bar(description: str, total: int) -> Any:
+def progress_bar(description: str, total: int | None) -> Any:
     """A bar on standard error with time left; silent where nobody watches."""
     from tqdm import tqdm
 

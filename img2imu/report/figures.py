@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from ..predict import Timeline, Track
     from ..recordings import Windows
 
-INK, MUTED, LINE, PALE, ACCENT = "#1c2430", "#667085", "#d9dee5", "#f1f3f6", "#0b6e75"
+INK, MUTED, LINE, PALE, ACCENT = "#1c2430", "#667085", "#d9dee5", "#f4f6f7", "#0b6e75"
 
 AXIS_COLORS = ("#d1495b", "#2f9e5f", "#3a6ea8")
 """Of x, y and z: the channels they have in the pictures."""
 
 METHODS = {
     "img2imu": ("img2imu", ACCENT),
-    "random-2d": ("the same network, random weights", "#98a2b3"),
-    "hand-forest": ("hand-made features, random forest", "#e0852b"),
-    "minirocket": ("MiniRocket, logistic regression", "#7a5cc2"),
+    "random-2d": ("same network, untrained", "#98a2b3"),
+    "hand-forest": ("hand-made features + random forest", "#e0852b"),
+    "minirocket": ("MiniRocket + logistic regression", "#7a5cc2"),
 }
 """How each method is called in a report, and its colour."""
 
@@ -120,7 +120,7 @@ def example_views(views: Sequence[View]) -> list[tuple[str, View]]:
     kinds: dict[str, list[View]] = {}
     for view in views:
         if not isinstance(view, SpectrogramConfig):
-            kinds.setdefault("trace as a picture", []).append(view)
+            kinds.setdefault("waveform", []).append(view)
         elif view.normalize == "fixed":
             kinds.setdefault("spectrogram, fixed range", []).append(view)
         elif view.detrend:
@@ -143,7 +143,7 @@ def draw_gallery(windows: Windows, views: Sequence[View]) -> Figure:
             axis.plot(seconds, trace, color=color, linewidth=1.1)
         axis.set_title(windows.y[index])
         axis.xaxis.set_major_locator(NullLocator())
-        axis.spines["bottom"].set_visible(False)
+        axis.spines[:].set_visible(False)
     axes[0, 0].set_ylabel("acceleration (g)")
     for row, (title, view) in zip(axes[1:], rows, strict=True):
         images = to_images(windows.X[examples], view).transpose(0, 2, 3, 1)
@@ -158,7 +158,7 @@ def draw_gallery(windows: Windows, views: Sequence[View]) -> Figure:
 @_styled
 def draw_curve(results: Sequence[Mapping[str, Any]], chance: float) -> Figure:
     """Macro-F1 over the number of labelled windows, one line for each method."""
-    figure = Figure(figsize=(7.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
     axis = figure.subplots()
     ends = []
     for method in dict.fromkeys(record["method"] for record in results):
@@ -192,12 +192,15 @@ def draw_curve(results: Sequence[Mapping[str, Any]], chance: float) -> Figure:
 
 
 def _label_ends(axis: Axes, x: float, ends: list[tuple[float, str, str, bool]]) -> None:
-    """Write each line's name at its end, pushed apart where lines end close together."""
-    gap, below = 0.062, -np.inf
-    for y, title, color, strong in sorted(ends):
-        below = max(y, below + gap)
+    """Write each line's name at its end, the names spread evenly where lines end close together."""
+    ends = sorted(ends)
+    gap, middle = 0.065, (len(ends) - 1) / 2
+    center = float(np.mean([y for y, *_ in ends]))
+    for rank, (y, title, color, strong) in enumerate(ends):
+        spread = ends[-1][0] - ends[0][0] < gap * len(ends)
         axis.annotate(
-            title, (x, below), (10, 0), textcoords="offset points", va="center", color=color,
+            title, (x, center + (rank - middle) * gap if spread else y), (14, 0),
+            textcoords="offset points", va="center", color=color,
             fontweight="bold" if strong else "normal", annotation_clip=False,
         )  # fmt: skip
 
@@ -207,10 +210,10 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     """Counts, shaded by their share of the row: of what a class truly was."""
     counts = np.asarray(confusion)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 1.6 + 0.72 * len(classes)
-    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+    side = 1 + 0.62 * len(classes)
+    figure = Figure(figsize=(side + 1.4, side), layout="constrained")
     axis = figure.subplots()
-    shades = LinearSegmentedColormap.from_list("accent", ["#ffffff", ACCENT])
+    shades = LinearSegmentedColormap.from_list("accent", [PALE, ACCENT])
     axis.imshow(share, cmap=shades, vmin=0, vmax=1, aspect="auto")
     for row, column in np.argwhere(counts):
         color = "white" if share[row, column] > 0.5 else INK
@@ -228,8 +231,8 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     axis.grid(which="minor", color="white", linewidth=2)
     axis.tick_params(which="minor", length=0)
     axis.spines[:].set_visible(False)
-    axis.set_xlabel("predicted")
-    axis.set_ylabel("true")
+    axis.set_xlabel("predicted", labelpad=8)
+    axis.set_ylabel("true", labelpad=8)
     return figure
 
 
@@ -243,7 +246,7 @@ def draw_timeline(timeline: Timeline) -> Figure:
     outer = figure.add_gridspec(
         len(drawn), 1, height_ratios=[sum(rows) for rows in heights],
         left=0.09, right=0.985, bottom=0.55 / figure.get_figheight(), hspace=0.3,
-        top=1 - (0.35 + 0.25 * _legend_rows(timeline)) / figure.get_figheight(),
+        top=1 - (0.25 + 0.22 * _legend_rows(timeline)) / figure.get_figheight(),
     )  # fmt: skip
     for grid, track, known, rows in zip(outer, drawn, labelled, heights, strict=True):
         panels = grid.subgridspec(len(rows), 1, height_ratios=rows, hspace=0.12).subplots()
@@ -259,7 +262,7 @@ def draw_timeline(timeline: Timeline) -> Figure:
 
 
 def _legend_rows(timeline: Timeline) -> int:
-    return -(-len(timeline.classes) // 7)
+    return -(-len(timeline.classes) // 6)
 
 
 def _legend_columns(timeline: Timeline) -> int:
@@ -304,7 +307,10 @@ def _draw_envelope(axis: Axes, track: Track, scale: float) -> None:
         high = np.where(empty[index], np.nan, envelope.high[index])
         axis.fill_between(time, low, high, color=color, linewidth=0.7, alpha=0.85, label="xyz"[index])
     axis.set_ylabel("acceleration (g)")
-    axis.legend(loc="upper right", ncols=3, handlelength=0.8, handleheight=0.8, fontsize=8)
+    axis.legend(
+        loc="lower right", bbox_to_anchor=(1, 0.98), ncols=3, handlelength=0.8, handleheight=0.8,
+        fontsize=8, borderaxespad=0,
+    )  # fmt: skip
 
 
 def _draw_confidence(

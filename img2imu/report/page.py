@@ -93,14 +93,15 @@ def _context(
         "gallery_subject": subject,
         "table": _table(results["results"]),
         "mistake": _mistake(ours["confusion"], classes),
-        "timeline_caption": _timeline_caption(results),
-        "export_caption": _export_caption(results["export"]),
+        "timeline_caption": _timeline_caption(results, timeline),
+        "export_caption": _export_caption(
+            results["export"], results["latency"], windows.X.shape[-1] / windows.sampling_rate / 2
+        ),
         "latency": _latency(results["latency"]),
         "settings": _settings(results, windows, views),
-        "environment": [
-            *results["environment"].items(),
-            *((step["name"], duration(step["seconds"])) for step in results["steps"]),
-        ],
+        "environment": results["environment"].items(),
+        "steps": [(step["name"], duration(step["seconds"])) for step in results["steps"]],
+        "total": duration(sum(step["seconds"] for step in results["steps"])),
         "figures": {
             "gallery": figures.svg_uri(figures.draw_gallery(examples, views)),
             "curve": figures.svg_uri(figures.draw_curve(results["results"], 1 / len(classes))),
@@ -126,20 +127,26 @@ def _examples(windows: Windows) -> tuple[str, Windows]:
 
 
 def _verdict(at_shots: Mapping[str, Results]) -> str:
+    """How the others do, from the best down, and what the difference to the best is worth."""
+    ranking = sorted(at_shots.values(), key=lambda record: -record["f1_mean"])
     others = [
-        f"{figures.METHODS[name][0]} {number(record['f1_mean'])}"
-        for name, record in at_shots.items()
-        if name != "img2imu"
+        f"{figures.METHODS[record['method']][0]} {number(record['f1_mean'])}"
+        for record in ranking
+        if record["method"] != "img2imu"
     ]
     if not others:
         return "No baseline was run beside it."
-    best = max(at_shots, key=lambda name: at_shots[name]["f1_mean"])
-    ahead = (
-        "img2imu is the best of them."
-        if best == "img2imu"
-        else f"On these data the best of them is: {figures.METHODS[best][0]}."
+    ours, best = at_shots["img2imu"], ranking[0]
+    gap = best["f1_mean"] - ours["f1_mean"]
+    place = (
+        "img2imu is the best of them"
+        if best is ours
+        else f"The best is ahead of img2imu by {number(gap)}"
     )
-    return f"From the same windows and people: {'; '.join(others)}. {ahead}"
+    return (
+        f"Beside it, with the same labels and people: {', '.join(others)}. {place}; the standard "
+        f"deviation over folds and draws is {number(ours['f1_std'])}."
+    )
 
 
 def _facts(results: Results, windows: Windows, ours: Results) -> list[tuple[str, str]]:
@@ -151,7 +158,8 @@ def _facts(results: Results, windows: Windows, ours: Results) -> list[tuple[str,
             number(held_out["scores"]["macro_f1"]),
             f"macro-F1 on the recording of subject {held_out['subject']}",
         ),
-        (duration(sum(step["seconds"] for step in results["steps"])), "for everything here"),
+        (f"{results['latency'][0]['p50_ms']:.0f} ms", "for a window on one core, by ONNX Runtime"),
+        (f"{results['export']['size'] / 1e6:.1f} MB", "file for the phone"),
     ]
 
 
@@ -204,3 +212,93 @@ def _mistake(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
         f"The commonest mistake: {share[true, taken]:.0%} of {classes[true]} "
         f"is taken for {classes[taken]}."
     )
+
+
+def _timeline_caption(results: Results, timeline: Timeline) -> str:
+    held_out, data = results["held_out"], results["data"]
+    scores = held_out["scores"]
+    right, wrong = _confidence(timeline)
+    return (
+        f"The {data['noun']}s of subject {held_out['subject']}, of whom the classifier saw nothing, "
+        f"one after another. It labels {scores['accuracy']:.0%} of the {scores['windows']} windows "
+        f"as the recording does (macro-F1 {number(scores['macro_f1'])}). Compare the "
+        f"two bands: where they agree the mean confidence is {number(right)}, where they differ "
+        f"{number(wrong)}."
+    )
+
+
+def _confidence(timeline: Timeline) -> tuple[float, float]:
+    """Mean confidence of the right labels and of the wrong ones; NaN where there are none."""
+    values = np.concatenate([track.confidence for track in timeline.tracks])
+    right = np.concatenate([track.code == track.truth for track in timeline.tracks])
+    known = np.concatenate([track.truth >= 0 for track in timeline.tracks])
+    return (
+        float(values[known & right].mean()) if (known & right).any() else np.nan,
+        float(values[known & ~right].mean()) if (known & ~right).any() else np.nan,
+    )
+
+
+def _export_caption(export: Results, latency: Sequence[Results], stride: float) -> str:
+    parity, busy = export["parity"], latency[0]["p50_ms"] / 1000 / stride
+    return (
+        f"{export['path']} takes raw samples in g and holds everything from the pictures to the "
+        f"probabilities, in {export['size'] / 1e6:.1f} MB. On {parity['windows']} real windows it "
+        f"answers as PyTorch does, within {_power(parity['logits'])} on the logits "
+        f"({_power(parity['tolerance'])} is allowed). With a new window every {stride:g} s, one "
+        f"core of this processor is busy {busy:.1%} of the time. A phone's processor is another "
+        "one: measure there."
+    )
+
+
+def _power(value: float) -> str:
+    """Such as 3·10⁻⁶."""
+    mantissa, exponent = f"{value:.0e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{raised}" if mantissa == "1" else f"{mantissa} · 10{raised}"
+
+
+def _latency(rows: Sequence[Results]) -> dict[str, Any]:
+    fields = ("p50_ms", "p90_ms", "p99_ms", "max_ms")
+    return {
+        "columns": ["one window, in milliseconds", "median", "90 %", "99 %", "longest"],
+        "rows": [
+            [
+                f"{row['runtime']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}",
+                *(f"{row[name]:.1f}" for name in fields),
+            ]
+            for row in rows
+        ],
+    }
+
+
+def _settings(results: Results, windows: Windows, views: Sequence[View]) -> list[tuple[str, str]]:
+    probe, weights = results["settings"]["probe"], results["weights"]
+    encoder, folds = probe["encoder"], results["settings"]["splits"]["folds"]
+    length = windows.X.shape[-1] / windows.sampling_rate
+    spectrograms = sorted({view.nfft for view in views if hasattr(view, "nfft")})
+    stages = " and ".join(map(str, encoder["stages"]))
+    train, validation, test = (len(folds[0][part]) for part in ("train", "validation", "test"))
+    return [
+        ("data", f"{results['data']['name']}: {results['data']['title']}"),
+        ("windows", f"{length:g} s at {windows.sampling_rate:g} Hz"),
+        (
+            "pictures",
+            f"{len(views)} of {views[0].width} × {views[0].height} pixels; spectrograms of nfft "
+            f"{', '.join(map(str, spectrograms))}",
+        ),
+        (
+            "encoder",
+            f"{encoder['name']}, stage {stages}, {encoder['bands']} frequency bands, frozen",
+        ),
+        ("weights", " ".join(filter(None, [weights["title"], weights.get("sha256", "")[:12]]))),
+        ("classifier", f"logistic regression, C = {probe['C'][0]:g}, standardised features"),
+        (
+            "evaluation",
+            f"{len(folds)} folds by person ({train} train, {validation} validate, {test} test), "
+            f"{probe['seeds']} draws each",
+        ),
+        (
+            "held-out classifier",
+            f"{results['shots']} windows per class of subjects {', '.join(folds[0]['train'])}",
+        ),
+    ]

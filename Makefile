@@ -1,0 +1,33 @@
+# Everything runs in .venv, which the first target that needs it creates.
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := img2imu convert export
+
+.PHONY: quickstart test lint wheel clean
+
+quickstart: .venv/installed  ## the whole job on real data: out/quickstart/report.html
+	$(BIN)/img2imu quickstart -o out/quickstart $(ARGS)
+
+test: .venv/installed  ## all tests
+	$(BIN)/pytest $(ARGS)
+
+# mypy looks at the package as a user installs it: the folders are mapped to img2imu.*
+lint: .venv/installed  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build
+	$(BIN)/pip install --quiet --no-deps --target build/installed .
+	MYPYPATH=build/installed $(BIN)/mypy -p img2imu
+
+wheel: .venv/installed  ## dist/*.whl
+	$(BIN)/python -m build --wheel --no-isolation
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[baselines,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist out

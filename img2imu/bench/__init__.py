@@ -1,0 +1,1 @@
+"""Benchmarks: each module has ``run(...)``, which returns a report that JSON can hold."""

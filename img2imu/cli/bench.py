@@ -1,0 +1,41 @@
+"""``img2imu bench``: how fast things are here, beside what one would use otherwise."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .options import write_json
+
+
+def register(subparsers: Any) -> None:
+    """Add the command ``bench`` to the parser."""
+    parser = subparsers.add_parser("bench", help="measure speed beside the usual ways")
+    benches = parser.add_subparsers(dest="bench", required=True, metavar="BENCH")
+    _register_convert(benches)
+
+
+def _add_bench(benches: Any, name: str, description: str, **defaults: Any) -> Any:
+    """A sub-command with the options that every benchmark has."""
+    parser = benches.add_parser(name, help=description)
+    parser.add_argument("--json", metavar="FILE", help="write the report with every round")
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def _register_convert(benches: Any) -> None:
+    parser = _add_bench(benches, "convert", "windows to pictures", run=run_convert)
+    parser.add_argument("--rounds", type=int, default=15, help="of all contestants in turn (15)")
+    parser.add_argument("--windows", type=int, default=4096, help="we draw in a round (4096)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (2)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+
+
+def run_convert(args: argparse.Namespace) -> None:
+    """Time the converter beside matplotlib and librosa."""
+    from ..bench import convert
+
+    report = convert.run(args.rounds, args.windows, args.threads, args.device)
+    print(convert.table(report))
+    if args.json:
+        write_json(args.json, report)

@@ -1,0 +1,243 @@
+"""The whole job on real data, offline: also the tutorial of the Python interface.
+
+Read :func:`quickstart` from top to bottom: windows, evaluation, classifier, labels over time, ONNX
+file, report.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .classifier import Img2ImuClassifier, read_config
+from .errors import InputError
+from .export import export_onnx, measure_latency
+from .export.latency import available_cpus
+from .models import EncoderConfig
+from .predict import predict_recordings
+from .probe import ProbeConfig, evaluate
+from .probe.evaluation import Progress, silent
+from .recordings import (
+    DATASETS,
+    Source,
+    SplitManifest,
+    WindowConfig,
+    make_windows,
+    open_source,
+    save_windows,
+)
+from .report import environment, write_report
+
+SHOTS = 10
+"""Labelled windows per class of the classifier that is built."""
+
+PAUSE = 10.0
+"""Seconds between the sets of exercise in the held-out recording."""
+
+
+def quickstart(
+    folder: str | Path,
+    encoder: EncoderConfig | None = None,
+    *,
+    seeds: int = 3,
+    progress: Progress = silent,
+    say: Callable[[str], Any] = print,
+) -> dict[str, Any]:
+    """From recordings to a phone-ready classifier and a report, on the exercise data set.
+
+    Parameters
+    ----------
+    folder
+        Where everything is written; made if it does not exist.
+    encoder
+        Which encoder with which weights; None takes the default one.
+    seeds
+        Draws of the labelled windows in each fold.
+    progress
+        Opens a progress bar for each long step.
+    say
+        Takes the lines that tell what is done.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds.
+
+    Raises
+    ------
+    InputError
+        If the weights cannot be read or the folder cannot be written. Nothing is left behind.
+    """
+    encoder = encoder or EncoderConfig()
+    steps = Steps(say)
+    with _appearing(Path(folder)) as out:
+        with steps("Cut the recordings into windows"):
+            source = open_source("exercise")
+            cutting = WindowConfig(sampling_rate=50.0, seconds=5.0, overlap=0.5)
+            windows = make_windows(source, cutting)
+            save_windows(out / "windows.npz", windows, {"source": source.name})
+            steps.note(f"{len(windows):,} windows, {len(windows.subjects)} people, "
+                       f"{len(windows.classes)} classes")  # fmt: skip
+
+        with steps("Evaluate on people never seen, from 1 to 50 windows per class"):
+            probe = ProbeConfig(encoder=encoder, shots=(1, 2, 5, SHOTS, 20, 50), seeds=seeds)
+            methods = _methods(encoder)
+            outcome = evaluate(windows, probe, methods, name=source.name, progress=progress)
+            _write_json(out / "splits.json", outcome["settings"]["splits"])
+            for record in outcome["results"]:
+                if record["shots"] == SHOTS:
+                    steps.note(f"{record['method']:<12} macro-F1 {record['f1_mean']:.3f} "
+                               f"± {record['f1_std']:.3f} at {SHOTS}")  # fmt: skip
+
+        with steps(f"Fit a classifier on {SHOTS} windows per class"):
+            splits = SplitManifest.load(out / "splits.json")
+            rows = splits.draw(fold=0, seed=0, shots=SHOTS)
+            classifier = Img2ImuClassifier(windows.sampling_rate, encoder=encoder)
+            classifier.fit(windows.X[rows], windows.y[rows])
+            classifier.save(out / "model")
+            steps.note(f"{len(rows)} windows of {len(splits.folds[0].train)} people")
+
+        with steps("Label the recording of a person held out"):
+            subject = splits.folds[0].test[0]
+            recording = out / f"subject-{subject}.csv"
+            write_recording(recording, source, subject)
+            timeline = predict_recordings(
+                classifier,
+                open_source(recording, unit="g", label="exercise"),
+                out,
+                progress=progress,
+            )
+            held_out = {"subject": subject, **timeline.summary()}
+            steps.note(f"macro-F1 {held_out['scores']['macro_f1']:.3f} on subject {subject}")
+
+        with steps("Export to ONNX, compare with PyTorch, measure the latency"):
+            config = read_config(out / "model")
+            metadata = {k: v for k, v in config.items() if k not in ("format", "sha256", "C")}
+            exported = export_onnx(
+                classifier.network_, out / "model.onnx", classifier.check_windows_, metadata
+            )
+            latency = [
+                measure_latency(exported.path, classifier.check_windows_[0], threads)
+                for threads in sorted({1, available_cpus()})
+            ]
+            steps.note(f"{exported.size / 1e6:.1f} MB, logits within {exported.parity.logits:.0e}, "
+                       f"{latency[0].p50_ms:.1f} ms per window on one core")  # fmt: skip
+
+        results = {
+            "data": _describe(source.name),
+            "shots": SHOTS,
+            "weights": describe_weights(encoder),
+            **outcome,
+            "held_out": held_out,
+            "export": {**exported.to_dict(), "path": exported.path.name},
+            "latency": [row.to_dict() for row in latency],
+            "environment": environment(),
+            "steps": list(steps.done),
+        }
+        with steps("Write the report"):
+            _write_json(out / "results.json", results)
+            write_report(out / "report.html", results, windows, classifier.views_, timeline)
+    return results
+
+
+def write_recording(path: Path, source: Source, subject: str) -> None:
+    """Write all that `subject` recorded as one CSV file, with a pause between recordings."""
+    clock, current = 0.0, None
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["time", "x", "y", "z", "exercise"])
+        for piece in source.pieces():
+            if piece.subject != subject:
+                continue
+            if current not in (None, piece.recording):
+                clock += PAUSE
+            current = piece.recording
+            for moment, values, label in zip(piece.time, piece.values, piece.labels, strict=True):
+                writer.writerow([f"{clock + moment:.2f}", *(f"{v:.5f}" for v in values), label])
+            clock += piece.time[-1] + 1 / piece.rate
+
+
+def describe_weights(encoder: EncoderConfig) -> dict[str, Any]:
+    """Which weights an encoder has, for the report."""
+    if encoder.checkpoint:
+        path = Path(encoder.checkpoint)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        return {"encoder": encoder.name, "kind": "file", "title": path.name, "sha256": sha256}
+    if encoder.pretrained:
+        return {"encoder": encoder.name, "kind": "name", "title": f"those of {encoder.name}"}
+    return {"encoder": encoder.name, "kind": "random", "title": f"random, seed {encoder.seed}"}
+
+
+@dataclass
+class Steps:
+    """Tells what is being done, and keeps how long it took."""
+
+    say: Callable[[str], Any]
+    done: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        number = len(self.done) + 1
+        self.say(f"{number}  {name}")
+        entry = {"name": name, "seconds": 0.0}
+        self.done.append(entry)
+        start = time.perf_counter()
+        yield
+        entry["seconds"] = round(time.perf_counter() - start, 2)
+        self.note(f"{entry['seconds']:.1f} s")
+
+    def note(self, text: str) -> None:
+        """Say something about the present step."""
+        self.say(f"   {text}")
+
+
+def _methods(encoder: EncoderConfig) -> list[str]:
+    """Rows of the table; a random encoder is its own control, and sktime may be missing."""
+    methods = ["img2imu", "random-2d", "hand-forest", "minirocket"]
+    if not (encoder.checkpoint or encoder.pretrained):
+        methods.remove("random-2d")
+    if find_spec("sktime") is None:
+        methods.remove("minirocket")
+    return methods
+
+
+def _describe(name: str) -> dict[str, str]:
+    entry = DATASETS[name]
+    return {
+        "name": name,
+        "title": entry.title,
+        "noun": "exercise",
+        "citation": entry.citation,
+        "licence": entry.licence,
+    }
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """A hidden folder to write to, whose entries move to `folder` once all has worked."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: give a folder to write to")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        yield Path(scratch)
+        folder.mkdir(exist_ok=True)
+        for entry in Path(scratch).iterdir():
+            target = folder / entry.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            entry.replace(target)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
