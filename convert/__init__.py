@@ -10,6 +10,7 @@ from .config import (
     WaveformConfig,
     paper_grid,
     pixel_axes,
+    pixel_extent,
     view_from_dict,
     view_to_dict,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "dead_axes",
     "paper_grid",
     "pixel_axes",
+    "pixel_extent",
     "save_gallery",
     "save_images",
     "save_npz",

@@ -101,8 +101,10 @@ class Spectrogram(nn.Module):
 
     def _frames(self, signal: Tensor) -> Tensor:
         """Overlapping frames, (n, 3, samples) to (n, 3, frames, nfft)."""
-        missing = max(0, self.config.nfft - signal.shape[-1])
-        return F.pad(signal, (0, missing)).unfold(-1, self.config.nfft, self.config.hop)
+        missing = self.config.nfft - signal.shape[-1]
+        if missing > 0:
+            signal = F.pad(signal, (0, missing))
+        return signal.unfold(-1, self.config.nfft, self.config.hop)
 
     def _normalize(self, nepers: Tensor) -> Tensor:
         if self.config.normalize == "fixed":

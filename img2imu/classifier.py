@@ -215,7 +215,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             scratch.chmod(0o755)
             if target.exists():
                 shutil.rmtree(target)
-            os.replace(scratch, target)
+            scratch.replace(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -315,8 +315,6 @@ def _collect(batches: Iterable[Predictions], classes: list[str]) -> Timeline:
             columns.append((windows.start, batch.code, batch.confidence, truth))
             seconds = windows.X.shape[-1] / windows.sampling_rate
         start, code, confidence, truth = map(np.concatenate, zip(*columns, strict=True))
-        tracks.append(
-            Track(subject, recording, seconds, start, code, confidence, truth, envelope)
-        )
+        tracks.append(Track(subject, recording, seconds, start, code, confidence, truth, envelope))
     unknown.pop(UNLABELLED, None)
     return Timeline(classes, tracks, unknown)

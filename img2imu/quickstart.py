@@ -24,7 +24,7 @@ from .errors import InputError
 from .export import export_onnx, measure_latency
 from .export.latency import available_cpus
 from .models import EncoderConfig
-from .predict import predict_recordings
+from .predict import Timeline, predict_recordings
 from .probe import ProbeConfig, evaluate
 from .probe.evaluation import Progress, silent
 from .recordings import (
@@ -32,6 +32,7 @@ from .recordings import (
     Source,
     SplitManifest,
     WindowConfig,
+    Windows,
     make_windows,
     open_source,
     save_windows,
@@ -40,6 +41,9 @@ from .report import environment, write_report
 
 SHOTS = 10
 """Labelled windows per class of the classifier that is built."""
+
+CURVE = (1, 2, 5, SHOTS, 20, 50)
+"""Labelled windows per class of the evaluation."""
 
 PAUSE = 10.0
 """Seconds between the sets of exercise in the held-out recording."""
@@ -83,64 +87,33 @@ def quickstart(
     with _appearing(Path(folder)) as out:
         with steps("Cut the recordings into windows"):
             source = open_source("exercise")
-            cutting = WindowConfig(sampling_rate=50.0, seconds=5.0, overlap=0.5)
-            windows = make_windows(source, cutting)
-            save_windows(out / "windows.npz", windows, {"source": source.name})
-            steps.note(f"{len(windows):,} windows, {len(windows.subjects)} people, "
-                       f"{len(windows.classes)} classes")  # fmt: skip
-
-        with steps("Evaluate on people never seen, from 1 to 50 windows per class"):
-            probe = ProbeConfig(encoder=encoder, shots=(1, 2, 5, SHOTS, 20, 50), seeds=seeds)
-            methods = _methods(encoder)
-            outcome = evaluate(windows, probe, methods, name=source.name, progress=progress)
-            _write_json(out / "splits.json", outcome["settings"]["splits"])
+            windows = cut_windows(source, out)
+            steps.note(f"{len(windows):,} windows of {len(windows.subjects)} people")
+        with steps(f"Evaluate on people never seen, {CURVE[0]} to {CURVE[-1]} windows per class"):
+            outcome = evaluate_few_shot(windows, encoder, seeds, out, progress)
             for record in outcome["results"]:
                 if record["shots"] == SHOTS:
-                    steps.note(f"{record['method']:<12} macro-F1 {record['f1_mean']:.3f} "
-                               f"± {record['f1_std']:.3f} at {SHOTS}")  # fmt: skip
-
+                    score = f"{record['f1_mean']:.3f} ± {record['f1_std']:.3f}"
+                    steps.note(f"{record['method']:<12} macro-F1 {score} from {SHOTS}")
         with steps(f"Fit a classifier on {SHOTS} windows per class"):
             splits = SplitManifest.load(out / "splits.json")
-            rows = splits.draw(fold=0, seed=0, shots=SHOTS)
-            classifier = Img2ImuClassifier(windows.sampling_rate, encoder=encoder)
-            classifier.fit(windows.X[rows], windows.y[rows])
-            classifier.save(out / "model")
-            steps.note(f"{len(rows)} windows of {len(splits.folds[0].train)} people")
-
+            classifier = fit_few_shot(windows, splits, encoder, out)
+            steps.note(f"the people held out are {' and '.join(splits.folds[0].test)}")
         with steps("Label the recording of a person held out"):
             subject = splits.folds[0].test[0]
-            recording = out / f"subject-{subject}.csv"
-            write_recording(recording, source, subject)
-            timeline = predict_recordings(
-                classifier,
-                open_source(recording, unit="g", label="exercise"),
-                out,
-                progress=progress,
-            )
+            timeline = label_recording(classifier, source, subject, out, progress)
             held_out = {"subject": subject, **timeline.summary()}
             steps.note(f"macro-F1 {held_out['scores']['macro_f1']:.3f} on subject {subject}")
-
         with steps("Export to ONNX, compare with PyTorch, measure the latency"):
-            config = read_config(out / "model")
-            metadata = {k: v for k, v in config.items() if k not in ("format", "sha256", "C")}
-            exported = export_onnx(
-                classifier.network_, out / "model.onnx", classifier.check_windows_, metadata
-            )
-            latency = [
-                measure_latency(exported.path, classifier.check_windows_[0], threads)
-                for threads in sorted({1, available_cpus()})
-            ]
-            steps.note(f"{exported.size / 1e6:.1f} MB, logits within {exported.parity.logits:.0e}, "
-                       f"{latency[0].p50_ms:.1f} ms per window on one core")  # fmt: skip
-
+            exported = export(classifier, out)
+            steps.note(f"{exported['size'] / 1e6:.1f} MB, same answers as PyTorch")
         results = {
             "data": _describe(source.name),
             "shots": SHOTS,
             "weights": describe_weights(encoder),
             **outcome,
             "held_out": held_out,
-            "export": {**exported.to_dict(), "path": exported.path.name},
-            "latency": [row.to_dict() for row in latency],
+            "export": exported,
             "environment": environment(),
             "steps": list(steps.done),
         }
@@ -148,6 +121,66 @@ def quickstart(
             _write_json(out / "results.json", results)
             write_report(out / "report.html", results, windows, classifier.views_, timeline)
     return results
+
+
+def cut_windows(source: Source, out: Path) -> Windows:
+    """Windows of 5 s at 50 Hz, each sharing half of its samples with the next."""
+    windows = make_windows(source, WindowConfig(sampling_rate=50.0, seconds=5.0, overlap=0.5))
+    save_windows(out / "windows.npz", windows, {"source": source.name})
+    return windows
+
+
+def evaluate_few_shot(
+    windows: Windows, encoder: EncoderConfig, seeds: int, out: Path, progress: Progress = silent
+) -> dict[str, Any]:
+    """Macro-F1 by method and number of shots, on people in no part of the training."""
+    methods = ["img2imu", "random-2d", "hand-forest", "minirocket"]
+    if not (encoder.checkpoint or encoder.pretrained):
+        methods.remove("random-2d")  # a random encoder is its own control
+    if find_spec("sktime") is None:
+        methods.remove("minirocket")
+    config = ProbeConfig(encoder=encoder, shots=CURVE, seeds=seeds)
+    outcome = evaluate(windows, config, methods, name="exercise", progress=progress)
+    _write_json(out / "splits.json", outcome["settings"]["splits"])
+    return outcome
+
+
+def fit_few_shot(
+    windows: Windows, splits: SplitManifest, encoder: EncoderConfig, out: Path
+) -> Img2ImuClassifier:
+    """A classifier from the first draw of the first fold, saved as a folder."""
+    rows = splits.draw(fold=0, seed=0, shots=SHOTS)
+    classifier = Img2ImuClassifier(windows.sampling_rate, encoder=encoder)
+    classifier.fit(windows.X[rows], windows.y[rows])
+    classifier.save(out / "model")
+    return classifier
+
+
+def label_recording(
+    classifier: Img2ImuClassifier,
+    source: Source,
+    subject: str,
+    out: Path,
+    progress: Progress = silent,
+) -> Timeline:
+    """All that `subject` recorded, as one file with labels over time."""
+    path = out / f"subject-{subject}.csv"
+    write_recording(path, source, subject)
+    recording = open_source(path, unit="g", label="exercise")
+    return predict_recordings(classifier, recording, out, progress=progress)
+
+
+def export(classifier: Img2ImuClassifier, out: Path) -> dict[str, Any]:
+    """The classifier as one ONNX file, checked against PyTorch and timed on one and all cores."""
+    config = read_config(out / "model")
+    metadata = {name: config[name] for name in config if name not in ("format", "sha256")}
+    windows = classifier.check_windows_
+    report = export_onnx(classifier.network_, out / "model.onnx", windows, metadata)
+    latencies = [
+        measure_latency(report.path, windows[0], threads).to_dict()
+        for threads in sorted({1, available_cpus()})
+    ]
+    return {**report.to_dict(), "path": report.path.name, "latency": latencies}
 
 
 def write_recording(path: Path, source: Source, subject: str) -> None:
@@ -200,16 +233,6 @@ class Steps:
     def note(self, text: str) -> None:
         """Say something about the present step."""
         self.say(f"   {text}")
-
-
-def _methods(encoder: EncoderConfig) -> list[str]:
-    """Rows of the table; a random encoder is its own control, and sktime may be missing."""
-    methods = ["img2imu", "random-2d", "hand-forest", "minirocket"]
-    if not (encoder.checkpoint or encoder.pretrained):
-        methods.remove("random-2d")
-    if find_spec("sktime") is None:
-        methods.remove("minirocket")
-    return methods
 
 
 def _describe(name: str) -> dict[str, str]:

@@ -35,7 +35,9 @@ def clean_python(wheel, tmp_path_factory):
     subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", wheel], check=True)
     site = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     # A plain path in a .pth file adds the folder without running its own .pth files, so the
     # editable install of this environment stays out.
@@ -65,9 +67,7 @@ def test_every_folder_of_code_is_in_the_wheel(wheel):
 
 
 def test_import_and_help_from_any_folder(clean_python, tmp_path):
-    found = run(
-        clean_python, "-c", "import img2imu.convert as c; print(c.__file__)", cwd=tmp_path
-    )
+    found = run(clean_python, "-c", "import img2imu.convert as c; print(c.__file__)", cwd=tmp_path)
     assert str(clean_python.parent.parent) in found.stdout, found.stderr
     shown = run(clean_python, "-m", "img2imu", "--help", cwd=tmp_path)
     assert shown.returncode == 0
@@ -76,9 +76,7 @@ def test_import_and_help_from_any_folder(clean_python, tmp_path):
 
 
 def test_conversion_from_any_folder(clean_python, tmp_path):
-    done = run(
-        clean_python, "-m", "img2imu", "convert", "exercise", "-o", "out", cwd=tmp_path
-    )
+    done = run(clean_python, "-m", "img2imu", "convert", "exercise", "-o", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "windows.npz").is_file()
     assert (tmp_path / "out" / "gallery.png").is_file()

@@ -39,7 +39,8 @@ def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[
         Seconds of each part, fits per second, peak memory, environment.
     """
     windows = _windows()
-    config = ProbeConfig(preset="paper", encoder=EncoderConfig(**PRESETS["paper"]), shots=SHOTS, seeds=SEEDS)
+    encoder = EncoderConfig(**PRESETS["paper"])
+    config = ProbeConfig(preset="paper", encoder=encoder, shots=SHOTS, seeds=SEEDS)
     began = time.perf_counter()
     cache = cache or FeatureCache()
     sets = encoder_features(windows, config, config.encoder, cache, progress, "img2imu")
@@ -68,9 +69,7 @@ def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[
 
 
 def _windows() -> Windows:
-    windows = make_windows(
-        open_source("exercise"), WindowConfig(seconds=10.0, overlap=0.85)
-    )
+    windows = make_windows(open_source("exercise"), WindowConfig(seconds=10.0, overlap=0.85))
     if len(windows) < WINDOWS:
         raise InputError(f"the exercise set gave {len(windows)} windows, {WINDOWS} are needed")
     return windows.select(np.sort(np.random.default_rng(0).permutation(len(windows))[:WINDOWS]))

@@ -147,7 +147,9 @@ def _print_report(report: dict[str, Any]) -> None:
     print(f"{rows['rows']:,} rows, {samples['segments']} segments, {samples['gaps']} gaps")
     print(f"{kept:,} windows: " + _counts(report["windows"]["by_label"]))
     for what, counts in (
-        ("rows", rows["dropped"]), ("samples", samples["dropped"]), ("windows", dropped)
+        ("rows", rows["dropped"]),
+        ("samples", samples["dropped"]),
+        ("windows", dropped),
     ):
         if counts:
             print(f"dropped {what}: {_counts(counts)}")

@@ -65,4 +65,4 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         raise InputError(f"cannot write {target}: the folder {target.parent} does not exist")
     partial = target.with_name(target.name + ".partial")
     partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, target)
+    partial.replace(target)

@@ -42,9 +42,7 @@ def run(args: argparse.Namespace) -> None:
     from ..models import EncoderConfig
     from ..quickstart import quickstart
 
-    encoder = EncoderConfig(
-        args.encoder or EncoderConfig().name, args.pretrained, args.weights
-    )
+    encoder = EncoderConfig(args.encoder or EncoderConfig().name, args.pretrained, args.weights)
     folder = Path(args.output)
     results = quickstart(folder, encoder, seeds=args.seeds, progress=progress_bar)
     print(format_results(results, folder))
@@ -53,9 +51,7 @@ def run(args: argparse.Namespace) -> None:
 def format_results(results: dict[str, Any], folder: Path) -> str:
     """Key figures and paths."""
     shots, weights = results["shots"], results["weights"]["title"]
-    ours = next(
-        r for r in results["results"] if r["method"] == "img2imu" and r["shots"] == shots
-    )
+    ours = next(r for r in results["results"] if r["method"] == "img2imu" and r["shots"] == shots)
     total = sum(step["seconds"] for step in results["steps"])
     return (
         f"\nmacro-F1 {ours['f1_mean']:.3f} ± {ours['f1_std']:.3f} from {shots} windows per class, "

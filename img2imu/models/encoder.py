@@ -113,7 +113,7 @@ def build_encoder(config: EncoderConfig) -> Encoder:
         backbone = load_weights(backbone, read_state_dict(path), config.name)
     elif config.name.startswith("torchvision/") and config.pretrained:
         backbone = load_weights(backbone, _torchvision_state(config.name), config.name)
-    backbone = fold_batch_norm(backbone).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    backbone = fold_batch_norm(backbone).to(memory_format=torch.channels_last)
     return Encoder(backbone, config.bands).eval().requires_grad_(False)
 
 

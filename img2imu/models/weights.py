@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from ..errors import InputError
 StateDict = dict[str, Tensor]
 
 REGISTRY: dict[str, str] = {}
-"""Names of the toolkit's own pre-trained encoders (``architecture.tag``) to files in the package."""
+"""The toolkit's own pre-trained encoders, ``architecture.tag``, and their files in this folder."""
 
 
 def read_state_dict(path: Path) -> StateDict:
@@ -104,7 +105,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     folded = copy.deepcopy(model)
     for parent in folded.modules():
         children = list(parent.named_children())
-        for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+        for (name, conv), (norm_name, norm) in pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))
                 # timm's BatchNormAct2d carries the activation, which must stay.
@@ -112,7 +113,9 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     noise = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         pairs = zip(_as_list(model(noise)), _as_list(folded(noise)), strict=True)
-        same = all(torch.allclose(a, b, rtol=1e-3, atol=1e-4 * a.abs().max()) for a, b in pairs)
+        same = all(
+            torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max())) for a, b in pairs
+        )
     return folded.requires_grad_(False) if same else model.requires_grad_(False)
 
 

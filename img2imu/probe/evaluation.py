@@ -96,7 +96,8 @@ def evaluate(
     results = []
     for wanted in methods:
         for method in _methods(wanted, windows, config, cache, progress):
-            bar = progress(f"{wanted} ({method.probe})", len(method.feature_sets) * len(manifest.folds))
+            jobs = len(method.feature_sets) * len(manifest.folds)
+            bar = progress(f"{wanted} ({method.probe})", jobs)
             scores = score_method(task, method, bar)
             bar.close()
             results += summarize(task, method, scores)

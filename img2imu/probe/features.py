@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -124,7 +123,7 @@ class FeatureCache:
                 )
                 for part, path, written in zip(parts, paths, maps, strict=True):
                     written.flush()
-                    os.replace(part, path)
+                    part.replace(path)
         else:
             on_batch(len(windows))
         return [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]

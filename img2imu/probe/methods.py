@@ -22,7 +22,10 @@ Predictor = Callable[[Features], Labels]
 class FeatureSet(Protocol):
     """Features of every window under one setting."""
 
-    settings: dict[str, Any]
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a result says of these features."""
+        ...
 
     def of_fold(self, training: NDArray[np.int_]) -> Features:
         """All windows' features, (n, d); `training` are the rows that may be learnt from."""
@@ -62,7 +65,10 @@ class MiniRocketFeatures:
 class Learner(Protocol):
     """Learns small problems from features."""
 
-    settings: dict[str, Any]
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a result says of this learner."""
+        ...
 
     def fit(
         self, features: Sequence[Features], labels: Sequence[Labels], seeds: Sequence[int]

@@ -255,8 +255,8 @@ def draw_timeline(timeline: Timeline) -> Figure:
     colors = class_colors(len(timeline.classes))
     figure.legend(
         handles=[Patch(color=colors[code], label=timeline.classes[code]) for code in sorted(used)],
-        loc="upper left", bbox_to_anchor=(0.083, 1), ncols=_legend_columns(timeline), handlelength=1, handleheight=1,
-        columnspacing=1.6,
+        loc="upper left", bbox_to_anchor=(0.083, 1), ncols=_legend_columns(timeline),
+        handlelength=1, handleheight=1, columnspacing=1.6,
     )  # fmt: skip
     return figure
 
@@ -283,9 +283,7 @@ def _draw_track(panels: Sequence[Axes], track: Track, timeline: Timeline, known:
     for band, (name, codes) in zip(bands, [*rows, ("predicted", track.code)], strict=True):
         edges = np.linspace(begin[0], end[-1], _COLUMNS + 1)
         image = _band(codes, (begin, end), (edges[:-1] + edges[1:]) / 2, colors)
-        band.imshow(
-            image[None], aspect="auto", extent=(*limits, 0, 1), interpolation="nearest"
-        )
+        band.imshow(image[None], aspect="auto", extent=(*limits, 0, 1), interpolation="nearest")
         band.set_yticks([0.5], [name])
         band.spines[:].set_visible(False)
     _draw_confidence(confidence, track, (begin, end), scale)
@@ -305,7 +303,9 @@ def _draw_envelope(axis: Axes, track: Track, scale: float) -> None:
     for index, color in enumerate(AXIS_COLORS):
         low = np.where(empty[index], np.nan, envelope.low[index])
         high = np.where(empty[index], np.nan, envelope.high[index])
-        axis.fill_between(time, low, high, color=color, linewidth=0.7, alpha=0.85, label="xyz"[index])
+        axis.fill_between(
+            time, low, high, color=color, linewidth=0.7, alpha=0.85, label="xyz"[index]
+        )
     axis.set_ylabel("acceleration (g)")
     axis.legend(
         loc="lower right", bbox_to_anchor=(1, 0.98), ncols=3, handlelength=0.8, handleheight=0.8,

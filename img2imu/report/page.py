@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +53,7 @@ def write_report(
     text = templates.get_template("report.html").render(_context(results, windows, views, timeline))
     partial = Path(f"{path}.partial")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def number(value: float) -> str:
@@ -95,9 +94,9 @@ def _context(
         "mistake": _mistake(ours["confusion"], classes),
         "timeline_caption": _timeline_caption(results, timeline),
         "export_caption": _export_caption(
-            results["export"], results["latency"], windows.X.shape[-1] / windows.sampling_rate / 2
+            results["export"], windows.X.shape[-1] / windows.sampling_rate / 2
         ),
-        "latency": _latency(results["latency"]),
+        "latency": _latency(results["export"]["latency"]),
         "settings": _settings(results, windows, views),
         "environment": results["environment"].items(),
         "steps": [(step["name"], duration(step["seconds"])) for step in results["steps"]],
@@ -158,7 +157,10 @@ def _facts(results: Results, windows: Windows, ours: Results) -> list[tuple[str,
             number(held_out["scores"]["macro_f1"]),
             f"macro-F1 on the recording of subject {held_out['subject']}",
         ),
-        (f"{results['latency'][0]['p50_ms']:.0f} ms", "for a window on one core, by ONNX Runtime"),
+        (
+            f"{results['export']['latency'][0]['p50_ms']:.0f} ms",
+            "for a window on one core, by ONNX Runtime",
+        ),
         (f"{results['export']['size'] / 1e6:.1f} MB", "file for the phone"),
     ]
 
@@ -180,8 +182,8 @@ def _weights(weights: Results, at_shots: Mapping[str, Results]) -> dict[str, str
     if "random-2d" in at_shots:
         gain = at_shots["img2imu"]["f1_mean"] - at_shots["random-2d"]["f1_mean"]
         meaning = (
-            f"What they learnt from images is worth {'+' if gain >= 0 else ''}{number(gain)} "
-            f"macro-F1 here over the same network with random weights."
+            f"Over the same network with random weights they are worth "
+            f"{'+' if gain >= 0 else ''}{number(gain)} macro-F1 here."
         )
     return {"title": weights["title"], "meaning": meaning, "advice": ""}
 
@@ -219,11 +221,11 @@ def _timeline_caption(results: Results, timeline: Timeline) -> str:
     scores = held_out["scores"]
     right, wrong = _confidence(timeline)
     return (
-        f"The {data['noun']}s of subject {held_out['subject']}, of whom the classifier saw nothing, "
-        f"one after another. It labels {scores['accuracy']:.0%} of the {scores['windows']} windows "
-        f"as the recording does (macro-F1 {number(scores['macro_f1'])}). Compare the "
-        f"two bands: where they agree the mean confidence is {number(right)}, where they differ "
-        f"{number(wrong)}."
+        f"The {data['noun']}s of subject {held_out['subject']}, one after another; of this person "
+        f"the classifier saw nothing. It labels {scores['accuracy']:.0%} of the "
+        f"{scores['windows']} windows as the recording does (macro-F1 "
+        f"{number(scores['macro_f1'])}). Compare the two bands: where they agree the mean "
+        f"confidence is {number(right)}, where they differ {number(wrong)}."
     )
 
 
@@ -238,8 +240,8 @@ def _confidence(timeline: Timeline) -> tuple[float, float]:
     )
 
 
-def _export_caption(export: Results, latency: Sequence[Results], stride: float) -> str:
-    parity, busy = export["parity"], latency[0]["p50_ms"] / 1000 / stride
+def _export_caption(export: Results, stride: float) -> str:
+    parity, busy = export["parity"], export["latency"][0]["p50_ms"] / 1000 / stride
     return (
         f"{export['path']} takes raw samples in g and holds everything from the pictures to the "
         f"probabilities, in {export['size'] / 1e6:.1f} MB. On {parity['windows']} real windows it "

@@ -59,9 +59,7 @@ def test_folded_file_equals_live_one(tmp_path, peer, images):
     live = create_encoder("resnet18", stages=(1, 2))
     save_file(peer.state_dict(), tmp_path / "live.safetensors")
     live = create_encoder(checkpoint=tmp_path / "live.safetensors", stages=(1, 2))
-    folded_state = {
-        name: value.contiguous() for name, value in live.backbone.state_dict().items()
-    }
+    folded_state = {name: value.contiguous() for name, value in live.backbone.state_dict().items()}
     assert not any("running_mean" in name for name in folded_state)
     save_file(folded_state, tmp_path / "folded.safetensors")
     folded = create_encoder(checkpoint=tmp_path / "folded.safetensors", stages=(1, 2))

@@ -68,8 +68,9 @@ def test_settings_are_chosen_by_validation_subjects_alone(windows):
 def test_no_subject_is_on_two_sides(windows):
     task = task_of(windows)
     for fold, draws in enumerate(task.training):
-        sides = [set(windows.subject[rows]) for rows in
-                 (draws, task.validation[fold], task.test[fold])]
+        sides = [
+            set(windows.subject[rows]) for rows in (draws, task.validation[fold], task.test[fold])
+        ]
         assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
     for draw in task.manifest.draws:
         assert set(draw.windows) <= set(task.training[draw.fold])
@@ -81,7 +82,10 @@ def test_both_probes_stages_and_penalties(windows):
     )
     outcome = evaluate(windows, config, ["img2imu"])
     assert [(r["probe"], r["shots"]) for r in outcome["results"]] == [
-        ("logistic", 1), ("logistic", 2), ("paper", 1), ("paper", 2),
+        ("logistic", 1),
+        ("logistic", 2),
+        ("paper", 1),
+        ("paper", 2),
     ]
     for record in outcome["results"]:
         assert all(setting["stage"] in (1, 2) for setting in record["chosen"])
@@ -120,8 +124,14 @@ def test_bad_input_is_one_sentence(windows):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"preset": "best"}, {"shots": ()}, {"shots": (0,)}, {"folds": 2}, {"C": (0,)},
-     {"probes": ("svm",)}],
+    [
+        {"preset": "best"},
+        {"shots": ()},
+        {"shots": (0,)},
+        {"folds": 2},
+        {"C": (0,)},
+        {"probes": ("svm",)},
+    ],
 )
 def test_bad_settings_are_refused(settings):
     with pytest.raises(InputError):
