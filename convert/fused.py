@@ -84,15 +84,14 @@ def _draw(
     view: int,
 ) -> None:
     _, _, frames, bins = spectrum.shape
-    power = np.empty((3, frames, bins), f32)
+    levels = np.empty((3, frames, bins), f32)
     lows, highs = np.empty(3, f32), np.empty(3, f32)
     wide = np.empty((bins, out.shape[3]), f32)
     for window in range(len(spectrum)):
         for axis in range(3):
-            _power_density(spectrum[window, axis], sides, power[axis])
-            least, peak = _extremes(power[axis])
-            lows[axis] = np.log2(max(least, floor))
-            highs[axis] = np.log2(max(peak, floor))
+            _power_density(spectrum[window, axis], sides, levels[axis])
+            _log2(levels[axis], floor)
+            lows[axis], highs[axis] = _extremes(levels[axis])
         if mode == 1:
             lows[:] = lows.min()
             highs[:] = highs.max()
@@ -100,8 +99,8 @@ def _draw(
             lows[:] = fixed_low
             highs[:] = fixed_high
         for axis in range(3):
-            _normalize(power[axis], floor, lows[axis], highs[axis] - lows[axis])
-            _widen(power[axis], columns, wide[:, axis::3])
+            _normalize(levels[axis], lows[axis], highs[axis])
+            _widen(levels[axis], columns, wide[:, axis::3])
         _heighten(wide, rows, scale, out[window, view])
 
 
@@ -114,20 +113,8 @@ def _power_density(spectrum: Array, sides: Array, power: Array) -> None:
 
 
 @_compiled
-def _extremes(power: Array) -> tuple[f32, f32]:
-    # One running value per bin: independent lanes, which the compiler can vectorise.
-    least, peak = power[0].copy(), power[0].copy()
-    for frame in range(1, power.shape[0]):
-        for b in range(power.shape[1]):
-            least[b] = min(least[b], power[frame, b])
-            peak[b] = max(peak[b], power[frame, b])
-    return least.min(), peak.max()
-
-
-@_compiled
-def _normalize(power: Array, floor: f32, low: f32, spread: f32) -> None:
-    """Power to levels in [0, 1], in place, with the logarithm read off the float's own bits."""
-    gain = f32(1) / spread if spread >= _CONSTANT else f32(0)
+def _log2(power: Array, floor: f32) -> None:
+    """The logarithm of what is at least `floor`, in place, read off the float's own bits."""
     flat = power.reshape(-1)
     for i in range(len(flat)):
         flat[i] = max(flat[i], floor)
@@ -136,8 +123,27 @@ def _normalize(power: Array, floor: f32, low: f32, spread: f32) -> None:
         exponent = f32((bits[i] >> 23) - 127)
         m = f32(bits[i] & 0x7FFFFF) * f32(2**-23)
         log2 = _C3 + m * (_C4 + m * (_C5 + m * _C6))
-        log2 = exponent + (_C0 + m * (_C1 + m * (_C2 + m * log2)))
-        flat[i] = min(max((log2 - low) * gain, f32(0)), f32(1))
+        flat[i] = exponent + (_C0 + m * (_C1 + m * (_C2 + m * log2)))
+
+
+@_compiled
+def _extremes(levels: Array) -> tuple[f32, f32]:
+    # One running value per bin: independent lanes, which the compiler can vectorise.
+    low, high = levels[0].copy(), levels[0].copy()
+    for frame in range(1, levels.shape[0]):
+        for b in range(levels.shape[1]):
+            low[b] = min(low[b], levels[frame, b])
+            high[b] = max(high[b], levels[frame, b])
+    return low.min(), high.max()
+
+
+@_compiled
+def _normalize(levels: Array, low: f32, high: f32) -> None:
+    """To [0, 1], in place."""
+    gain = f32(1) / (high - low) if high - low >= _CONSTANT else f32(0)
+    flat = levels.reshape(-1)
+    for i in range(len(flat)):
+        flat[i] = min(max((flat[i] - low) * gain, f32(0)), f32(1))
 
 
 @_compiled

@@ -54,7 +54,7 @@ def save_images(folder: PathLike, images: NDArray[Any], names: Sequence[str]) ->
     if len(set(names)) < len(names):
         raise SignalError("the names of the pictures must all be different")
     for name in names:
-        if Path(name).name != name:
+        if not name or Path(name).name != name:
             raise SignalError(f"{name!r} is no plain file name")
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)

@@ -73,10 +73,16 @@ def to_images(
     _require_choice("dtype", dtype, ("float32", "uint8"))
     windows = _checked(windows)
     _warn_degenerate(views, windows.shape[-1])
-    if engine == "torch":
-        images = _by_torch(windows, views, dtype, device)
+    # By numpy: it asks for huge pages, and with small ones the first touch of a picture's memory
+    # takes longer than drawing it.
+    images = np.empty((len(windows), len(views), views[0].height, views[0].width, 3), dtype)
+    if engine == "reference":
+        _by_reference(windows, views, images)
+    elif device == "cpu":
+        _by_torch_on_cpu(windows, views, images)
     else:
-        images = _by_reference(windows, views, dtype)
+        _by_torch_on_device(windows, views, images, device)
+    images = images.transpose(0, 1, 4, 2, 3)
     return images if several else images[:, 0]
 
 
@@ -92,26 +98,22 @@ def dead_axes(windows: NDArray[np.floating]) -> list[str]:
     return [name for name, dead in zip("xyz", still, strict=True) if dead]
 
 
-def _by_reference(windows: NDArray[np.float32], views: Sequence[View], dtype: str) -> NDArray[Any]:
+def _by_reference(
+    windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any]
+) -> None:
     from .reference import render
 
-    images = np.stack([render(windows, view) for view in views], axis=1)
-    return (images * 255 + 0.5).astype(np.uint8) if dtype == "uint8" else images.astype(np.float32)
+    for start in range(0, len(windows), CPU_CHUNK):
+        part = windows[start : start + CPU_CHUNK]
+        for view, config in enumerate(views):
+            drawn = render(part, config).transpose(0, 2, 3, 1)
+            if images.dtype == np.uint8:
+                drawn = drawn * 255 + 0.5
+            images[start : start + CPU_CHUNK, view] = drawn
 
 
-def _by_torch(
-    windows: NDArray[np.float32], views: Sequence[View], dtype: str, device: str
-) -> NDArray[Any]:
-    # By numpy: it asks for huge pages, and with small ones the first touch of a picture's memory
-    # takes longer than drawing it.
-    images = np.empty((len(windows), len(views), views[0].height, views[0].width, 3), dtype)
-    draw = _draw_on_cpu if device == "cpu" else _draw_on_device
-    draw(windows, views, images, device)
-    return images.transpose(0, 1, 4, 2, 3)
-
-
-def _draw_on_cpu(
-    windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any], device: str
+def _by_torch_on_cpu(
+    windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any]
 ) -> None:
     import torch
 
@@ -151,7 +153,7 @@ def _in_threads(work: Callable[[int], None], items: Sequence[int]) -> None:
         torch.set_num_threads(threads)
 
 
-def _draw_on_device(
+def _by_torch_on_device(
     windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any], device: str
 ) -> None:
     import torch

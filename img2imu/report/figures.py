@@ -248,9 +248,9 @@ def draw_timeline(timeline: Timeline) -> Figure:
         left=0.09, right=0.985, bottom=0.55 / figure.get_figheight(), hspace=0.3,
         top=1 - (0.25 + 0.22 * _legend_rows(timeline)) / figure.get_figheight(),
     )  # fmt: skip
-    for grid, track, known, rows in zip(outer, drawn, labelled, heights, strict=True):
-        panels = grid.subgridspec(len(rows), 1, height_ratios=rows, hspace=0.12).subplots()
-        _draw_track(panels, track, timeline, known)
+    for index, (track, known, rows) in enumerate(zip(drawn, labelled, heights, strict=True)):
+        grid = outer[index].subgridspec(len(rows), 1, height_ratios=rows, hspace=0.12)
+        _draw_track(grid.subplots(), track, timeline, known)
     used = {int(code) for track in drawn for code in (*track.code, *track.truth) if code >= 0}
     colors = class_colors(len(timeline.classes))
     figure.legend(

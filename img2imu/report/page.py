@@ -219,24 +219,26 @@ def _mistake(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
 def _timeline_caption(results: Results, timeline: Timeline) -> str:
     held_out, data = results["held_out"], results["data"]
     scores = held_out["scores"]
-    right, wrong = _confidence(timeline)
     return (
         f"The {data['noun']}s of subject {held_out['subject']}, one after another; of this person "
         f"the classifier saw nothing. It labels {scores['accuracy']:.0%} of the "
         f"{scores['windows']} windows as the recording does (macro-F1 "
-        f"{number(scores['macro_f1'])}). Compare the two bands: where they agree the mean "
-        f"confidence is {number(right)}, where they differ {number(wrong)}."
+        f"{number(scores['macro_f1'])}). {_confidence(timeline)}"
     )
 
 
-def _confidence(timeline: Timeline) -> tuple[float, float]:
-    """Mean confidence of the right labels and of the wrong ones; NaN where there are none."""
-    values = np.concatenate([track.confidence for track in timeline.tracks])
-    right = np.concatenate([track.code == track.truth for track in timeline.tracks])
-    known = np.concatenate([track.truth >= 0 for track in timeline.tracks])
+def _confidence(timeline: Timeline) -> str:
+    """How confident right and wrong labels are, where there are both."""
+    confidence = np.concatenate([track.confidence for track in timeline.tracks])
+    code = np.concatenate([track.code for track in timeline.tracks])
+    truth = np.concatenate([track.truth for track in timeline.tracks])
+    right, wrong = code == truth, (code != truth) & (truth >= 0)
+    if not (right.any() and wrong.any()):
+        return ""
     return (
-        float(values[known & right].mean()) if (known & right).any() else np.nan,
-        float(values[known & ~right].mean()) if (known & ~right).any() else np.nan,
+        "Compare the two bands: where they agree the mean confidence is "
+        f"{number(float(confidence[right].mean()))}, where they differ "
+        f"{number(float(confidence[wrong].mean()))}."
     )
 
 

@@ -21,7 +21,7 @@ from img2imu.convert import (
 
 from .signals import movement
 
-SMALL = SpectrogramConfig(nfft=16, noverlap=12, width=12, height=10)
+SMALL = SpectrogramConfig(nfft=8, noverlap=4, width=7, height=6)
 SPECTROGRAMS = [
     SpectrogramConfig(),
     SpectrogramConfig(nfft=63, noverlap=50, detrend=True),
@@ -44,11 +44,11 @@ def test_module_draws_what_to_images_draws(view):
         Spectrogram(SMALL),
         Spectrogram(replace(SMALL, normalize="window", detrend=True)),
         Spectrogram(replace(SMALL, normalize="fixed", db_range=(-200, 100))),
-        Waveform(WaveformConfig(width=12, height=10)),
+        Waveform(WaveformConfig(width=7, height=6)),
     ],
 )
 def test_gradients_are_those_of_finite_differences(module):
-    windows = torch.from_numpy(movement(1, 40)).double().requires_grad_()
+    windows = torch.from_numpy(movement(1, 20)).double().requires_grad_()
     torch.autograd.gradcheck(module.double(), (windows,), atol=1e-4)
 
 
@@ -67,6 +67,7 @@ def test_autocast_does_not_coarsen_the_spectrum():
     torch.testing.assert_close(drawn.float(), module(windows), atol=1e-6, rtol=0)
 
 
+@pytest.mark.filterwarnings("ignore:.*jit.*:FutureWarning", "ignore::torch.jit.TracerWarning")
 def test_torchscript_trace_gives_the_same_pictures():
     views = (SpectrogramConfig(), SpectrogramConfig(detrend=True), WaveformConfig())
     windows, module = torch.from_numpy(movement(3, 250)), Views(views)
@@ -83,7 +84,7 @@ def onnx_session(tmp_path_factory):
     views = (SpectrogramConfig(), SpectrogramConfig(detrend=True, normalize="fixed"))
     batch = {0: torch.export.Dim("batch")}
     torch.onnx.export(
-        Views((*views, WaveformConfig())),
+        Views((*views, WaveformConfig())).eval(),
         (torch.zeros(2, 3, 250),),
         path,
         dynamo=True,

@@ -54,7 +54,7 @@ views = spectrograms() | st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(windows(1e6), views)
 def test_any_finite_window_gives_values_between_zero_and_one(signal, view):
     for engine in ("torch", "reference"):
@@ -64,7 +64,7 @@ def test_any_finite_window_gives_values_between_zero_and_one(signal, view):
         assert ((images >= 0) & (images <= 1)).all()  # false for NaN
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(windows(16.0), views)
 def test_engines_differ_by_at_most_one_grey_level(signal, view):
     ours = render(signal, view, dtype="uint8")
