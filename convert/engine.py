@@ -33,7 +33,9 @@ class Spectrogram(nn.Module):
     Run eagerly, the Fourier transform is an FFT in double precision: single precision loses the
     quiet bins beside a gravity of 1 g, and autocast or TF32 would lose more. Traced for export it
     is a single-precision product with a constant matrix: for frames this short that is the
-    faster of the two on a phone, and every runtime has it.
+    faster of the two on a phone, and every runtime has it. There each axis' mean is taken out
+    first, and its spectrum, known exactly, added afterwards: up to 16 g the exported picture
+    stays within one grey level of the double-precision one.
     """
 
     taper: Tensor
@@ -51,7 +53,7 @@ class Spectrogram(nn.Module):
         if config.nfft % 2 == 0:
             sides[-1] = 1
         basis = _fourier_basis(config.nfft, config.bins) * taper[:, None]
-        # One more row, the spectrum of a constant 1: see `_product`.
+        # One more row: the spectrum of a constant 1.
         basis = np.concatenate([basis, basis.sum(0, keepdims=True)])
         for name, value in (("taper", taper), ("basis", basis), ("sides", sides)):
             self.register_buffer(name, torch.from_numpy(value).float(), persistent=False)
@@ -69,7 +71,7 @@ class Spectrogram(nn.Module):
 
     def power_density(self, windows: Tensor) -> Tensor:
         """One-sided power spectral density, (n, 3, samples) to (n, 3, frames, bins), in g²/Hz."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
             real, imaginary = self._product(windows).split(self.config.bins, dim=-1)
             return (real * real + imaginary * imaginary) * self.sides
         spectrum = self.spectrum(windows)
@@ -89,13 +91,15 @@ class Spectrogram(nn.Module):
     def _product(self, windows: Tensor) -> Tensor:
         """The spectrum by a matrix product: real parts, then imaginary ones."""
         mean = windows.mean(-1, keepdim=True)
-        signal, mean = windows - mean, mean * (0 if self.config.detrend else 1)
-        if windows.shape[-1] < self.config.nfft:
+        signal = windows - mean
+        if self.config.detrend:
+            # Twice: the second pass takes out what the rounding of the first mean left behind.
+            signal, mean = signal - signal.mean(-1, keepdim=True), torch.zeros_like(mean)
+        elif windows.shape[-1] < self.config.nfft:
             # The padding is zero, not the mean: here the mean must stay in.
-            signal, mean = signal + mean, mean * 0
+            signal, mean = windows, torch.zeros_like(mean)
         frames = self._frames(signal)
-        # Without its mean the signal is small, and so is the rounding of its spectrum. The mean
-        # rides along as one more sample, so that a single product does both.
+        # The mean rides along as one more sample, so that a single product does both.
         frames = torch.cat([frames, mean.unsqueeze(-1).expand(*frames.shape[:-1], 1)], dim=-1)
         return frames @ self.basis
 

@@ -145,7 +145,7 @@ def _in_threads(work: Callable[[int], None], items: Sequence[int]) -> None:
             work(item)
         return
     try:
-        with ThreadPoolExecutor(threads, None, torch.set_num_threads, (1,)) as pool:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for _ in pool.map(work, items):
                 pass
     finally:

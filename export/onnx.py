@@ -119,7 +119,7 @@ def export_onnx(
         with torch.inference_mode():
             expected = network.eval()(torch.from_numpy(windows)).numpy()
         parity = compare_onnx(partial, windows, expected)
-        os.replace(partial, target)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
     operators = dict(Counter(node.op_type for node in model.graph.node).most_common())

@@ -19,10 +19,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .bench.environment import environment
 from .classifier import Img2ImuClassifier, read_config
 from .errors import InputError
 from .export import export_onnx, measure_latency
-from .export.latency import available_cpus
 from .models import EncoderConfig
 from .predict import Timeline, predict_recordings
 from .probe import ProbeConfig, evaluate
@@ -37,7 +37,7 @@ from .recordings import (
     open_source,
     save_windows,
 )
-from .report import environment, write_report
+from .report import write_report
 
 SHOTS = 10
 """Labelled windows per class of the classifier that is built."""
@@ -178,7 +178,7 @@ def export(classifier: Img2ImuClassifier, out: Path) -> dict[str, Any]:
     report = export_onnx(classifier.network_, out / "model.onnx", windows, metadata)
     latencies = [
         measure_latency(report.path, windows[0], threads).to_dict()
-        for threads in sorted({1, available_cpus()})
+        for threads in sorted({1, environment()["cpu"]["cores"]})
     ]
     return {**report.to_dict(), "path": report.path.name, "latency": latencies}
 

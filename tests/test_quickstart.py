@@ -142,11 +142,11 @@ def test_report_owns_up_to_random_weights(run):
 
 def test_a_failing_step_leaves_nothing(small, tmp_path):
     def fails(*args, **kwargs):
-        raise InputError("no export today")
+        raise InputError("no folds today")
 
     with small.context() as patch:
-        patch.setattr(quickstart, "export_onnx", fails)
-        with pytest.raises(InputError, match="no export today"):
+        patch.setattr(quickstart, "evaluate", fails)
+        with pytest.raises(InputError, match="no folds today"):
             quickstart.quickstart(tmp_path / "out", ENCODER, seeds=1, say=lambda line: None)
     assert list(tmp_path.iterdir()) == []
 

@@ -51,6 +51,7 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the file, then print its agreement with PyTorch and its latency here."""
+    from ..bench.environment import environment
     from ..classifier import Img2ImuClassifier, read_config
     from ..export import export_onnx, measure_latency
     from ..export.latency import available_cpus
@@ -66,14 +67,18 @@ def run(args: argparse.Namespace) -> None:
         args.opset,
     )
     print(format_report(report))
+    machine = environment()
     latencies = [
         measure_latency(report.path, classifier.check_windows_[0], threads)
         for threads in sorted({1, available_cpus()})
     ]
-    print(format_latencies(latencies))
+    print(format_latencies(latencies, machine["cpu"]["model"]))
     if args.json:
-        measured = [latency.to_dict() for latency in latencies]
-        write_json(args.json, {"model": args.model, **report.to_dict(), "latency": measured})
+        measured = {
+            "latency": [latency.to_dict() for latency in latencies],
+            "environment": machine,
+        }
+        write_json(args.json, {"model": args.model, **report.to_dict(), **measured})
 
 
 def format_report(report: ExportReport) -> str:
@@ -87,9 +92,9 @@ def format_report(report: ExportReport) -> str:
     )
 
 
-def format_latencies(latencies: list[Latency]) -> str:
+def format_latencies(latencies: list[Latency], cpu: str) -> str:
     """A table with one row for each number of threads."""
-    lines = [f"one window, {latencies[0].runtime}, this machine's CPU, ms"]
+    lines = [f"milliseconds for one window, {cpu}, {latencies[0].runtime}"]
     lines.append("  threads      p50      p90      p95      p99      max")
     for row in latencies:
         times = (row.p50_ms, row.p90_ms, row.p95_ms, row.p99_ms, row.max_ms)

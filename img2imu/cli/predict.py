@@ -31,7 +31,6 @@ def register(subparsers: Any) -> None:
         "-o", "--output", default="out/predict", metavar="DIR", help="folder to write (out/predict)"
     )
     parser.add_argument("--overlap", type=float, default=0.5, help="share that windows share (0.5)")
-    parser.add_argument("--device", default="cpu", help="where the encoder runs (cpu)")
     parser.add_argument("--json", metavar="FILE", help="write the summary")
     add_source_options(parser)
     parser.set_defaults(run=run)
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     from ..recordings import open_source
 
     source = open_source(args.recording, **source_options(args))
-    classifier = Img2ImuClassifier.load(args.model, args.device)
+    classifier = Img2ImuClassifier.load(args.model)
     folder = Path(args.output)
     timeline = predict_recordings(classifier, source, folder, args.overlap, progress_bar)
     summary = timeline.summary()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import __version__
 from ..convert import View
 from . import figures
 
@@ -76,7 +77,7 @@ def _context(
     subject, examples = _examples(windows)
     return {
         "title": f"img2imu: macro-F1 {number(ours['f1_mean'])} from {shots} windows per class",
-        "version": results["environment"]["img2imu"],
+        "version": __version__,
         "data": data,
         "shots": shots,
         "all_shots": probe["shots"],
@@ -98,7 +99,7 @@ def _context(
         ),
         "latency": _latency(results["export"]["latency"]),
         "settings": _settings(results, windows, views),
-        "environment": results["environment"].items(),
+        "environment": _environment(results["environment"]),
         "steps": [(step["name"], duration(step["seconds"])) for step in results["steps"]],
         "total": duration(sum(step["seconds"] for step in results["steps"])),
         "figures": {
@@ -305,4 +306,16 @@ def _settings(results: Results, windows: Windows, views: Sequence[View]) -> list
             "held-out classifier",
             f"{results['shots']} windows per class of subjects {', '.join(folds[0]['train'])}",
         ),
+    ]
+
+
+def _environment(machine: Results) -> list[tuple[str, str]]:
+    versions = machine["versions"]
+    packages = ("torch", "timm", "onnxruntime", "numpy", "scikit-learn")
+    return [
+        ("date", machine["date"]),
+        ("commit", machine["commit"] or "none: installed"),
+        ("processor", f"{machine['cpu']['model']}, {machine['cpu']['cores']} cores"),
+        ("system", machine["system"]),
+        ("versions", ", ".join(f"{name} {versions[name]}" for name in packages)),
     ]

@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from img2imu.bench.environment import environment
 from img2imu.predict import Envelope, Timeline, Track
 from img2imu.probe.config import recommended_views
 from img2imu.recordings import Windows
-from img2imu.report import environment, write_report
+from img2imu.report import write_report
 from img2imu.report.page import _power, duration, number
 
 CLASSES = ["<b>walk</b>", "sit"]
