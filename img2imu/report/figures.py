@@ -250,7 +250,7 @@ def draw_timeline(timeline: Timeline) -> Figure:
     )  # fmt: skip
     for index, (track, known, rows) in enumerate(zip(drawn, labelled, heights, strict=True)):
         grid = outer[index].subgridspec(len(rows), 1, height_ratios=rows, hspace=0.12)
-        _draw_track(grid.subplots(), track, timeline, known)
+        _draw_track(grid.subplots(squeeze=False)[:, 0].tolist(), track, timeline, known)
     used = {int(code) for track in drawn for code in (*track.code, *track.truth) if code >= 0}
     colors = class_colors(len(timeline.classes))
     figure.legend(

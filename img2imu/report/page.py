@@ -63,7 +63,9 @@ def number(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Such as ``8 s`` or ``2 min 40 s``."""
+    """Such as ``0.8 s``, ``12 s`` or ``2 min 40 s``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 

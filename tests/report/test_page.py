@@ -204,7 +204,7 @@ def test_number(value, text):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(8.4, "8 s"), (59.7, "1 min 0 s"), (160, "2 min 40 s")]
+    ("seconds", "text"), [(0.84, "0.8 s"), (12.4, "12 s"), (59.7, "1 min 0 s"), (160, "2 min 40 s")]
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text

@@ -1,0 +1,254 @@
+"""What the augmentations may do to an image: typed, frozen settings with their ranges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Fill = Literal["zeros", "edge", "wrap"]
+Range = tuple[float, float]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class AugmentationError(ValueError):
+    """A setting or an image that cannot be augmented, told in one sentence."""
+
+
+@dataclass(frozen=True)
+class TranslateXConfig:
+    """Shift along time; what leaves the image is lost.
+
+    Parameters
+    ----------
+    fraction
+        Range of the shift as a part of the width, within [-1, 1]; positive moves to the right.
+        It is rounded to whole columns.
+    fill
+        What comes in: ``"zeros"``, the column at the ``"edge"``, or what left (``"wrap"``).
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    fraction: Range = (-0.3, 0.3)
+    fill: Fill = "zeros"
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        _require_range("fraction", self.fraction, -1, 1)
+        _require(
+            self.fill in ("zeros", "edge", "wrap"),
+            f'fill must be "zeros", "edge" or "wrap", not {self.fill!r}',
+        )
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
+class PermuteXConfig:
+    """Cut along time into chunks of equal width, up to a column, and shuffle them.
+
+    Parameters
+    ----------
+    chunks
+        Smallest and largest number of chunks, both included; one chunk changes nothing.
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    chunks: tuple[int, int] = (2, 5)
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        _require_range("chunks", self.chunks, 1, 1024)
+        _require(
+            all(isinstance(count, int) for count in self.chunks),
+            f"chunks must be whole numbers, not {self.chunks}",
+        )
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
+class HueConfig:
+    """Turn the hue; each pixel keeps its largest and its smallest channel.
+
+    Parameters
+    ----------
+    turns
+        Range of the rotation in turns of the hue circle, within [-1, 1]. A third of a turn is the
+        cyclic exchange of the axes: x's channel to y's, y's to z's, z's to x's.
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    turns: Range = (-0.5, 0.5)
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        _require_range("turns", self.turns, -1, 1)
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
+class JitterConfig:
+    """Add uniform noise of mean zero to each pixel and channel.
+
+    Parameters
+    ----------
+    amplitude
+        Range of the noise' largest magnitude, one draw for each image, within [0, 1]; the image
+        itself spans 1.
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    amplitude: Range = (0.0, 0.2)
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        _require_range("amplitude", self.amplitude, 0, 1)
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
+class SensorAwareConfig:
+    """The paper's four augmentations (§III-B2), applied in this order; ``p=0`` leaves one out."""
+
+    translate_x: TranslateXConfig = field(default_factory=TranslateXConfig)
+    permute_x: PermuteXConfig = field(default_factory=PermuteXConfig)
+    hue: HueConfig = field(default_factory=HueConfig)
+    jitter: JitterConfig = field(default_factory=JitterConfig)
+
+
+@dataclass(frozen=True)
+class MoCoDefaultConfig:
+    """The augmentations MoCo comes with, version 2: the paper's baseline "MoCo".
+
+    Parameters
+    ----------
+    scale
+        Range of the crop's area as a part of the image, within (0, 1].
+    width, height
+        Of the resized crop in pixels.
+    brightness, contrast, saturation, hue
+        Largest change of each, within [0, 1]; of the hue in turns, within [0, 0.5].
+    sigma
+        Range of the blur's standard deviation in pixels.
+    p_color, p_gray, p_blur, p_flip
+        Probability of each for each image; every image is cropped.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    scale: Range = (0.2, 1.0)
+    width: int = 128
+    height: int = 96
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    sigma: Range = (0.1, 2.0)
+    p_color: float = 0.8
+    p_gray: float = 0.2
+    p_blur: float = 0.5
+    p_flip: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require_range("scale", self.scale, 1e-3, 1)
+        _require(
+            min(self.width, self.height) >= 2,
+            f"a crop needs at least 2x2 pixels, not {self.width}x{self.height}",
+        )
+        for name in ("brightness", "contrast", "saturation"):
+            _require_range(name, (0, getattr(self, name)), 0, 1)
+        _require_range("hue", (0, self.hue), 0, 0.5)
+        _require_range("sigma", self.sigma, 1e-3, 100)
+        for p in (self.p_color, self.p_gray, self.p_blur, self.p_flip):
+            _require_probability(p)
+
+
+@dataclass(frozen=True)
+class AllConfig:
+    """The paper's baseline "MoCo + All": eleven common image augmentations.
+
+    Parameters
+    ----------
+    degrees, shear
+        Ranges of the rotation and of the shear along x, in degrees, within [-180, 180] and
+        [-80, 80].
+    sharpness, contrast, brightness, color
+        Ranges of the factors, within [0, 2], 1 being no change; `color` scales the saturation.
+        Sharpness only blurs below 1 in Pillow's terms; here 0 is no change.
+    threshold
+        Range of the brightness above which pixels are inverted (solarised), within [0, 1].
+    bits
+        Smallest and largest number of bits kept (posterised), within [1, 8].
+    p
+        Probability of each for each image: 0.2 of eleven is two or so at a time.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    degrees: Range = (-30.0, 30.0)
+    shear: Range = (-17.0, 17.0)
+    sharpness: Range = (0.0, 1.0)
+    contrast: Range = (0.5, 1.5)
+    brightness: Range = (0.5, 1.5)
+    color: Range = (0.5, 1.5)
+    threshold: Range = (0.3, 1.0)
+    bits: tuple[int, int] = (3, 7)
+    p: float = 0.2
+
+    def __post_init__(self) -> None:
+        _require_range("degrees", self.degrees, -180, 180)
+        _require_range("shear", self.shear, -80, 80)
+        for name in ("sharpness", "contrast", "brightness", "color"):
+            _require_range(name, getattr(self, name), 0, 2)
+        _require_range("threshold", self.threshold, 0, 1)
+        _require_range("bits", self.bits, 1, 8)
+        _require_probability(self.p)
+
+
+PolicyConfig = SensorAwareConfig | MoCoDefaultConfig | AllConfig
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise AugmentationError(otherwise)
+
+
+def _require_range(name: str, values: Range, lowest: float, highest: float) -> None:
+    _require(
+        len(values) == 2 and lowest <= values[0] <= values[1] <= highest,
+        f"{name} must be two rising numbers within {lowest:g} and {highest:g}, not {values}",
+    )
+
+
+def _require_probability(p: float) -> None:
+    _require(0 <= p <= 1, f"p must lie between 0 and 1, not {p}")
