@@ -200,8 +200,7 @@ class AllConfig:
         Ranges of the rotation and of the shear along x, in degrees, within [-180, 180] and
         [-80, 80].
     sharpness, contrast, brightness, color
-        Ranges of the factors, within [0, 2], 1 being no change; `color` scales the saturation.
-        Sharpness only blurs below 1 in Pillow's terms; here 0 is no change.
+        Ranges of the factors, within [0, 5], 1 being no change; `color` scales the saturation.
     threshold
         Range of the brightness above which pixels are inverted (solarised), within [0, 1].
     bits
@@ -217,7 +216,7 @@ class AllConfig:
 
     degrees: Range = (-30.0, 30.0)
     shear: Range = (-17.0, 17.0)
-    sharpness: Range = (0.0, 1.0)
+    sharpness: Range = (1.0, 3.0)
     contrast: Range = (0.5, 1.5)
     brightness: Range = (0.5, 1.5)
     color: Range = (0.5, 1.5)
@@ -229,7 +228,7 @@ class AllConfig:
         _require_range("degrees", self.degrees, -180, 180)
         _require_range("shear", self.shear, -80, 80)
         for name in ("sharpness", "contrast", "brightness", "color"):
-            _require_range(name, getattr(self, name), 0, 2)
+            _require_range(name, getattr(self, name), 0, 5)
         _require_range("threshold", self.threshold, 0, 1)
         _require_range("bits", self.bits, 1, 8)
         _require_probability(self.p)

@@ -83,12 +83,12 @@ def rotate_hue(images: Tensor, turns: Tensor) -> Tensor:
     images
         (n, 3, height, width), of any range: the result stays within each pixel's own extremes.
     turns
-        (n,), in turns of the hue circle.
+        (n,), float32, in turns of the hue circle.
 
     Returns
     -------
     Tensor like `images`
-        Equal to ``kornia.enhance.adjust_hue``, computed in single precision.
+        Equal to ``kornia.enhance.adjust_hue``.
 
     Notes
     -----
@@ -97,7 +97,9 @@ def rotate_hue(images: Tensor, turns: Tensor) -> Tensor:
     [-C, 5C) each channel is one bent line, cut off at the pixel's extremes.
     """
     _require_three_channels(images)
-    red, green, blue = images.float().unbind(1)
+    # Half precision is computed in single, double stays double.
+    precise = images.to(torch.promote_types(images.dtype, torch.float32))
+    red, green, blue = precise.unbind(1)
     high = torch.maximum(torch.maximum(red, green), blue)
     low = torch.minimum(torch.minimum(red, green), blue)
     chroma = high - low
@@ -106,7 +108,7 @@ def rotate_hue(images: Tensor, turns: Tensor) -> Tensor:
         green - blue,
         torch.where(green == high, blue - red + 2 * chroma, red - green + 4 * chroma),
     )
-    hue = hue + (turns.float() * 6).remainder(6)[:, None, None] * chroma
+    hue = hue + (turns * 6).remainder(6)[:, None, None] * chroma
     hue = torch.where(hue >= 5 * chroma, hue - 6 * chroma, hue)
     waves = (
         (hue - 3 * chroma).abs() - chroma,
@@ -156,7 +158,7 @@ def add_noise(images: Tensor, amplitude: Tensor, seed: Tensor) -> Tensor:
     images
         (n, 3, height, width).
     amplitude
-        (n,), bound of the noise.
+        (n,), float32, bound of the noise.
     seed
         (n,), int32, of the noise.
 
@@ -166,7 +168,7 @@ def add_noise(images: Tensor, amplitude: Tensor, seed: Tensor) -> Tensor:
     """
     _require_three_channels(images)
     noise = uniform_noise(seed, images.shape[-2], images.shape[-1])
-    return (images + amplitude.float()[:, None, None, None] * noise).to(images.dtype)
+    return (images + amplitude[:, None, None, None] * noise).to(images.dtype)
 
 
 def unit_range(images: Tensor) -> Tensor:

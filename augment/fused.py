@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -153,20 +154,21 @@ def augment_on_cpu(
     """:func:`augment_tensors` for bytes on the CPU, in one pass."""
     from .kernel import augment_bytes
 
-    # The kernel writes single precision and bfloat16, and torch halves in a pass of its own.
-    written = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
-    out = torch.empty_like(images, dtype=written, memory_format=_memory_format(images))
+    # The kernel writes single precision and, as 16-bit words, bfloat16; torch halves in a pass of
+    # its own.
+    words = dtype == torch.bfloat16
+    out = _empty_like(images, np.int16 if words else np.float32)
     augment_bytes(
         images,
         source_columns(params, images.shape[-1], fill),
         params["turns"],
         params["amplitude"],
         params["seed"],
-        gain=1 / (255 * std),
-        bias=-mean / std,
+        gain=(1 / (255 * std)).float(),
+        bias=(-mean / std).float(),
         out=out,
     )
-    return out.to(dtype)
+    return out.view(torch.bfloat16) if words else out.to(dtype)
 
 
 def source_columns(params: Parameters, width: int, fill: Fill) -> Tensor:
@@ -178,6 +180,18 @@ def source_columns(params: Parameters, width: int, fill: Fill) -> Tensor:
 @functools.cache
 def _compiled_augment() -> Callable[..., Tensor]:
     return torch.compile(augment_tensors)
+
+
+def _empty_like(images: Tensor, dtype: type[np.generic]) -> Tensor:
+    """Memory for the result, from numpy: it asks for huge pages.
+
+    With small ones the first touch of the memory takes longer than the augmentations.
+    """
+    if _memory_format(images) == torch.channels_last:
+        return torch.from_numpy(np.empty(images.permute(0, 2, 3, 1).shape, dtype)).permute(
+            0, 3, 1, 2
+        )
+    return torch.from_numpy(np.empty(images.shape, dtype))
 
 
 def _memory_format(images: Tensor) -> torch.memory_format:

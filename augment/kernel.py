@@ -47,22 +47,22 @@ def augment_bytes(
     source
         (n, width), from :mod:`.functional`.
     turns, amplitude, seed
-        (n,), parameters of Hue and Jitter.
+        (n,), parameters of Hue and Jitter; float32, float32 and int32.
     gain, bias
         (3,), turn a byte of each channel to its normalised value.
     out
-        Like `images`, float32 or bfloat16.
+        Like `images`, float32, or int16 for the bits of bfloat16.
     """
-    rounded = out.dtype == torch.bfloat16
+    rounded = out.dtype == torch.int16
     width = images.shape[-1]
     each = (
         images.numpy(),
         # Behind each row lies a zero for columns that come from outside.
         torch.where(source < 0, width, source).int().numpy(),
-        (turns.float() * 6).remainder(6).numpy(),
-        (amplitude.float() * 255).numpy(),
+        (turns * 6).remainder(6).numpy(),
+        (amplitude * 255).numpy(),
         seed.numpy().view(np.uint32),
-        (out.view(torch.int16) if rounded else out).numpy(),
+        out.numpy(),
     )
     scale = gain.numpy(), bias.numpy()
     threads = min(torch.get_num_threads(), len(images))

@@ -5,6 +5,8 @@ Both the kornia classes and the fused path draw here, always in single precision
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,7 +29,7 @@ def draw_permute_x(
     """``chunks`` (n,) int64 and ``scores`` (n, most chunks), whose order the chunks take."""
     low, high = config.chunks
     return {
-        "chunks": torch.randint(low, high + 1, (n,), device=device, generator=generator),
+        "chunks": torch.randint(low, high + 1, (n,), device=device, **_given(generator)),
         "scores": _uniform((0, 1), (n, high), device, generator),
     }
 
@@ -44,19 +46,24 @@ def draw_jitter(
 ) -> Parameters:
     """``amplitude`` (n,) and ``seed`` (n,) int32."""
     seed = torch.randint(
-        -(2**31), 2**31, (n,), dtype=torch.int32, device=device, generator=generator
+        -(2**31), 2**31, (n,), dtype=torch.int32, device=device, **_given(generator)
     )
     return {"amplitude": _uniform(config.amplitude, (n,), device, generator), "seed": seed}
 
 
 def draw_gate(p: float, n: int, device: Device, generator: torch.Generator | None = None) -> Tensor:
     """Whether each image is augmented, (n,) bool."""
-    return torch.rand(n, device=device, generator=generator) < p
+    return torch.rand(n, device=device, **_given(generator)) < p
 
 
 def _uniform(
     limits: Range, shape: tuple[int, ...], device: Device, generator: torch.Generator | None
 ) -> Tensor:
     low, high = limits
-    unit = torch.rand(shape, dtype=torch.float32, device=device, generator=generator)
+    unit = torch.rand(shape, dtype=torch.float32, device=device, **_given(generator))
     return low + (high - low) * unit
+
+
+def _given(generator: torch.Generator | None) -> dict[str, Any]:
+    # torch.compile does not take generator=None together with a batch size that varies.
+    return {} if generator is None else {"generator": generator}

@@ -49,6 +49,10 @@ class SpectrogramConfig:
         `db_range`, which keeps the amplitude.
     db_range
         Decibels (1 g²/Hz is 0 dB) shown as black and as full colour under ``"fixed"``.
+    dynamic_range
+        Decibels below the maximum beyond which ``"axis"`` and ``"window"`` draw black, like
+        librosa's ``top_db``. Without it (None, the paper's way) the deepest spectral null sets
+        the contrast of the whole picture.
     floor
         Smallest power density in g²/Hz, so that silence is not minus infinity; at least 1e-30.
         The default lies 20 dB below the noise of a good phone sensor.
@@ -72,6 +76,7 @@ class SpectrogramConfig:
     detrend: bool = False
     normalize: Normalization = "axis"
     db_range: tuple[float, float] = (-70.0, 5.0)
+    dynamic_range: float | None = None
     floor: float = 1e-10
     width: int = 128
     height: int = 96
@@ -80,6 +85,10 @@ class SpectrogramConfig:
         object.__setattr__(self, "db_range", tuple(self.db_range))
         _require_rate(self.sampling_rate)
         _require_whole(nfft=self.nfft, noverlap=self.noverlap)
+        _require(
+            self.dynamic_range is None or self.dynamic_range >= 1,
+            f"dynamic_range must be at least 1 dB or None, not {self.dynamic_range}",
+        )
         _require(self.nfft >= 4, f"nfft must be at least 4, not {self.nfft}")
         _require(
             0 <= self.noverlap < self.nfft,

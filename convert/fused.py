@@ -6,6 +6,7 @@ in the processor's first cache. The pictures are those of :class:`.engine.Spectr
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -46,14 +47,18 @@ def draw(module: Spectrogram, windows: torch.Tensor, out: Array, view: int) -> N
         Which of its views to write.
     """
     config = module.config
-    spectrum = module.spectrum(windows).numpy()
+    spectrum, mean = (part.numpy() for part in module.spectrum(windows))
     _draw(
         spectrum,
+        mean,
+        module.gravity.numpy(),
         module.sides.numpy(),
         f32(config.floor),
         _MODES[config.normalize],
         f32(config.db_range[0] / DB_PER_OCTAVE),
         f32(config.db_range[1] / DB_PER_OCTAVE),
+        # Not infinity: the compiled code may assume finite numbers.
+        f32((config.dynamic_range or 1e6) / DB_PER_OCTAVE),
         _neighbours(spectrum.shape[2], config.width),
         _neighbours(spectrum.shape[3], config.height, flip=True),
         (f32(255), f32(0.5)) if out.dtype == np.uint8 else (f32(1), f32(0)),
@@ -62,6 +67,7 @@ def draw(module: Spectrogram, windows: torch.Tensor, out: Array, view: int) -> N
     )
 
 
+@cache
 def _neighbours(source: int, target: int, flip: bool = False) -> tuple[Array, Array, Array]:
     """For each target pixel the two source ones it lies between, and how near the second is."""
     position = source_positions(source, target)[:: -1 if flip else 1]
@@ -72,11 +78,14 @@ def _neighbours(source: int, target: int, flip: bool = False) -> tuple[Array, Ar
 @_compiled
 def _draw(
     spectrum: Array,
+    mean: Array,
+    gravity: Array,
     sides: Array,
     floor: f32,
     mode: int,
     fixed_low: f32,
     fixed_high: f32,
+    dynamic_range: f32,
     columns: tuple[Array, Array, Array],
     rows: tuple[Array, Array, Array],
     scale: tuple[f32, f32],
@@ -89,15 +98,17 @@ def _draw(
     wide = np.empty((bins, out.shape[3]), f32)
     for window in range(len(spectrum)):
         for axis in range(3):
-            _power_density(spectrum[window, axis], sides, levels[axis])
-            _log2(levels[axis], floor)
+            offset = mean[window, axis, 0] * gravity
+            _power_density(spectrum[window, axis], offset, sides, floor, levels[axis])
             lows[axis], highs[axis] = _extremes(levels[axis])
         if mode == 1:
             lows[:] = lows.min()
             highs[:] = highs.max()
-        elif mode == 2:
+        if mode == 2:
             lows[:] = fixed_low
             highs[:] = fixed_high
+        else:
+            lows[:] = np.maximum(lows, highs - dynamic_range)
         for axis in range(3):
             _normalize(levels[axis], lows[axis], highs[axis])
             _widen(levels[axis], columns, wide[:, axis::3])
@@ -105,45 +116,45 @@ def _draw(
 
 
 @_compiled
-def _power_density(spectrum: Array, sides: Array, power: Array) -> None:
+def _power_density(
+    spectrum: Array, offset: Array, sides: Array, floor: f32, power: Array
+) -> None:
     for frame in range(power.shape[0]):
         for b in range(power.shape[1]):
-            value = spectrum[frame, b]
-            power[frame, b] = (value.real * value.real + value.imag * value.imag) * sides[b]
+            value = spectrum[frame, b] + offset[b]
+            density = (value.real * value.real + value.imag * value.imag) * sides[b]
+            power[frame, b] = max(f32(density), floor)
 
 
 @_compiled
-def _log2(power: Array, floor: f32) -> None:
-    """The logarithm of what is at least `floor`, in place, read off the float's own bits."""
+def _extremes(power: Array) -> tuple[f32, f32]:
+    """Logarithms of the least and the largest density."""
+    # Positive floats are ordered as their bits are, and only integers are compared many at once.
+    bits = power.reshape(-1).view(np.int32)
+    low = high = bits[0]
+    for i in range(len(bits)):
+        low = min(low, bits[i])
+        high = max(high, bits[i])
+    return _log2(low), _log2(high)
+
+
+@_compiled
+def _log2(bits: np.int32) -> f32:
+    """The logarithm of a positive float, read off its bits."""
+    exponent = f32((bits >> 23) - 127)
+    m = f32(bits & 0x7FFFFF) * f32(2**-23)
+    upper = _C3 + m * (_C4 + m * (_C5 + m * _C6))
+    return exponent + (_C0 + m * (_C1 + m * (_C2 + m * upper)))
+
+
+@_compiled
+def _normalize(power: Array, low: f32, high: f32) -> None:
+    """Densities to levels in [0, 1], in place."""
+    gain = f32(1) / (high - low) if high - low >= _CONSTANT else f32(0)
     flat = power.reshape(-1)
-    for i in range(len(flat)):
-        flat[i] = max(flat[i], floor)
     bits = flat.view(np.int32)
     for i in range(len(flat)):
-        exponent = f32((bits[i] >> 23) - 127)
-        m = f32(bits[i] & 0x7FFFFF) * f32(2**-23)
-        log2 = _C3 + m * (_C4 + m * (_C5 + m * _C6))
-        flat[i] = exponent + (_C0 + m * (_C1 + m * (_C2 + m * log2)))
-
-
-@_compiled
-def _extremes(levels: Array) -> tuple[f32, f32]:
-    # One running value per bin: independent lanes, which the compiler can vectorise.
-    low, high = levels[0].copy(), levels[0].copy()
-    for frame in range(1, levels.shape[0]):
-        for b in range(levels.shape[1]):
-            low[b] = min(low[b], levels[frame, b])
-            high[b] = max(high[b], levels[frame, b])
-    return low.min(), high.max()
-
-
-@_compiled
-def _normalize(levels: Array, low: f32, high: f32) -> None:
-    """To [0, 1], in place."""
-    gain = f32(1) / (high - low) if high - low >= _CONSTANT else f32(0)
-    flat = levels.reshape(-1)
-    for i in range(len(flat)):
-        flat[i] = min(max((flat[i] - low) * gain, f32(0)), f32(1))
+        flat[i] = min(max((_log2(bits[i]) - low) * gain, f32(0)), f32(1))
 
 
 @_compiled

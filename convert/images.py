@@ -15,7 +15,7 @@ from .config import MAX_ACCELERATION, DegenerateWarning, SignalError, View, requ
 if TYPE_CHECKING:
     from torch import Tensor
 
-CPU_CHUNK = 32
+CPU_CHUNK = 16
 """Windows drawn at a time by each thread: their spectra stay in the core's own cache."""
 
 DEVICE_CHUNK = 2048

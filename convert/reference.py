@@ -69,10 +69,13 @@ def _normalize(decibels: Array, config: SpectrogramConfig) -> Array:
         low, high = config.db_range
         return np.clip((decibels - low) / (high - low), 0, 1)
     over = (2, 3) if config.normalize == "axis" else (1, 2, 3)
+    high = decibels.max(over, keepdims=True)
     low = decibels.min(over, keepdims=True)
-    spread = decibels.max(over, keepdims=True) - low
-    constant = spread < CONSTANT_DB
-    return np.where(constant, 0.0, (decibels - low) / np.where(constant, 1.0, spread))
+    if config.dynamic_range is not None:
+        low = np.maximum(low, high - config.dynamic_range)
+    constant = high - low < CONSTANT_DB
+    levels = np.maximum(decibels - low, 0) / np.where(constant, 1.0, high - low)
+    return np.where(constant, 0.0, levels)
 
 
 def _waveform(signal: Array, config: WaveformConfig) -> Array:

@@ -97,7 +97,7 @@ def recommended_views(
                 sampling_rate, nfft, nfft - max(1, hop), width=width, height=height
             )
             views.append(replace(base, normalize="fixed"))
-            views.append(replace(base, detrend=True))
+            views.append(replace(base, detrend=True, dynamic_range=80.0))
     return (*views, WaveformConfig(sampling_rate, width=width, height=height))
 
 

@@ -34,6 +34,8 @@ def mlab_picture(window, config):
     planes = []
     for axis in window.astype(np.float64):
         decibels = 10 * np.log10(np.maximum(mlab_density(axis, config), config.floor))
+        if config.dynamic_range is not None:
+            decibels = np.maximum(decibels, decibels.max() - config.dynamic_range)
         planes.append((decibels - decibels.min()) / (decibels.max() - decibels.min()))
     picture = np.ascontiguousarray(np.stack(planes, -1)[::-1])
     resized = cv2.resize(picture, (config.width, config.height))

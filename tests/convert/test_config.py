@@ -34,6 +34,7 @@ from img2imu.convert import (
         {"db_range": (5, -70)},
         {"db_range": (0, float("inf"))},
         {"floor": 0},
+        {"dynamic_range": 0.5},
         {"width": 1},
         {"height": 9.5},
     ],

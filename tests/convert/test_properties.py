@@ -25,7 +25,8 @@ def spectrograms(draw):
         noverlap=draw(st.integers(0, nfft - 1)),
         detrend=draw(st.booleans()),
         normalize=draw(st.sampled_from(["axis", "window", "fixed"])),
-        floor=draw(st.sampled_from([1e-13, 1e-10, 1e-6])),
+        dynamic_range=draw(st.none() | st.floats(1, 120)),
+        floor=draw(st.sampled_from([1e-10, 1e-8, 1e-6])),
         **{name: draw(size) for name, size in SIZES.items()},
     )
 

@@ -1,0 +1,59 @@
+"""Image augmentations for time along x, on kornia. Knows nothing of recordings or training."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .config import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    AllConfig,
+    AugmentationError,
+    HueConfig,
+    JitterConfig,
+    MoCoDefaultConfig,
+    PermuteXConfig,
+    PolicyConfig,
+    SensorAwareConfig,
+    TranslateXConfig,
+)
+
+if TYPE_CHECKING:
+    from .classes import Hue, Jitter, PermuteX, TranslateX
+    from .fused import FusedSensorAware
+    from .policies import POLICIES, KorniaPolicy, create_pipeline, create_policy
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "POLICIES",
+    "AllConfig",
+    "AugmentationError",
+    "FusedSensorAware",
+    "Hue",
+    "HueConfig",
+    "Jitter",
+    "JitterConfig",
+    "KorniaPolicy",
+    "MoCoDefaultConfig",
+    "PermuteX",
+    "PermuteXConfig",
+    "PolicyConfig",
+    "SensorAwareConfig",
+    "TranslateX",
+    "TranslateXConfig",
+    "create_pipeline",
+    "create_policy",
+]
+
+# These modules need torch and kornia, which take seconds to import: only when they are asked for.
+_MODULES = {
+    **dict.fromkeys(("Hue", "Jitter", "PermuteX", "TranslateX"), "classes"),
+    "FusedSensorAware": "fused",
+    **dict.fromkeys(("POLICIES", "KorniaPolicy", "create_pipeline", "create_policy"), "policies"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,182 @@
+"""Augmentation policies by name: a batch of images in, a normalised training batch out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from kornia import augmentation as K  # noqa: N812
+from torch import Tensor, nn
+
+from .classes import Hue, Jitter, PermuteX, TranslateX
+from .config import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    AllConfig,
+    AugmentationError,
+    MoCoDefaultConfig,
+    PolicyConfig,
+    SensorAwareConfig,
+)
+from .functional import unit_range
+from .fused import FusedSensorAware
+
+_FULL = SensorAwareConfig()
+
+POLICIES: dict[str, PolicyConfig] = {
+    "sensor-aware": _FULL,
+    "sensor-aware-no-translate-x": replace(_FULL, translate_x=replace(_FULL.translate_x, p=0)),
+    "sensor-aware-no-permute-x": replace(_FULL, permute_x=replace(_FULL.permute_x, p=0)),
+    "sensor-aware-no-hue": replace(_FULL, hue=replace(_FULL.hue, p=0)),
+    "sensor-aware-no-jitter": replace(_FULL, jitter=replace(_FULL.jitter, p=0)),
+    "moco-default": MoCoDefaultConfig(),
+    "all": AllConfig(),
+}
+"""The paper's policy, its four leave-one-out ablations (Table I) and its two baselines."""
+
+
+class KorniaPolicy(nn.Module):
+    """A kornia pipeline between bytes and the normalised training type.
+
+    Parameters
+    ----------
+    augment
+        Takes and gives float32 images in [0, 1].
+    mean, std
+        Of each channel, for images in [0, 1].
+    dtype
+        Of the result.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        augment: nn.Module,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.augment = augment
+        self.dtype = dtype
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Augment images (n, 3, height, width), bytes or floats in [0, 1]."""
+        augmented = self.augment(unit_range(images))
+        return ((augmented - self.mean) / self.std).to(self.dtype)
+
+
+def create_policy(
+    policy: str | PolicyConfig,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    dtype: torch.dtype = torch.float32,
+) -> nn.Module:
+    """A module from images, bytes or floats in [0, 1], to augmented and normalised ones.
+
+    Parameters
+    ----------
+    policy
+        A name out of :data:`POLICIES`, or settings of one's own.
+    mean, std
+        Of each channel, for images in [0, 1]; ImageNet's.
+    dtype
+        Of the result.
+
+    Returns
+    -------
+    nn.Module
+        The fused path for the sensor-aware policies, a :class:`KorniaPolicy` for the others.
+
+    Raises
+    ------
+    AugmentationError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> policy = create_policy("sensor-aware", dtype=torch.bfloat16)
+    >>> policy(torch.zeros(2, 3, 96, 128, dtype=torch.uint8)).dtype
+    torch.bfloat16
+    """
+    config = _config(policy)
+    if isinstance(config, SensorAwareConfig):
+        return FusedSensorAware(config, mean, std, dtype)
+    return KorniaPolicy(create_pipeline(config), mean, std, dtype)
+
+
+def create_pipeline(policy: str | PolicyConfig) -> K.AugmentationSequential:
+    """The policy as kornia classes, for float images in [0, 1], without the normalisation.
+
+    Parameters
+    ----------
+    policy
+        A name out of :data:`POLICIES`, or settings of one's own.
+
+    Raises
+    ------
+    AugmentationError
+        If the name is unknown.
+    """
+    config = _config(policy)
+    if isinstance(config, SensorAwareConfig):
+        steps = _sensor_aware(config)
+    elif isinstance(config, MoCoDefaultConfig):
+        steps = _moco_default(config)
+    else:
+        steps = _all(config)
+    return K.AugmentationSequential(*steps, data_keys=["input"])
+
+
+def _config(policy: str | PolicyConfig) -> PolicyConfig:
+    if not isinstance(policy, str):
+        return policy
+    if policy not in POLICIES:
+        raise AugmentationError(f"unknown policy {policy!r}; known: {', '.join(POLICIES)}")
+    return POLICIES[policy]
+
+
+def _sensor_aware(config: SensorAwareConfig) -> list[nn.Module]:
+    translate_x, permute_x = config.translate_x, config.permute_x
+    return [
+        TranslateX(translate_x.fraction, translate_x.fill, translate_x.p),
+        PermuteX(permute_x.chunks, permute_x.p),
+        Hue(config.hue.turns, config.hue.p),
+        Jitter(config.jitter.amplitude, config.jitter.p),
+    ]
+
+
+def _moco_default(config: MoCoDefaultConfig) -> list[nn.Module]:
+    color = config.brightness, config.contrast, config.saturation, config.hue
+    # The rule of thumb of OpenCV: three standard deviations to either side.
+    kernel = 2 * round(3 * config.sigma[1]) + 1
+    return [
+        K.RandomResizedCrop((config.height, config.width), scale=config.scale),
+        # torchvision's formulas, which MoCo used; kornia's own ColorJiggle adds brightness.
+        K.ColorJitter(*color, p=config.p_color),
+        K.RandomGrayscale(p=config.p_gray),
+        K.RandomGaussianBlur((kernel, kernel), config.sigma, p=config.p_blur),
+        K.RandomHorizontalFlip(p=config.p_flip),
+    ]
+
+
+def _all(config: AllConfig) -> list[nn.Module]:
+    p = config.p
+    return [
+        K.RandomRotation(config.degrees, p=p),
+        K.RandomSharpness(config.sharpness, p=p),
+        K.RandomShear(config.shear, p=p),
+        K.RandomContrast(config.contrast, p=p),
+        K.RandomBrightness(config.brightness, p=p),
+        K.RandomSaturation(config.color, p=p),
+        K.RandomInvert(p=p),
+        K.RandomSolarize(config.threshold, additions=(0.0, 0.0), p=p),
+        K.RandomPosterize(config.bits, p=p),
+        K.RandomEqualize(p=p),
+        K.RandomAutoContrast(p=p),
+    ]
