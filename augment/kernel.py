@@ -18,7 +18,8 @@ from torch import Tensor
 from .functional import NOISE_LEVELS
 
 Array = NDArray[Any]
-f32, u32 = np.float32, np.uint32
+f32 = np.float32
+u32 = np.uint32
 
 _MIX_1, _MIX_2, _GOLDEN = u32(0x7FEB352D), u32(0x846CA68B), u32(0x9E3779B9)
 _LEVEL_MASK = u32(NOISE_LEVELS - 1)
@@ -64,28 +65,28 @@ def augment_bytes(
         seed.numpy().view(np.uint32),
         out.numpy(),
     )
-    scale = gain.numpy(), bias.numpy()
+    common = gain.numpy(), bias.numpy(), rounded
     threads = min(torch.get_num_threads(), len(images))
     if threads < 2:
-        _augment(*each, *scale, rounded)
+        _augment(*common, *each)
         return
     parts = zip(*(np.array_split(array, threads) for array in each), strict=True)
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(lambda part: _augment(*part, *scale, rounded), parts):
+        for _ in pool.map(lambda part: _augment(*common, *part), parts):
             pass
 
 
 @_compiled
 def _augment(
+    gain: Array,
+    bias: Array,
+    rounded: bool,
     images: Array,
     source: Array,
     turns: Array,
     amplitude: Array,
     seed: Array,
     out: Array,
-    gain: Array,
-    bias: Array,
-    rounded: bool,
 ) -> None:
     _, _, height, width = images.shape
     line = np.zeros((3, width + 1), f32)

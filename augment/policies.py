@@ -141,7 +141,7 @@ def _config(policy: str | PolicyConfig) -> PolicyConfig:
     return POLICIES[policy]
 
 
-def _sensor_aware(config: SensorAwareConfig) -> list[nn.Module]:
+def _sensor_aware(config: SensorAwareConfig) -> list[K.AugmentationBase2D]:
     translate_x, permute_x = config.translate_x, config.permute_x
     return [
         TranslateX(translate_x.fraction, translate_x.fill, translate_x.p),
@@ -151,7 +151,7 @@ def _sensor_aware(config: SensorAwareConfig) -> list[nn.Module]:
     ]
 
 
-def _moco_default(config: MoCoDefaultConfig) -> list[nn.Module]:
+def _moco_default(config: MoCoDefaultConfig) -> list[K.AugmentationBase2D]:
     color = config.brightness, config.contrast, config.saturation, config.hue
     # The rule of thumb of OpenCV: three standard deviations to either side.
     kernel = 2 * round(3 * config.sigma[1]) + 1
@@ -165,7 +165,7 @@ def _moco_default(config: MoCoDefaultConfig) -> list[nn.Module]:
     ]
 
 
-def _all(config: AllConfig) -> list[nn.Module]:
+def _all(config: AllConfig) -> list[K.AugmentationBase2D]:
     p = config.p
     return [
         K.RandomRotation(config.degrees, p=p),

@@ -47,7 +47,8 @@ def draw(module: Spectrogram, windows: torch.Tensor, out: Array, view: int) -> N
         Which of its views to write.
     """
     config = module.config
-    spectrum, mean = (part.numpy() for part in module.spectrum(windows))
+    precision = torch.float32 if out.dtype == np.uint8 else torch.float64
+    spectrum, mean = (part.numpy() for part in module.spectrum(windows, precision))
     _draw(
         spectrum,
         mean,
@@ -116,9 +117,7 @@ def _draw(
 
 
 @_compiled
-def _power_density(
-    spectrum: Array, offset: Array, sides: Array, floor: f32, power: Array
-) -> None:
+def _power_density(spectrum: Array, offset: Array, sides: Array, floor: f32, power: Array) -> None:
     for frame in range(power.shape[0]):
         for b in range(power.shape[1]):
             value = spectrum[frame, b] + offset[b]

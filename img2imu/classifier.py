@@ -208,7 +208,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
                 for part in ("encoder", "head")
                 for name, value in getattr(self.network_, part).state_dict().items()
             }
-            tensors["check_windows"] = torch.from_numpy(self.check_windows_)
+            tensors["check_windows"] = torch.from_numpy(np.ascontiguousarray(self.check_windows_))
             save_file(tensors, scratch / "model.safetensors")
             text = json.dumps(self._config(scratch / "model.safetensors"), indent=2)
             (scratch / "config.json").write_text(text + "\n")

@@ -180,16 +180,17 @@ def disagreement(images: Tensor) -> float:
     """Largest difference of the fused path from the kornia classes, normalised, same parameters."""
     import torch
 
-    from ..augment import FusedSensorAware, KorniaPolicy, create_pipeline
+    from ..augment import FusedSensorAware, create_pipeline
 
     config = every_image()
-    classes = KorniaPolicy(create_pipeline(config)).to(images.device)
     fused = FusedSensorAware(config).to(images.device)
+    drawn = fused.sample(len(images), images.device)
+    expected = images / 255
     with torch.inference_mode():
-        expected = classes(images)
-        drawn = [item.data for item in classes.augment._params]
-        parameters = {name: values for each in drawn for name, values in each.items()}
-        return float((fused(images, parameters) - expected).abs().max())
+        for step in create_pipeline(config).children():
+            expected = step(expected, params=dict(drawn))
+        expected = (expected - fused.mean[:, None, None]) / fused.std[:, None, None]
+        return float((fused(images, drawn) - expected).abs().max())
 
 
 def table(report: dict[str, Any]) -> str:
@@ -219,16 +220,15 @@ def pictures(seed: int = 0) -> Bytes:
 
 def photographs(count: int, seed: int) -> Bytes:
     """Photographs (count, 3, 96, 128), spread over the folder there is."""
-    import cv2
+    from PIL import Image
 
     folder = os.environ.get("IMG2IMU_DATA")
     files = sorted(Path(folder, "photos").rglob("*.jpg")) if folder else []
     if len(files) < count:
         return made_up_scenes(count, seed)
     chosen = [files[i * len(files) // count] for i in range(count)]
-    read = [cv2.imread(str(file), cv2.IMREAD_COLOR)[..., ::-1] for file in chosen]
-    resized = [cv2.resize(one, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for one in read]
-    return np.stack(resized).transpose(0, 3, 1, 2)
+    read = [Image.open(file).convert("RGB").resize((WIDTH, HEIGHT)) for file in chosen]
+    return np.stack([np.asarray(one) for one in read]).transpose(0, 3, 1, 2)
 
 
 def made_up_scenes(count: int, seed: int) -> Bytes:

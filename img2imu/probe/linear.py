@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
+QUIET = 0.1
+"""Least deviation of a feature, in medians of all features' deviations, when standardising."""
+
 
 @dataclass(frozen=True)
 class LinearHead:
@@ -26,6 +29,9 @@ class LinearHead:
 
 def fit_logistic(features: Array, labels: NDArray[np.int_], C: float) -> LinearHead:
     """L2 multinomial logistic regression on standardised features.
+
+    A deviation below :data:`QUIET` of the median one counts as that, so that no weight can grow
+    without bounds on features that the few samples hardly move.
 
     Parameters
     ----------
@@ -44,8 +50,9 @@ def fit_logistic(features: Array, labels: NDArray[np.int_], C: float) -> LinearH
     from sklearn.linear_model import LogisticRegression
 
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
-    # A feature that never changes says nothing; dividing by 1 keeps it at zero.
-    deviation = np.where(deviation > 1e-8 * (1 + np.abs(mean)), deviation, 1.0)
+    # Standardised as it is, a feature that hardly ever changes would be nothing but its noise.
+    deviation = np.maximum(deviation, QUIET * np.median(deviation))
+    deviation[deviation == 0] = 1.0
     scaled = (features - mean) / deviation
     rotated, basis = _row_space(scaled)
     model = LogisticRegression(C=C, tol=1e-5, max_iter=2000).fit(rotated, labels)
