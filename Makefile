@@ -1,8 +1,6 @@
 # Everything runs in .venv, which the first target that needs it creates.
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := img2imu convert export
-
 .PHONY: quickstart test lint wheel clean
 
 quickstart: .venv/installed  ## the whole job on real data: out/quickstart/report.html

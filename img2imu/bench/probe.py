@@ -20,6 +20,7 @@ from ..probe.methods import FixedFeatures, LogisticLearner, Method
 from ..probe.protocol import Task, score_fold, score_method, summarize
 from ..recordings import SplitManifest, WindowConfig, Windows, make_windows, open_source
 from .environment import environment
+from .timing import summary
 
 WINDOWS = 2000
 SEEDS = 5
@@ -68,6 +69,19 @@ def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[
     }
 
 
+def table(report: dict[str, Any]) -> str:
+    """The report in four lines."""
+    peer = report["peer"]
+    return (
+        f"{report['windows']} windows, {report['cells']} cells, {report['fits']} fits\n"
+        f"encoder  {report['encoding_seconds']:8.1f} s (0 where features were on disk)\n"
+        f"probing  {report['probing_seconds']:8.1f} s, {report['fits_per_second']:.0f} fits/s, "
+        f"peak memory {report['peak_memory_gib']:.2f} GiB\n"
+        f"one fold of one cell: {peer['ours_seconds']['median']:.3f} s, "
+        f"{peer['name']} {peer['peer_seconds']['median']:.3f} s ({peer['ratio']:.2f} times)"
+    )
+
+
 def _windows() -> Windows:
     windows = make_windows(open_source("exercise"), WindowConfig(seconds=10.0, overlap=0.85))
     if len(windows) < WINDOWS:
@@ -87,8 +101,8 @@ def _beside_peer(task: Task, features: NDArray[np.float32], rounds: int = 3) -> 
         peer.append(time.perf_counter() - began)
     return {
         "name": "scikit-learn StandardScaler + LogisticRegression + f1_score",
-        "ours_seconds": _spread(ours),
-        "peer_seconds": _spread(peer),
+        "ours_seconds": summary(ours),
+        "peer_seconds": summary(peer),
         "ratio": round(float(np.median(peer) / np.median(ours)), 2),
     }
 
@@ -107,14 +121,6 @@ def _plain_fold(task: Task, features: NDArray[np.float32]) -> None:
             model = make_pipeline(StandardScaler(), model).fit(features[rows], task.labels[rows])
             for part in (task.validation[0], task.test[0]):
                 f1_score(task.labels[part], model.predict(features[part]), average="macro")
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {
-        "median": round(float(np.median(values)), 4),
-        "min": round(min(values), 4),
-        "max": round(max(values), 4),
-    }
 
 
 def _peak_memory() -> float:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from .. import __version__
+from ..augment import AugmentationError
 from ..convert import SignalError
 from ..errors import InputError
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe went away, as `head` does; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (InputError, SignalError, OSError) as error:
+    except (AugmentationError, InputError, SignalError, OSError) as error:
         # An OSError names its file: no permission, no space, no such folder.
         print(f"img2imu: {error}", file=sys.stderr)
         return 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .options import write_json
+from .options import progress_bar, write_json
 
 
 def register(subparsers: Any) -> None:
@@ -13,6 +13,8 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="measure speed beside the usual ways")
     benches = parser.add_subparsers(dest="bench", required=True, metavar="BENCH")
     _register_convert(benches)
+    _register_augment(benches)
+    _add_bench(benches, "probe", "the paper's grid of few-shot probes", run=run_probe)
 
 
 def _add_bench(benches: Any, name: str, description: str, **defaults: Any) -> Any:
@@ -37,5 +39,37 @@ def run_convert(args: argparse.Namespace) -> None:
 
     report = convert.run(args.rounds, args.windows, args.threads, args.device)
     print(convert.table(report))
+    if args.json:
+        write_json(args.json, report)
+
+
+def _register_augment(benches: Any) -> None:
+    parser = _add_bench(benches, "augment", "the sensor-aware augmentations", run=run_augment)
+    parser.add_argument("--rounds", type=int, default=10, help="of all contestants in turn (10)")
+    parser.add_argument("--batch", type=int, default=256, help="images augmented at once (256)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (2)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--show", metavar="FILE", help="only draw what each operation does")
+
+
+def run_augment(args: argparse.Namespace) -> None:
+    """Time the augmentations beside kornia's and torchvision's, or draw them."""
+    from ..bench import augment
+
+    if args.show:
+        augment.show(args.show, augment.pictures())
+        return
+    report = augment.run(args.rounds, args.batch, args.threads, args.device)
+    print(augment.table(report))
+    if args.json:
+        write_json(args.json, report)
+
+
+def run_probe(args: argparse.Namespace) -> None:
+    """Time the probing part of the paper's grid beside scikit-learn's plain pipeline."""
+    from ..bench import probe
+
+    report = probe.run(progress_bar)
+    print(probe.table(report))
     if args.json:
         write_json(args.json, report)

@@ -135,9 +135,7 @@ def _tar_members(path: Path, archive: tarfile.TarFile) -> Iterator[_Member]:
             continue
         stream = archive.extractfile(info) if info.isfile() else None
         if stream is None:
-            raise InputError(
-                f"{path} holds {info.name}, which is a link or no plain file: refused"
-            )
+            raise InputError(f"{path} holds {info.name}, which is a link or no plain file: refused")
         with stream:
             yield _Member(info.name, info.size, stream)
 
