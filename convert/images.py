@@ -15,8 +15,8 @@ from .config import MAX_ACCELERATION, DegenerateWarning, SignalError, View, requ
 if TYPE_CHECKING:
     from torch import Tensor
 
-CPU_CHUNK = 16
-"""Windows drawn at a time by each thread: their spectra stay in the core's own cache."""
+CPU_CHUNK = 64
+"""Windows drawn at a time by each thread: few enough for the cache, enough to outweigh the call."""
 
 DEVICE_CHUNK = 2048
 """Windows drawn at a time on an accelerator: enough to fill it, within 2 GB."""
@@ -122,35 +122,41 @@ def _by_torch_on_cpu(
 
     modules = [renderer(view) for view in views]
 
-    def paint(start: int) -> None:
-        out = images[start : start + CPU_CHUNK]
-        part = torch.from_numpy(windows[start : start + CPU_CHUNK])
+    def paint(first: int, last: int) -> None:
         with torch.inference_mode():
-            for view, module in enumerate(modules):
-                if isinstance(module, Spectrogram):
-                    draw(module, part, out, view)
-                else:
-                    out[:, view] = _as_dtype(module(part), images.dtype).permute(0, 2, 3, 1)
+            for start in range(first, last, CPU_CHUNK):
+                chunk = slice(start, min(start + CPU_CHUNK, last))
+                part = torch.from_numpy(windows[chunk])
+                for view, module in enumerate(modules):
+                    if isinstance(module, Spectrogram):
+                        draw(module, part, images[chunk], view)
+                    else:
+                        drawn = _as_dtype(module(part), images.dtype)
+                        images[chunk, view] = drawn.permute(0, 2, 3, 1)
 
-    _in_threads(paint, range(0, len(windows), CPU_CHUNK))
+    _in_threads(paint, len(windows))
 
 
-def _in_threads(work: Callable[[int], None], items: Sequence[int]) -> None:
-    """Do the work in as many threads as torch is set to use, each with torch single-threaded."""
+def _in_threads(work: Callable[[int, int], None], count: int) -> None:
+    """Split the range and work on its parts, in as many threads as torch is set to use.
+
+    Whole parts rather than a queue of chunks: threads that meet less often wait less for Python.
+    """
     import torch
 
-    threads = torch.get_num_threads()
-    if min(threads, len(items)) < 2:
-        for item in items:
-            work(item)
+    before = torch.get_num_threads()
+    threads = min(before, -(-count // CPU_CHUNK))
+    if threads < 2:
+        work(0, count)
         return
+    edges = [count * part // threads for part in range(threads + 1)]
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(work, items):
+            for _ in pool.map(work, edges[:-1], edges[1:]):
                 pass
     finally:
         # What a thread sets is also the start value of threads to come.
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _by_torch_on_device(

@@ -7,13 +7,13 @@ verified in every run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert import SpectrogramConfig, View, to_images
+from ..convert import SpectrogramConfig, to_images
 from ..errors import InputError
 from ..probe.config import recommended_views
 from .environment import environment
@@ -23,9 +23,6 @@ CONFIG = SpectrogramConfig(sampling_rate=50, nfft=64, noverlap=60)
 SAMPLES = 250
 PEER_WINDOWS = 256
 """Windows the usual ways draw in a round: a tenth of a second or so."""
-
-BATCH = 512
-"""Windows we draw in one call, as an encoder would read them: their memory is used again."""
 
 TARGETS = {"matplotlib": 20.0, "librosa": 15.0}
 """Windows per second we want over each, as bytes, on two CPU cores."""
@@ -116,21 +113,13 @@ def contestants(signal: Windows, device: str) -> dict[str, Contestant]:
     entrants: dict[str, Contestant] = {
         "matplotlib": (lambda: one_by_one(few, matplotlib_density), len(few)),
         "librosa": (lambda: one_by_one(few, librosa_density), len(few)),
-        "img2imu uint8": (lambda: in_batches(signal, CONFIG, "uint8"), len(signal)),
-        "img2imu float32": (lambda: in_batches(signal, CONFIG, "float32"), len(signal)),
-        "img2imu 7 views uint8": (lambda: in_batches(some, views, "uint8"), len(some)),
+        "img2imu uint8": (lambda: to_images(signal, CONFIG, dtype="uint8"), len(signal)),
+        "img2imu float32": (lambda: to_images(signal, CONFIG), len(signal)),
+        "img2imu 7 views uint8": (lambda: to_images(some, views, dtype="uint8"), len(some)),
     }
     if device != "cpu":
         entrants[f"img2imu {device} uint8"] = on_device(signal, device), len(signal)
     return entrants
-
-
-def in_batches(
-    signal: Windows, view: View | Sequence[View], dtype: Literal["float32", "uint8"]
-) -> None:
-    """Draw windows, a batch at a time."""
-    for start in range(0, len(signal), BATCH):
-        to_images(signal[start : start + BATCH], view, dtype=dtype)
 
 
 def on_device(signal: Windows, device: str) -> Callable[[], None]:
