@@ -151,9 +151,14 @@ def _in_threads(work: Callable[[int, int], None], count: int) -> None:
         return
     edges = [count * part // threads for part in range(threads + 1)]
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(work, edges[:-1], edges[1:]):
-                pass
+        torch.set_num_threads(1)
+        with ThreadPoolExecutor(
+            threads - 1, initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            others = pool.map(work, edges[1:-1], edges[2:])
+            # This thread takes its part too: it already has a core, and keeps the others off it.
+            work(edges[0], edges[1])
+            list(others)
     finally:
         # What a thread sets is also the start value of threads to come.
         torch.set_num_threads(before)
