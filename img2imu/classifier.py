@@ -213,9 +213,12 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             text = json.dumps(self._config(scratch / "model.safetensors"), indent=2)
             (scratch / "config.json").write_text(text + "\n")
             scratch.chmod(0o755)
+            old = scratch.with_name(f"{scratch.name}-old")
             if target.exists():
-                shutil.rmtree(target)
+                # Moved aside first: killed at any point, a whole classifier is left on disk.
+                target.replace(old)
             scratch.replace(target)
+            shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

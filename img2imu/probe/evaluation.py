@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..convert import view_to_dict
+from ..convert import dead_axes, view_to_dict
 from ..errors import InputError
 from ..models import EncoderConfig, build_encoder
 from ..recordings.splits import SplitManifest
@@ -106,11 +106,10 @@ def evaluate(
 
 def require_live_axes(windows: Windows) -> None:
     """Raise :class:`InputError` if an axis never changes in any window: a dead sensor."""
-    still = (np.ptp(windows.X, axis=2) == 0).all(axis=0)
-    if len(windows) and still.any():
-        axis = "xyz"[int(np.argmax(still))]
+    dead = dead_axes(windows.X) if len(windows) else []
+    if dead:
         raise InputError(
-            f"axis {axis} is constant in all {len(windows)} windows: "
+            f"axis {dead[0]} is constant in all {len(windows)} windows: "
             "a dead sensor axis or the wrong column"
         )
 
