@@ -94,6 +94,29 @@ class Envelope:
             values[:, self.STEPS // 2 :] = empty
 
 
+class RunningTime:
+    """Time for a picture: always ahead, long silences shortened.
+
+    Recorders reset their clocks and files hold sessions of different days. A step back, or one of
+    more than :attr:`LONGEST` seconds ahead, counts as a pause of one window.
+    """
+
+    LONGEST = 600.0
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._last: float | None = None
+        self._now = 0.0
+
+    def of(self, start: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Running time of the next windows, shape (n,), that begin at `start` in seconds."""
+        steps = np.diff(start, prepend=start[0] if self._last is None else self._last)
+        steps = np.where((steps < 0) | (steps > self.LONGEST), self._pause, steps)
+        running = self._now + np.cumsum(steps)
+        self._last, self._now = float(start[-1]), float(running[-1])
+        return running
+
+
 @dataclass(frozen=True)
 class Track:
     """The labels of one recording over time.
@@ -105,7 +128,7 @@ class Track:
     seconds
         Length of a window.
     start
-        Shape (n,), float64, ascending: seconds since the recording's first sample.
+        Shape (n,), float64, ascending: :class:`RunningTime` since the recording's first window.
     code, confidence
         Shape (n,): number of the likeliest class, and its probability.
     truth
@@ -305,15 +328,18 @@ def _collect(batches: Iterable[Predictions], classes: list[str]) -> Timeline:
     for (subject, recording), group in groupby(batches, key):
         envelope = None
         columns: list[tuple[NDArray[Any], ...]] = []
+        clock: RunningTime | None = None
         for batch in group:
             windows = batch.windows
+            seconds = windows.X.shape[-1] / windows.sampling_rate
+            clock = clock or RunningTime(seconds)
+            running = clock.of(windows.start)
             if len(tracks) < DRAWN:
                 envelope = envelope or Envelope(windows.sampling_rate)
-                envelope.add(windows.start, windows.X)
+                envelope.add(running, windows.X)
             unknown.update(name for name in windows.y.tolist() if name not in codes)
             truth = np.array([codes.get(name, UNKNOWN) for name in windows.y.tolist()])
-            columns.append((windows.start, batch.code, batch.confidence, truth))
-            seconds = windows.X.shape[-1] / windows.sampling_rate
+            columns.append((running, batch.code, batch.confidence, truth))
         start, code, confidence, truth = map(np.concatenate, zip(*columns, strict=True))
         tracks.append(Track(subject, recording, seconds, start, code, confidence, truth, envelope))
     unknown.pop(UNLABELLED, None)

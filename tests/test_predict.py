@@ -14,7 +14,7 @@ from img2imu.cli import main
 from img2imu.convert import SpectrogramConfig, WaveformConfig
 from img2imu.errors import InputError
 from img2imu.models import EncoderConfig
-from img2imu.predict import UNKNOWN, Envelope, Track, predict_recordings
+from img2imu.predict import UNKNOWN, Envelope, RunningTime, Track, predict_recordings
 from img2imu.recordings import open_source, windows
 
 RATE, SAMPLES = 20.0, 40
@@ -253,3 +253,28 @@ def test_command_refuses_in_one_line(
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_running_time_survives_clocks_that_jump():
+    clock = RunningTime(pause=5.0)
+    first = clock.of(np.array([100.0, 102.5, 105.0]))
+    np.testing.assert_allclose(first, [0, 2.5, 5])
+    # Back by a day, then on; then three days ahead; then a gap that is bridged as it is.
+    later = clock.of(np.array([-86_000.0, -85_997.5, 200_000.0, 200_300.0]))
+    np.testing.assert_allclose(later, [10, 12.5, 17.5, 317.5])
+
+
+def test_a_recording_whose_clock_jumps_is_labelled_and_drawn(tmp_path, classifier):
+    rows = []
+    for begin in (1000.0, 50.0, 9e5):
+        for i in range(600):
+            t = begin + i / 50
+            rows.append(f"{t:.2f},{np.sin(9 * t):.4f},{np.cos(7 * t):.4f},1.0")
+    path = tmp_path / "jumps.csv"
+    path.write_text("time,x,y,z\n" + "\n".join(rows) + "\n")
+    timeline = predict_recordings(classifier, open_source(path, unit="g"), tmp_path / "out")
+    with (tmp_path / "out" / "predictions.csv").open() as file:
+        starts = [float(row["start"]) for row in csv.DictReader(file)]
+    assert min(starts) < 0 < max(starts)
+    assert (np.diff(timeline.tracks[0].start) > 0).all()
+    assert (tmp_path / "out" / "predictions.png").is_file()
