@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate, print the table, write the JSON."""
     from importlib.util import find_spec
 
-    from ..probe import METHODS, ProbeConfig, evaluate, fit_classifier
+    from ..fitting import fit_classifier
+    from ..probe import METHODS, ProbeConfig, evaluate
     from ..recordings.windows_file import load_windows
 
     config = ProbeConfig(

@@ -6,7 +6,6 @@ from .config import PRESETS, SHOTS, ProbeConfig, recommended_views
 
 if TYPE_CHECKING:
     from .evaluation import METHODS, evaluate
-    from .fitting import fit_classifier
 
 __all__ = [
     "METHODS",
@@ -14,12 +13,11 @@ __all__ = [
     "SHOTS",
     "ProbeConfig",
     "evaluate",
-    "fit_classifier",
     "recommended_views",
 ]
 
 
-_LAZY = {"METHODS": "evaluation", "evaluate": "evaluation", "fit_classifier": "fitting"}
+_LAZY = {"METHODS": "evaluation", "evaluate": "evaluation"}
 
 
 def __getattr__(name: str) -> Any:

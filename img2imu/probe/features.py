@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .. import __version__
 from ..convert import View, Views, view_to_dict
 from ..models import Encoder
 from ..paths import cache_folder
@@ -105,7 +106,7 @@ class FeatureCache:
         key = content_hash(
             windows,
             [view_to_dict(view) for view in views],
-            [encoder.bands, str(precision)],
+            [__version__, encoder.bands, str(precision)],
             *encoder.state_dict().values(),
         )
         widths = self._widths(views, windows.shape[-1], encoder)

@@ -8,8 +8,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import f1_score
 
 from img2imu.errors import InputError
+from img2imu.fitting import fit_classifier
 from img2imu.models import EncoderConfig
-from img2imu.probe import ProbeConfig, evaluate, fit_classifier
+from img2imu.probe import ProbeConfig, evaluate
 from img2imu.probe.handmade import handmade_features
 from img2imu.probe.methods import FixedFeatures, LogisticLearner, Method
 from img2imu.probe.protocol import Task, score_method, summarize

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..classifier import Img2ImuClassifier
-from ..errors import InputError
-from ..recordings.windows import Windows
-from .config import ProbeConfig
+from .classifier import Img2ImuClassifier
+from .errors import InputError
+from .probe import ProbeConfig
+from .recordings import Windows
 
 
 def fit_classifier(
