@@ -305,6 +305,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def export_metadata(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a classifier's settings belongs into an exported file."""
+    return {name: config[name] for name in config if name not in ("format", "sha256", "C")}
+
+
 def check_windows(X: ArrayLike) -> NDArray[np.float32]:
     """`X` as float32 of shape (n, 3, samples), or :class:`InputError` in one sentence."""
     windows = np.asarray(X)

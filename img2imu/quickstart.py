@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .bench.environment import environment
-from .classifier import Img2ImuClassifier, read_config
+from .classifier import Img2ImuClassifier, export_metadata, read_config
 from .errors import InputError
 from .export import export_onnx, measure_latency
 from .models import EncoderConfig
@@ -172,8 +172,7 @@ def label_recording(
 
 def export(classifier: Img2ImuClassifier, out: Path) -> dict[str, Any]:
     """The classifier as one ONNX file, checked against PyTorch and timed on one and all cores."""
-    config = read_config(out / "model")
-    metadata = {name: config[name] for name in config if name not in ("format", "sha256")}
+    metadata = export_metadata(read_config(out / "model"))
     windows = classifier.check_windows_
     report = export_onnx(classifier.network_, out / "model.onnx", windows, metadata)
     latencies = [

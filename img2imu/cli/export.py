@@ -17,19 +17,6 @@ examples:
   img2imu export out/model --to onnx -o app/src/main/assets/model.onnx --json export.json
 """
 
-METADATA = (
-    "img2imu",
-    "labels",
-    "sampling_rate",
-    "unit",
-    "samples",
-    "views",
-    "encoder",
-    "trained_on",
-    "scores",
-)
-"""Entries of the classifier's ``config.json`` that go into the file."""
-
 
 def register(subparsers: Any) -> None:
     """Add the command ``export`` to the parser."""
@@ -52,7 +39,7 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the file, then print its agreement with PyTorch and its latency here."""
     from ..bench.environment import environment
-    from ..classifier import Img2ImuClassifier, read_config
+    from ..classifier import Img2ImuClassifier, export_metadata, read_config
     from ..export import export_onnx, measure_latency
     from ..export.latency import available_cpus
 
@@ -63,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         classifier.network_,
         args.output or folder / "model.onnx",
         classifier.check_windows_,
-        {name: config[name] for name in METADATA},
+        export_metadata(config),
         args.opset,
     )
     print(format_report(report))

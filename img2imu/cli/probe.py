@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from .options import add_encoder_options, encoder_config, progress_bar, write_json
@@ -69,12 +70,18 @@ def run(args: argparse.Namespace) -> None:
         methods.remove("minirocket")
         print("minirocket left out: pip install 'img2imu[baselines]' brings it")
     windows = load_windows(args.windows, args.sampling_rate)
-    outcome = evaluate(windows, config, methods, name=args.windows, progress=progress_bar)
+    outcome = evaluate(
+        windows, config, methods, name=Path(args.windows).stem, progress=progress_bar
+    )
     described = outcome["settings"]["windows"]
     print(
         f"{described['count']} windows, {described['subjects']} subjects, "
         f"{len(described['classes'])} classes; encoder {encoder_title(outcome['settings'])}"
     )
+    for fold, missing in enumerate(outcome["settings"]["missing_classes"]):
+        for part, classes in missing.items():
+            if classes:
+                print(f"fold {fold}: no {', '.join(classes)} among its {part} subjects")
     print(format_table(outcome["results"]))
     if args.json:
         write_json(args.json, outcome)

@@ -12,7 +12,7 @@ from .. import __version__
 from ..convert import dead_axes, view_to_dict
 from ..errors import InputError
 from ..models import EncoderConfig, build_encoder
-from ..recordings.splits import SplitManifest
+from ..recordings.splits import SplitManifest, missing_classes
 from ..recordings.windows import Windows
 from .config import ProbeConfig
 from .features import FeatureCache
@@ -176,5 +176,8 @@ def _settings(windows: Windows, config: ProbeConfig, task: Task) -> dict[str, An
             "classes": task.classes,
             "per_class": np.bincount(task.labels).tolist(),
         },
+        "missing_classes": [
+            missing_classes(fold, windows.y, windows.subject) for fold in task.manifest.folds
+        ],
         "splits": asdict(task.manifest),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
-import os
 import shutil
 import tarfile
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO
 
 from img2imu.errors import InputError
+from img2imu.paths import cache_folder
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 _DAMAGED = (
@@ -25,13 +25,6 @@ _DAMAGED = (
     *(lzma.LZMAError, zlib.error, EOFError),
 )
 _NESTING = 2
-
-
-def cache_dir() -> Path:
-    """Folder for downloads and unpacked archives: ``IMG2IMU_CACHE`` or the user's cache folder."""
-    named = os.environ.get("IMG2IMU_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(named) if named else Path(base) / "img2imu"
 
 
 def sha256_of(path: Path) -> str:
@@ -55,7 +48,7 @@ def unpack(path: Path, cache: Path | None = None) -> Path:
     path
         The archive: .zip, .tar, .tar.gz, .tar.xz or .tar.bz2.
     cache
-        Where the folder is made; `cache_dir` by default.
+        Where the folder is made; `cache_folder` by default.
 
     Returns
     -------
@@ -67,7 +60,7 @@ def unpack(path: Path, cache: Path | None = None) -> Path:
     InputError
         If the archive is damaged, holds links or paths that lead outside, or the disk is full.
     """
-    root = (cache or cache_dir()) / "unpacked"
+    root = (cache or cache_folder()) / "unpacked"
     target = root / sha256_of(path)[:16]
     if target.is_dir():
         return target

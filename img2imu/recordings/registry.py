@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from img2imu.errors import InputError
-from img2imu.recordings.archives import cache_dir, is_archive, unpack
+from img2imu.paths import cache_folder
+from img2imu.recordings.archives import is_archive, unpack
 from img2imu.recordings.types import Source
 
 _READERS = "img2imu.recordings.readers"
@@ -54,7 +55,7 @@ class Dataset:
     @property
     def download(self) -> Path | None:
         """Where `fetch` puts the archive."""
-        return cache_dir() / "downloads" / self.filename if self.filename else None
+        return cache_folder() / "downloads" / self.filename if self.filename else None
 
     def reader_class(self) -> Callable[..., Source]:
         """Import the reader."""

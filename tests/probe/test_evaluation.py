@@ -143,3 +143,12 @@ def test_minirocket_beats_chance(windows):
     pytest.importorskip("sktime", reason="the baselines extra is not installed")
     outcome = evaluate(windows, ProbeConfig(shots=(5,), seeds=1), ["minirocket"])
     assert outcome["results"][0]["f1_mean"] > 3 / len(windows.classes)
+
+
+def test_a_class_that_a_fold_cannot_test_is_reported(windows):
+    only_two = windows.y == windows.classes[0]
+    keep = ~only_two | np.isin(windows.subject, windows.subjects[:4])
+    outcome = evaluate(windows.select(keep), ProbeConfig(shots=(1,), seeds=1), ["hand-forest"])
+    missing = outcome["settings"]["missing_classes"]
+    assert not any(fold["train"] for fold in missing)
+    assert any(windows.classes[0] in fold["test"] + fold["validation"] for fold in missing)

@@ -12,7 +12,7 @@ import pytest
 
 from img2imu.cli import data
 from img2imu.errors import InputError
-from img2imu.recordings.archives import cache_dir
+from img2imu.paths import cache_folder
 from img2imu.recordings.check import check
 from img2imu.recordings.registry import DATASETS, fetch_dataset, open_source
 from img2imu.recordings.types import Piece, RowReport
@@ -140,8 +140,8 @@ def test_a_fetched_data_set_opens_by_its_name(
         open_source("daphnet")
     lines = samples.daphnet_lines(np.full((8, 3), 700), [1] * 8)
     samples.write_daphnet(tmp_path / "data", {"S09R01": lines})
-    (cache_dir() / "downloads").mkdir(parents=True)
-    with zipfile.ZipFile(cache_dir() / "downloads" / "daphnet.zip", "w") as archive:
+    (cache_folder() / "downloads").mkdir(parents=True)
+    with zipfile.ZipFile(cache_folder() / "downloads" / "daphnet.zip", "w") as archive:
         for path in (tmp_path / "data").rglob("*.txt"):
             archive.write(path, path.relative_to(tmp_path / "data"))
     assert [piece.subject for piece in open_source("daphnet").pieces()] == ["S09"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +32,7 @@ PIECE_ROWS = 500_000
 UNKNOWN_LABEL = "unknown label"
 
 
-class Reader:
+class Reader(ABC):
     """Base of the readers: a `Source` over files below `path`.
 
     Subclasses set `name` and `rate`, and implement `_files` and `_read_file`.
@@ -57,11 +58,11 @@ class Reader:
         if not self.report.used:
             raise InputError(f"{self.path} holds no usable rows{_reasons(self.report)}")
 
-    def _files(self) -> list[Path]:
-        raise NotImplementedError
+    @abstractmethod
+    def _files(self) -> list[Path]: ...
 
-    def _read_file(self, path: Path) -> Iterator[Piece]:
-        raise NotImplementedError
+    @abstractmethod
+    def _read_file(self, path: Path) -> Iterator[Piece]: ...
 
     def _rows(
         self,
