@@ -8,17 +8,35 @@ from .config import (
     IMAGENET_STD,
     AllConfig,
     AugmentationError,
+    BandGainConfig,
+    ContrastConfig,
+    CropXConfig,
+    CropYConfig,
     HueConfig,
     JitterConfig,
+    MaskXConfig,
+    MaskYConfig,
     MoCoDefaultConfig,
     PermuteXConfig,
     PolicyConfig,
     SensorAwareConfig,
+    SensorCropsConfig,
     TranslateXConfig,
 )
 
 if TYPE_CHECKING:
-    from .classes import Hue, Jitter, PermuteX, TranslateX
+    from .classes import (
+        BandGain,
+        Contrast,
+        CropX,
+        CropY,
+        Hue,
+        Jitter,
+        MaskX,
+        MaskY,
+        PermuteX,
+        TranslateX,
+    )
     from .fused import FusedSensorAware
     from .policies import POLICIES, KorniaPolicy, create_pipeline, create_policy
 
@@ -28,17 +46,30 @@ __all__ = [
     "POLICIES",
     "AllConfig",
     "AugmentationError",
+    "BandGain",
+    "BandGainConfig",
+    "Contrast",
+    "ContrastConfig",
+    "CropX",
+    "CropXConfig",
+    "CropY",
+    "CropYConfig",
     "FusedSensorAware",
     "Hue",
     "HueConfig",
     "Jitter",
     "JitterConfig",
     "KorniaPolicy",
+    "MaskX",
+    "MaskXConfig",
+    "MaskY",
+    "MaskYConfig",
     "MoCoDefaultConfig",
     "PermuteX",
     "PermuteXConfig",
     "PolicyConfig",
     "SensorAwareConfig",
+    "SensorCropsConfig",
     "TranslateX",
     "TranslateXConfig",
     "create_pipeline",
@@ -47,7 +78,21 @@ __all__ = [
 
 # These modules need torch and kornia, which take seconds to import: only when they are asked for.
 _MODULES = {
-    **dict.fromkeys(("Hue", "Jitter", "PermuteX", "TranslateX"), "classes"),
+    **dict.fromkeys(
+        (
+            "BandGain",
+            "Contrast",
+            "CropX",
+            "CropY",
+            "Hue",
+            "Jitter",
+            "MaskX",
+            "MaskY",
+            "PermuteX",
+            "TranslateX",
+        ),
+        "classes",
+    ),
     "FusedSensorAware": "fused",
     **dict.fromkeys(("POLICIES", "KorniaPolicy", "create_pipeline", "create_policy"), "policies"),
 }

@@ -1,8 +1,9 @@
-"""The four sensor-aware augmentations as kornia classes.
+"""The sensor-aware augmentations as kornia classes: the paper's four and six more.
 
 Parameters are drawn for each image, kept in ``_params``, and replayed when handed back. The
 classes take and give floating point images in [0, 1], so they combine in any order; the policies
-apply TranslateX, PermuteX, Hue, Jitter. Bytes are the business of the fused path.
+apply CropX, CropY, TranslateX, PermuteX, MaskX, MaskY, BandGain, Contrast, Hue, Jitter. Bytes are
+the business of the fused path.
 """
 
 from __future__ import annotations
@@ -19,16 +20,51 @@ from kornia.augmentation import (
 )
 from torch import Tensor
 
-from .config import Fill, HueConfig, JitterConfig, PermuteXConfig, Range, TranslateXConfig
+from .config import (
+    BandGainConfig,
+    ContrastConfig,
+    CropXConfig,
+    CropYConfig,
+    Fill,
+    HueConfig,
+    JitterConfig,
+    MaskXConfig,
+    MaskYConfig,
+    PermuteXConfig,
+    Range,
+    TranslateXConfig,
+)
 from .functional import (
+    SUBPIXELS,
+    Taps,
+    add_band_gain,
     add_noise,
+    change_contrast,
+    crop_grid,
+    crop_taps,
+    hidden_range,
+    interpolate_columns,
+    interpolate_rows,
+    is_hidden,
     permuted_columns,
     rotate_hue,
     shifted_columns,
     take_columns,
     whole_shift,
 )
-from .sampling import Parameters, draw_hue, draw_jitter, draw_permute_x, draw_translate_x
+from .sampling import (
+    Parameters,
+    draw_band_gain,
+    draw_contrast,
+    draw_crop_x,
+    draw_crop_y,
+    draw_hue,
+    draw_jitter,
+    draw_mask_x,
+    draw_mask_y,
+    draw_permute_x,
+    draw_translate_x,
+)
 
 Flags = dict[str, Any]
 
@@ -50,6 +86,130 @@ class _Configured:
         n = batch_shape[0]
         drawn = self._draw(self.config, 1 if self.same_on_batch else n, self.device)
         return {name: value.expand(n, *value.shape[1:]) for name, value in drawn.items()}
+
+
+class CropX(_Configured, GeometricAugmentationBase2D):
+    """Keep a stretch of time of images and stretch it to the full width.
+
+    Parameters
+    ----------
+    fraction
+        Range of the part of the width that is kept, within [0.001, 1]; 1 changes nothing.
+    p
+        Probability for each image.
+    same_on_batch
+        Draw once for the whole batch.
+    keepdim
+        Give an image without batch dimension back without one.
+
+    Raises
+    ------
+    AugmentationError
+        If a setting is out of its range.
+
+    Notes
+    -----
+    The first and the last column kept become those of the image, columns between are interpolated
+    linearly. Masks are stretched by the nearest column; boxes and key points follow the matrix.
+    What is cut off is lost: there is no inverse.
+    """
+
+    _draw = staticmethod(draw_crop_x)
+
+    def __init__(
+        self,
+        fraction: Range = CropXConfig.fraction,
+        p: float = CropXConfig.p,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+    ) -> None:
+        super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
+        self._configure(CropXConfig(fraction, p))
+
+    def compute_transformation(self, input: Tensor, params: Parameters, flags: Flags) -> Tensor:
+        """(n, 3, 3) matrices from input to output pixel coordinates."""
+        grid = _crop_grid(input, params["crop_width"], params["crop_left"], -1)
+        return _stretch(input, *grid, axis=0)
+
+    def apply_transform(
+        self, input: Tensor, params: Parameters, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        """Crop and stretch all images."""
+        return interpolate_columns(input, self._taps(input, params))
+
+    def apply_transform_mask(
+        self, input: Tensor, params: Parameters, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        """Crop and stretch all masks."""
+        return interpolate_columns(input, _nearest(self._taps(input, params)))
+
+    @staticmethod
+    def _taps(input: Tensor, params: Parameters) -> Taps:
+        start, step = _crop_grid(input, params["crop_width"], params["crop_left"], -1)
+        columns = torch.arange(input.shape[-1], device=input.device)
+        return crop_taps(start, step, columns)
+
+
+class CropY(_Configured, GeometricAugmentationBase2D):
+    """Keep a band of frequencies of images and stretch it to the full height.
+
+    Parameters
+    ----------
+    fraction
+        Range of the part of the height that is kept, within [0.001, 1]; 1 changes nothing.
+    p
+        Probability for each image.
+    same_on_batch
+        Draw once for the whole batch.
+    keepdim
+        Give an image without batch dimension back without one.
+
+    Raises
+    ------
+    AugmentationError
+        If a setting is out of its range.
+
+    Notes
+    -----
+    The first and the last row kept become those of the image, rows between are interpolated
+    linearly. Masks are stretched by the nearest row; boxes and key points follow the matrix.
+    What is cut off is lost: there is no inverse.
+    """
+
+    _draw = staticmethod(draw_crop_y)
+
+    def __init__(
+        self,
+        fraction: Range = CropYConfig.fraction,
+        p: float = CropYConfig.p,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+    ) -> None:
+        super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
+        self._configure(CropYConfig(fraction, p))
+
+    def compute_transformation(self, input: Tensor, params: Parameters, flags: Flags) -> Tensor:
+        """(n, 3, 3) matrices from input to output pixel coordinates."""
+        grid = _crop_grid(input, params["crop_height"], params["crop_top"], -2)
+        return _stretch(input, *grid, axis=1)
+
+    def apply_transform(
+        self, input: Tensor, params: Parameters, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        """Crop and stretch all images."""
+        return interpolate_rows(input, self._taps(input, params))
+
+    def apply_transform_mask(
+        self, input: Tensor, params: Parameters, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        """Crop and stretch all masks."""
+        return interpolate_rows(input, _nearest(self._taps(input, params)))
+
+    @staticmethod
+    def _taps(input: Tensor, params: Parameters) -> Taps:
+        start, step = _crop_grid(input, params["crop_height"], params["crop_top"], -2)
+        rows = torch.arange(input.shape[-2], device=input.device)
+        return crop_taps(start, step, rows)
 
 
 class TranslateX(_Configured, GeometricAugmentationBase2D):
@@ -175,6 +335,190 @@ class PermuteX(_Configured, AugmentationBase2D):
         return input
 
 
+class MaskX(_Configured, IntensityAugmentationBase2D):
+    """Black out a stretch of time of images (Park et al., SpecAugment, 2019).
+
+    Parameters
+    ----------
+    fraction
+        Range of the part of the width that is hidden, within [0, 1], rounded to whole columns.
+    p
+        Probability for each image.
+    same_on_batch
+        Draw once for the whole batch.
+    keepdim
+        Give an image without batch dimension back without one.
+
+    Raises
+    ------
+    AugmentationError
+        If a setting is out of its range.
+
+    Notes
+    -----
+    Black is what TranslateX fills with as well. Masks, boxes and key points are left alone.
+    """
+
+    _draw = staticmethod(draw_mask_x)
+
+    def __init__(
+        self,
+        fraction: Range = MaskXConfig.fraction,
+        p: float = MaskXConfig.p,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+    ) -> None:
+        super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
+        self._configure(MaskXConfig(fraction, p))
+
+    def apply_transform(
+        self, input: Tensor, params: Parameters, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        """Black out a part of all images."""
+        part, place = params["mask_width"].to(input.device), params["mask_left"].to(input.device)
+        hidden = is_hidden(*hidden_range(part, place, input.shape[-1]), input.shape[-1])
+        return input.masked_fill(hidden[:, None, None, :], 0)
+
+
+class MaskY(_Configured, IntensityAugmentationBase2D):
+    """Black out a band of frequencies of images (Park et al., SpecAugment, 2019).
+
+    Parameters
+    ----------
+    fraction
+        Range of the part of the height that is hidden, within [0, 1], rounded to whole rows.
+    p
+        Probability for each image.
+    same_on_batch
+        Draw once for the whole batch.
+    keepdim
+        Give an image without batch dimension back without one.
+
+    Raises
+    ------
+    AugmentationError
+        If a setting is out of its range.
+
+    Notes
+    -----
+    Black is what TranslateX fills with as well. Masks, boxes and key points are left alone.
+    """
+
+    _draw = staticmethod(draw_mask_y)
+
+    def __init__(
+        self,
+        fraction: Range = MaskYConfig.fraction,
+        p: float = MaskYConfig.p,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+    ) -> None:
+        super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
+        self._configure(MaskYConfig(fraction, p))
+
+    def apply_transform(
+        self, input: Tensor, params: Parameters, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        """Black out a part of all images."""
+        part, place = params["mask_height"].to(input.device), params["mask_top"].to(input.device)
+        hidden = is_hidden(*hidden_range(part, place, input.shape[-2]), input.shape[-2])
+        return input.masked_fill(hidden[:, None, :, None], 0)
+
+
+class BandGain(_Configured, IntensityAugmentationBase2D):
+    """Amplify each channel by a gain that varies smoothly along frequency; clamp to [0, 1].
+
+    Parameters
+    ----------
+    gain
+        Range of the gain at the control points, within [-1, 1]; 1 is the whole range of the image.
+    points
+        Control points, spread evenly from the top to the bottom, within [1, 64].
+    p
+        Probability for each image.
+    same_on_batch
+        Draw once for the whole batch.
+    keepdim
+        Give an image without batch dimension back without one.
+
+    Raises
+    ------
+    AugmentationError
+        If a setting is out of its range, or images do not have three channels.
+
+    Notes
+    -----
+    Sensors and their mounts weaken some frequencies more than others. They multiply the power, so
+    in decibels, which spectrograms show, the gain is added. It is linear between control points.
+    """
+
+    _draw = staticmethod(draw_band_gain)
+
+    def __init__(
+        self,
+        gain: Range = BandGainConfig.gain,
+        points: int = BandGainConfig.points,
+        p: float = BandGainConfig.p,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+    ) -> None:
+        super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
+        self._configure(BandGainConfig(gain, points, p))
+
+    def apply_transform(
+        self, input: Tensor, params: Parameters, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        """Amplify all images."""
+        return add_band_gain(input, params["gains"].to(input.device))
+
+
+class Contrast(_Configured, IntensityAugmentationBase2D):
+    """Change contrast and brightness of all channels alike, and clamp to [0, 1].
+
+    Parameters
+    ----------
+    contrast
+        Range of the factor of the distance from mid-grey, within [0, 5]; 1 changes nothing.
+    brightness
+        Range of what is added then, within [-1, 1]; the image itself spans 1.
+    p
+        Probability for each image.
+    same_on_batch
+        Draw once for the whole batch.
+    keepdim
+        Give an image without batch dimension back without one.
+
+    Raises
+    ------
+    AugmentationError
+        If a setting is out of its range.
+
+    Notes
+    -----
+    A spectrogram drawn over another dB range is just that.
+    """
+
+    _draw = staticmethod(draw_contrast)
+
+    def __init__(
+        self,
+        contrast: Range = ContrastConfig.contrast,
+        brightness: Range = ContrastConfig.brightness,
+        p: float = ContrastConfig.p,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+    ) -> None:
+        super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
+        self._configure(ContrastConfig(contrast, brightness, p))
+
+    def apply_transform(
+        self, input: Tensor, params: Parameters, flags: Flags, transform: Tensor | None = None
+    ) -> Tensor:
+        """Change all images."""
+        contrast, brightness = params["contrast"], params["brightness"]
+        return change_contrast(input, contrast.to(input.device), brightness.to(input.device))
+
+
 class Hue(_Configured, IntensityAugmentationBase2D):
     """Turn the hue of images; each pixel keeps its largest and its smallest channel.
 
@@ -236,8 +580,8 @@ class Jitter(_Configured, IntensityAugmentationBase2D):
 
     Notes
     -----
-    Of the four it alone leaves [0, 1], so it alone clamps. Its parameters are an amplitude and a
-    seed, from which :func:`.functional.uniform_noise` makes the noise on any device.
+    It may leave [0, 1], so it clamps. Its parameters are an amplitude and a seed, from which
+    :func:`.functional.uniform_noise` makes the noise on any device.
     """
 
     _draw = staticmethod(draw_jitter)
@@ -258,3 +602,21 @@ class Jitter(_Configured, IntensityAugmentationBase2D):
         """Add noise to all images."""
         amplitude, seed = params["amplitude"].to(input.device), params["seed"].to(input.device)
         return add_noise(input, amplitude, seed).clamp(0, 1)
+
+
+def _crop_grid(input: Tensor, part: Tensor, place: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    return crop_grid(part.to(input.device), place.to(input.device), input.shape[dim])
+
+
+def _stretch(input: Tensor, start: Tensor, step: Tensor, axis: int) -> Tensor:
+    """(n, 3, 3) matrices of a crop along x (0) or y (1) that is stretched back."""
+    matrix = torch.eye(3, dtype=input.dtype, device=input.device).repeat(len(start), 1, 1)
+    matrix[:, axis, axis] = (SUBPIXELS / step).to(input.dtype)
+    matrix[:, axis, 2] = (-start / step).to(input.dtype)
+    return matrix
+
+
+def _nearest(taps: Taps) -> Taps:
+    """Whole pixels, for masks, whose values are labels."""
+    second = taps.weight.round()
+    return Taps(taps.first + second.long(), torch.zeros_like(second))

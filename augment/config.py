@@ -131,11 +131,196 @@ class JitterConfig:
 
 
 @dataclass(frozen=True)
+class CropXConfig:
+    """Keep a stretch of time and stretch it to the full width.
+
+    Parameters
+    ----------
+    fraction
+        Range of the part of the width that is kept, within [0.001, 1]; 1 changes nothing.
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    fraction: Range = (0.25, 1.0)
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        _require_range("fraction", self.fraction, 1e-3, 1)
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
+class CropYConfig:
+    """Keep a band of frequencies and stretch it to the full height.
+
+    Parameters
+    ----------
+    fraction
+        Range of the part of the height that is kept, within [0.001, 1]; 1 changes nothing. A
+        frequency means something, so it should move only a little.
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    fraction: Range = (0.7, 1.0)
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        _require_range("fraction", self.fraction, 1e-3, 1)
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
+class MaskXConfig:
+    """Black out a stretch of time (Park et al., SpecAugment, 2019).
+
+    Parameters
+    ----------
+    fraction
+        Range of the part of the width that is hidden, within [0, 1], rounded to whole columns.
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    fraction: Range = (0.0, 0.2)
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require_range("fraction", self.fraction, 0, 1)
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
+class MaskYConfig:
+    """Black out a band of frequencies (Park et al., SpecAugment, 2019).
+
+    Parameters
+    ----------
+    fraction
+        Range of the part of the height that is hidden, within [0, 1], rounded to whole rows.
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    fraction: Range = (0.0, 0.2)
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require_range("fraction", self.fraction, 0, 1)
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
+class BandGainConfig:
+    """Amplify each channel by a gain that varies smoothly along frequency.
+
+    Parameters
+    ----------
+    gain
+        Range of the gain at the control points, within [-1, 1]. A spectrogram is in decibels,
+        where a gain is added; 1 is the whole dB range of the image.
+    points
+        Control points, spread evenly from the top to the bottom, within [1, 64]. The gain runs
+        straight from one to the next; a single one holds for all frequencies.
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    gain: Range = (-0.15, 0.15)
+    points: int = 4
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        _require_range("gain", self.gain, -1, 1)
+        _require(
+            isinstance(self.points, int) and 1 <= self.points <= 64,
+            f"points must be a whole number within 1 and 64, not {self.points}",
+        )
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
+class ContrastConfig:
+    """Change contrast and brightness of all channels alike, as another dB range would.
+
+    Parameters
+    ----------
+    contrast
+        Range of the factor of the distance from mid-grey, within [0, 5]; 1 changes nothing.
+    brightness
+        Range of what is added then, within [-1, 1]; the image itself spans 1.
+    p
+        Probability for each image.
+
+    Raises
+    ------
+    AugmentationError
+        If a value is out of its range.
+    """
+
+    contrast: Range = (0.7, 1.4)
+    brightness: Range = (-0.15, 0.15)
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        _require_range("contrast", self.contrast, 0, 5)
+        _require_range("brightness", self.brightness, -1, 1)
+        _require_probability(self.p)
+
+
+@dataclass(frozen=True)
 class SensorAwareConfig:
     """The paper's four augmentations (§III-B2), applied in this order; ``p=0`` leaves one out."""
 
     translate_x: TranslateXConfig = field(default_factory=TranslateXConfig)
     permute_x: PermuteXConfig = field(default_factory=PermuteXConfig)
+    hue: HueConfig = field(default_factory=HueConfig)
+    jitter: JitterConfig = field(default_factory=JitterConfig)
+
+
+@dataclass(frozen=True)
+class SensorCropsConfig:
+    """The paper's four and six more, applied in this order; ``p=0`` leaves one out.
+
+    The four alone let a contrastive learner recognise the two views of an image by what they keep:
+    the scale of time and frequency, the level. Crops, masks and gains change those as well, by no
+    more than another movement of the same kind or another sensor would.
+    """
+
+    crop_x: CropXConfig = field(default_factory=CropXConfig)
+    crop_y: CropYConfig = field(default_factory=CropYConfig)
+    translate_x: TranslateXConfig = field(default_factory=TranslateXConfig)
+    permute_x: PermuteXConfig = field(default_factory=PermuteXConfig)
+    mask_x: MaskXConfig = field(default_factory=MaskXConfig)
+    mask_y: MaskYConfig = field(default_factory=MaskYConfig)
+    band_gain: BandGainConfig = field(default_factory=BandGainConfig)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
     hue: HueConfig = field(default_factory=HueConfig)
     jitter: JitterConfig = field(default_factory=JitterConfig)
 
@@ -234,7 +419,7 @@ class AllConfig:
         _require_probability(self.p)
 
 
-PolicyConfig = SensorAwareConfig | MoCoDefaultConfig | AllConfig
+PolicyConfig = SensorAwareConfig | SensorCropsConfig | MoCoDefaultConfig | AllConfig
 
 
 def _require(condition: bool, otherwise: str) -> None:

@@ -1,21 +1,40 @@
-"""All four sensor-aware augmentations at once, from bytes to the normalised training type.
+"""All sensor-aware augmentations at once, from bytes to the normalised training type.
 
-One gather of columns (TranslateX, then PermuteX), one pass over the pixels (Hue, Jitter, clamp,
-normalise). For equal parameters the images are those of the kornia classes.
+One table of columns (CropX, TranslateX, PermuteX, MaskX) and one of rows (CropY, MaskY) say where
+pixels come from, one pass over them does the rest (BandGain, Contrast, Hue, Jitter, normalise). For
+equal parameters the images are those of the kornia classes.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .config import IMAGENET_MEAN, IMAGENET_STD, AugmentationError, Fill, SensorAwareConfig
+from .config import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    AugmentationError,
+    Fill,
+    SensorAwareConfig,
+    SensorCropsConfig,
+)
 from .functional import (
+    OUTSIDE,
+    SUBPIXELS,
+    add_band_gain,
     add_noise,
+    change_contrast,
+    crop_grid,
+    crop_taps,
+    hidden_range,
+    interpolate_columns,
+    interpolate_rows,
+    is_hidden,
     permuted_columns,
     rotate_hue,
     shifted_columns,
@@ -23,26 +42,22 @@ from .functional import (
     unit_range,
     whole_shift,
 )
-from .sampling import (
-    Device,
-    Parameters,
-    draw_gate,
-    draw_hue,
-    draw_jitter,
-    draw_permute_x,
-    draw_translate_x,
-)
+from .sampling import Device, Parameters, draw_policy
+
+if TYPE_CHECKING:
+    from .kernel import Plan
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class FusedSensorAware(nn.Module):
-    """TranslateX, PermuteX, Hue and Jitter in two passes over memory.
+    """A sensor-aware policy in one pass over memory.
 
     Parameters
     ----------
     config
-        Ranges and probabilities; ``p=0`` leaves an augmentation out.
+        Ranges and probabilities of the steps, the paper's four or those with crops; ``p=0`` leaves
+        one out.
     mean, std
         Of each channel, for images in [0, 1].
     dtype
@@ -73,7 +88,7 @@ class FusedSensorAware(nn.Module):
 
     def __init__(
         self,
-        config: SensorAwareConfig | None = None,
+        config: SensorAwareConfig | SensorCropsConfig | None = None,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         dtype: torch.dtype = torch.float32,
@@ -92,29 +107,17 @@ class FusedSensorAware(nn.Module):
         """Draw the parameters of `n` images.
 
         Images that an augmentation passes over get its neutral value: no shift, one chunk, no
-        turn, no amplitude.
+        turn, no amplitude; the full width and height, no mask, no gain, contrast 1, brightness 0.
 
         Returns
         -------
         dict
             ``fraction``, ``chunks``, ``turns``, ``amplitude``, ``seed`` (n,); ``scores``
-            (n, most chunks).
+            (n, most chunks). With crops also ``crop_width``, ``crop_left``, ``crop_height``,
+            ``crop_top``, ``mask_width``, ``mask_left``, ``mask_height``, ``mask_top``,
+            ``contrast``, ``brightness`` (n,); ``gains`` (n, 3, points).
         """
-        config, drawing = self.config, (n, device, generator)
-        drawn = {
-            **draw_translate_x(config.translate_x, *drawing),
-            **draw_permute_x(config.permute_x, *drawing),
-            **draw_hue(config.hue, *drawing),
-            **draw_jitter(config.jitter, *drawing),
-        }
-        for name, p, neutral in (
-            ("fraction", config.translate_x.p, 0),
-            ("chunks", config.permute_x.p, 1),
-            ("turns", config.hue.p, 0),
-            ("amplitude", config.jitter.p, 0),
-        ):
-            drawn[name] = torch.where(draw_gate(p, *drawing), drawn[name], neutral)
-        return drawn
+        return draw_policy(self.config, n, device, generator)
 
     def forward(self, images: Tensor, params: Parameters | None = None) -> Tensor:
         """Augment images (n, 3, height, width), bytes or floats in [0, 1].
@@ -140,9 +143,15 @@ class FusedSensorAware(nn.Module):
 def augment_tensors(
     images: Tensor, params: Parameters, fill: Fill, mean: Tensor, std: Tensor, dtype: torch.dtype
 ) -> Tensor:
-    """The definition of the fused path, in torch operations; compiled it is one or two kernels."""
-    taken = unit_range(take_columns(images, source_columns(params, images.shape[-1], fill)))
-    turned = rotate_hue(taken, params["turns"])
+    """The definition of the fused path, in torch operations; compiled it is a few kernels."""
+    columns = source_columns(params, images.shape[-1], fill)
+    if has_crops(params):
+        moved = crop_and_mask(unit_range(images), columns, params)
+        moved = add_band_gain(moved, params["gains"])
+        moved = change_contrast(moved, params["contrast"], params["brightness"])
+    else:
+        moved = unit_range(take_columns(images, columns))
+    turned = rotate_hue(moved, params["turns"])
     noisy = add_noise(turned, params["amplitude"], params["seed"]).clamp(0, 1)
     normalised = (noisy - mean[:, None, None]) / std[:, None, None]
     return normalised.to(dtype, memory_format=_memory_format(images))
@@ -160,10 +169,7 @@ def augment_on_cpu(
     out = _empty_like(images, np.int16 if words else np.float32)
     augment_bytes(
         images,
-        source_columns(params, images.shape[-1], fill),
-        params["turns"],
-        params["amplitude"],
-        params["seed"],
+        _plan(params, images.shape, fill),
         gain=(1 / (255 * std)).float(),
         bias=(-mean / std).float(),
         out=out,
@@ -175,6 +181,58 @@ def source_columns(params: Parameters, width: int, fill: Fill) -> Tensor:
     """Where each column comes from after TranslateX and then PermuteX, (n, width) int64."""
     shifted = shifted_columns(whole_shift(params["fraction"], width), width, fill)
     return shifted.gather(1, permuted_columns(params["chunks"], params["scores"], width))
+
+
+def crop_and_mask(images: Tensor, columns: Tensor, params: Parameters) -> Tensor:
+    """CropX, CropY, MaskX and MaskY, with TranslateX and PermuteX as columns (n, width) between."""
+    height, width = images.shape[-2:]
+    start, step, begin, end = crop_and_hidden(params, "width", "left", width)
+    columns = columns.masked_fill(is_hidden(begin, end, width), OUTSIDE)
+    across = interpolate_columns(images, crop_taps(start, step, columns))
+    start, step, begin, end = crop_and_hidden(params, "height", "top", height)
+    rows = torch.arange(height, device=images.device)
+    rows = torch.where(is_hidden(begin, end, height), OUTSIDE, rows)
+    return interpolate_rows(across, crop_taps(start, step, rows))
+
+
+def crop_and_hidden(
+    params: Parameters, size: str, place: str, length: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Start and step of the crop along one axis, begin and end of its mask, (n,) each."""
+    return (
+        *crop_grid(params[f"crop_{size}"], params[f"crop_{place}"], length),
+        *hidden_range(params[f"mask_{size}"], params[f"mask_{place}"], length),
+    )
+
+
+def has_crops(params: Parameters) -> bool:
+    """Whether these are parameters of the policy with crops rather than of the paper's four."""
+    return "crop_width" in params
+
+
+def _plan(params: Parameters, shape: torch.Size, fill: Fill) -> Plan:
+    from .kernel import Plan
+
+    n, _, height, width = shape
+    if has_crops(params):
+        across = torch.stack(crop_and_hidden(params, "width", "left", width), 1)
+        down = torch.stack(crop_and_hidden(params, "height", "top", height), 1)
+        gains, contrast, brightness = params["gains"], params["contrast"], params["brightness"]
+    else:
+        across = down = torch.tensor([0, SUBPIXELS, 0, 0]).repeat(n, 1)
+        gains, contrast, brightness = torch.zeros(n, 3, 1), torch.ones(n), torch.zeros(n)
+    tables = (
+        source_columns(params, width, fill).int(),
+        across,
+        down,
+        gains * 255,
+        contrast,
+        (0.5 - 0.5 * contrast + brightness) * 255,
+        (params["turns"] * 6).remainder(6),
+        params["amplitude"] * 255,
+        params["seed"],
+    )
+    return Plan(*(table.numpy() for table in tables))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The fused path on the CPU: compiled code that takes each row of bytes through all four at once.
+"""The fused path on the CPU: compiled code that takes each row of bytes through all steps at once.
 
 The images are those of :func:`.fused.augment_tensors` to 1e-5; see :mod:`.functional` for how the
 hue is turned and where the noise comes from.
@@ -7,7 +7,7 @@ hue is turned and where the noise comes from.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .functional import NOISE_LEVELS
+from .functional import NOISE_LEVELS, OUTSIDE, SUBPIXEL_BITS, SUBPIXELS
 
 Array = NDArray[Any]
 f32 = np.float32
@@ -26,90 +26,167 @@ _LEVEL_MASK = u32(NOISE_LEVELS - 1)
 _LEVEL_STEP = f32(2 / NOISE_LEVELS)
 _LEVEL_ZERO = f32(1 / NOISE_LEVELS - 1)
 
-_compiled = njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+_compiled: Any = njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
 
 
-def augment_bytes(
-    images: Tensor,
-    source: Tensor,
-    turns: Tensor,
-    amplitude: Tensor,
-    seed: Tensor,
-    gain: Tensor,
-    bias: Tensor,
-    out: Tensor,
-) -> None:
+class Plan(NamedTuple):
+    """What happens to each of n images.
+
+    Attributes
+    ----------
+    source
+        (n, width), int32, of each column after TranslateX and PermuteX, or ``OUTSIDE``.
+    across, down
+        (n, 4), int64: start and step of the crop along x and along y, begin and end of the mask.
+    gains
+        (n, 3, points), float32, of BandGain, in grey levels.
+    contrast, offset
+        (n,), float32: Contrast turns levels to ``contrast * level + offset``.
+    turn
+        (n,), float32, of Hue, in sixths within [0, 6).
+    amplitude
+        (n,), float32, of Jitter, in grey levels.
+    seed
+        (n,), int32, of Jitter.
+    """
+
+    source: Array
+    across: Array
+    down: Array
+    gains: Array
+    contrast: Array
+    offset: Array
+    turn: Array
+    amplitude: Array
+    seed: Array
+
+
+def augment_bytes(images: Tensor, plan: Plan, gain: Tensor, bias: Tensor, out: Tensor) -> None:
     """Augment and normalise, by as many threads as torch is set to use.
 
     Parameters
     ----------
     images
         (n, 3, height, width), uint8, in any memory order.
-    source
-        (n, width), from :mod:`.functional`.
-    turns, amplitude, seed
-        (n,), parameters of Hue and Jitter; float32, float32 and int32.
+    plan
+        For each image.
     gain, bias
-        (3,), turn a byte of each channel to its normalised value.
+        (3,), float32, turn a grey level of each channel to its normalised value.
     out
         Like `images`, float32, or int16 for the bits of bfloat16.
     """
-    rounded = out.dtype == torch.int16
-    width = images.shape[-1]
-    each = (
-        images.numpy(),
-        # Behind each row lies a zero for columns that come from outside.
-        torch.where(source < 0, width, source).int().numpy(),
-        (turns * 6).remainder(6).numpy(),
-        (amplitude * 255).numpy(),
-        seed.numpy().view(np.uint32),
-        out.numpy(),
-    )
-    common = gain.numpy(), bias.numpy(), rounded
+    each = images.numpy(), out.numpy(), *plan
+    common = gain.numpy(), bias.numpy()
     threads = min(torch.get_num_threads(), len(images))
     if threads < 2:
-        _augment(*common, *each)
+        _augment(*each[:2], plan, *common)
         return
     parts = zip(*(np.array_split(array, threads) for array in each), strict=True)
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(lambda part: _augment(*common, *part), parts):
+        for _ in pool.map(lambda part: _augment(*part[:2], Plan(*part[2:]), *common), parts):
             pass
 
 
 @_compiled
-def _augment(
-    gain: Array,
-    bias: Array,
-    rounded: bool,
-    images: Array,
-    source: Array,
-    turns: Array,
-    amplitude: Array,
-    seed: Array,
-    out: Array,
-) -> None:
+def _augment(images: Array, out: Array, plan: Plan, gain: Array, bias: Array) -> None:
     _, _, height, width = images.shape
-    line = np.zeros((3, width + 1), f32)
+    # Behind each line lie zeros for columns that come from outside.
+    line = np.zeros((3, width + 2), f32)
     row = np.empty((3, width), f32)
+    columns, weights = np.empty(width, np.int32), np.empty(width, f32)
+    band = np.empty(3, f32)
     for n in range(len(images)):
+        across, down = plan.across[n], plan.down[n]
+        stretched = across[1] != SUBPIXELS or down[1] != SUBPIXELS
+        relevelled = plan.contrast[n] != 1 or plan.offset[n] != 0 or np.any(plan.gains[n] != 0)
+        _find_columns(plan.source[n], across, columns, weights)
         for y in range(height):
-            for c in range(3):
-                for x in range(width):
-                    line[c, x] = images[n, c, y, x]
-            for c in range(3):
-                for x in range(width):
-                    row[c, x] = line[c, source[n, x]]
-            _rotate_hue(row, turns[n])
-            _add_noise(row, amplitude[n], seed[n], y * width)
+            position = down[0] + y * down[1]
+            if down[2] <= y < down[3]:
+                row[:] = 0
+            elif stretched:
+                _read_between(images[n], position, line)
+                _take_between(line, columns, weights, row)
+            else:
+                _read(images[n], position >> SUBPIXEL_BITS, line)
+                _take(line, columns, row)
+            if relevelled:
+                _find_band(plan.gains[n], f32(y) / f32(max(height - 1, 1)), band)
+                _change_levels(row, band, plan.contrast[n], plan.offset[n])
+            _rotate_hue(row, plan.turn[n])
+            _add_noise(row, plan.amplitude[n], u32(plan.seed[n]), y * width)
             for c in range(3):
                 for x in range(width):
                     row[c, x] = row[c, x] * gain[c] + bias[c]
-            if rounded:
+            if out.itemsize == 2:
                 _store_bfloat16(row.view(np.uint32), out[n, :, y])
             else:
                 for c in range(3):
                     for x in range(width):
                         out[n, c, y, x] = row[c, x]
+
+
+@_compiled
+def _find_columns(source: Array, across: Array, columns: Array, weights: Array) -> None:
+    """CropX and MaskX on top of the source columns; column `width` is the zero behind the line."""
+    for x in range(len(source)):
+        position = across[0] + source[x] * across[1]
+        hidden = source[x] == OUTSIDE or across[2] <= x < across[3]
+        columns[x] = len(source) if hidden else position >> SUBPIXEL_BITS
+        weights[x] = f32(0) if hidden else f32(position & (SUBPIXELS - 1)) / f32(SUBPIXELS)
+
+
+@_compiled
+def _read(image: Array, y: int, line: Array) -> None:
+    for c in range(3):
+        for x in range(image.shape[2]):
+            line[c, x] = image[c, y, x]
+
+
+@_compiled
+def _read_between(image: Array, position: int, line: Array) -> None:
+    above = position >> SUBPIXEL_BITS
+    below = min(above + 1, image.shape[1] - 1)
+    weight = f32(position & (SUBPIXELS - 1)) / f32(SUBPIXELS)
+    for c in range(3):
+        for x in range(image.shape[2]):
+            first = f32(image[c, above, x])
+            line[c, x] = first + weight * (f32(image[c, below, x]) - first)
+
+
+@_compiled
+def _take(line: Array, columns: Array, row: Array) -> None:
+    for c in range(3):
+        for x in range(len(columns)):
+            row[c, x] = line[c, columns[x]]
+
+
+@_compiled
+def _take_between(line: Array, columns: Array, weights: Array, row: Array) -> None:
+    for c in range(3):
+        for x in range(len(columns)):
+            first = line[c, columns[x]]
+            row[c, x] = first + weights[x] * (line[c, columns[x] + 1] - first)
+
+
+@_compiled
+def _find_band(gains: Array, height: f32, band: Array) -> None:
+    """Gains of the channels (3, points) at a part of the way from the first to the last point."""
+    last = gains.shape[1] - 1
+    position = height * f32(last)
+    first = min(int(position), last)
+    for c in range(3):
+        step = gains[c, min(first + 1, last)] - gains[c, first]
+        band[c] = gains[c, first] + (position - f32(first)) * step
+
+
+@_compiled
+def _change_levels(row: Array, band: Array, contrast: f32, offset: f32) -> None:
+    """In place, clamped to a byte's range after each of BandGain and Contrast."""
+    for c in range(3):
+        for x in range(row.shape[1]):
+            level = min(max(row[c, x] + band[c], f32(0)), f32(255))
+            row[c, x] = min(max(contrast * level + offset, f32(0)), f32(255))
 
 
 @_compiled

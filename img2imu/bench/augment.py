@@ -285,16 +285,17 @@ def augmented(images: Bytes, seed: int) -> dict[str, Bytes]:
     """Each row of the sheet, (n, height, width, 3), by the name of what was done."""
     import torch
 
-    from ..augment import POLICIES, Hue, Jitter, PermuteX, TranslateX, create_pipeline
+    from .. import augment
 
+    classes = (
+        *("CropX", "CropY", "TranslateX", "PermuteX", "MaskX", "MaskY"),
+        *("BandGain", "Contrast", "Hue", "Jitter"),
+    )
     source = torch.from_numpy(images).float() / 255
     steps: dict[str, nn.Module] = {
         "original": torch.nn.Identity(),
-        "TranslateX": TranslateX(p=1),
-        "PermuteX": PermuteX(p=1),
-        "Hue": Hue(p=1),
-        "Jitter": Jitter(p=1),
-        **{name: create_pipeline(name) for name in POLICIES},
+        **{name: getattr(augment, name)(p=1) for name in classes},
+        **{name: augment.create_pipeline(name) for name in augment.POLICIES},
     }
     rows = {}
     with torch.random.fork_rng(devices=[]):

@@ -14,7 +14,17 @@ from ..augment import AugmentationError
 from ..convert import SignalError
 from ..errors import InputError
 
-COMMANDS = ("quickstart", "data", "convert", "probe", "predict", "export", "bench")
+COMMANDS = (
+    "quickstart",
+    "data",
+    "convert",
+    "pack",
+    "pretrain",
+    "probe",
+    "predict",
+    "export",
+    "bench",
+)
 """In the order of the work; each is a module here with ``register(subparsers)``."""
 
 

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .config import EncoderConfig
-from .weights import REGISTRY, fold_batch_norm, load_weights, read_state_dict
+from .weights import (
+    REGISTRY,
+    StateDict,
+    fold_batch_norm,
+    load_weights,
+    read_state_dict,
+    start_from,
+)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -117,6 +124,59 @@ def build_encoder(config: EncoderConfig) -> Encoder:
     return Encoder(backbone, config.bands).eval().requires_grad_(False)
 
 
+def create_backbone(name: str, init: str | None = None, seed: int = 0) -> tuple[nn.Module, int]:
+    """Build a whole backbone to be trained, its last stage averaged over the image.
+
+    Parameters
+    ----------
+    name
+        A timm architecture.
+    init
+        Weights to start from: a name of timm's (``resnet18.tv_in1k``), ``torchvision/NAME``, one
+        of the toolkit's, or a file. Stages that a file lacks start at random.
+    seed
+        Of the random weights.
+
+    Returns
+    -------
+    nn.Module
+        Images (n, 3, height, width), normalised, to (n, features); tensors have timm's names.
+    int
+        The features.
+
+    Raises
+    ------
+    InputError
+        If architecture or weights do not exist or do not fit each other.
+    """
+    import timm
+
+    if not timm.is_model(name.split(".")[0]):
+        raise InputError(f"unknown encoder {name!r}: not an architecture of timm")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = timm.create_model(name, num_classes=0)
+    if init is not None:
+        start_from(backbone, _initial_state(init), init)
+    return backbone, int(backbone.num_features)
+
+
+def _initial_state(init: str) -> StateDict:
+    if init in REGISTRY:
+        return read_state_dict(Path(__file__).with_name(REGISTRY[init]))
+    if init.startswith("torchvision/"):
+        return _torchvision_state(init)
+    if Path(init).exists() or "/" in init or init.endswith((".safetensors", ".pt", ".pth")):
+        return read_state_dict(Path(init))
+    import timm
+
+    try:
+        return dict(timm.create_model(init, pretrained=True, num_classes=0).state_dict())
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"no pre-trained weights for {init}: {reason}") from None
+
+
 def _backbone(config: EncoderConfig) -> nn.Module:
     import timm
 
@@ -143,7 +203,7 @@ def _backbone(config: EncoderConfig) -> nn.Module:
             raise InputError(f"no pre-trained weights for {config.name}: {reason}") from None
 
 
-def _torchvision_state(name: str) -> dict[str, Tensor]:
+def _torchvision_state(name: str) -> StateDict:
     from torchvision.models import get_model
 
     try:

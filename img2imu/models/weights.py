@@ -84,14 +84,33 @@ def load_weights(model: nn.Module, state: StateDict, origin: str) -> nn.Module:
             f"{origin} lacks {len(missing)} tensors of this encoder, in {', '.join(stages)}: "
             "read an earlier stage or give other weights"
         )
-    for name, tensor in wanted.items():
-        if name in state and state[name].shape != tensor.shape:
-            raise InputError(
-                f"{origin}: {name} has shape {tuple(state[name].shape)}, "
-                f"this encoder needs {tuple(tensor.shape)}"
-            )
+    _require_shapes(wanted, state, origin)
     model.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
     return model.eval()
+
+
+def start_from(model: nn.Module, state: StateDict, origin: str) -> None:
+    """Load what `state` has of `model`, to train on; what it lacks stays as it is.
+
+    Raises
+    ------
+    InputError
+        If nothing fits, a tensor has another shape, or the batch norm is folded away: then there
+        is nothing left to train it with.
+    """
+    state = _strip_prefix(model, state)
+    wanted = model.state_dict()
+    shared = [name for name in wanted if name in state]
+    if not shared:
+        raise InputError(f"{origin} holds no tensor of this encoder")
+    norms = [name for name, part in model.named_modules() if isinstance(part, nn.BatchNorm2d)]
+    if norms and not any(f"{name}.running_var" in state for name in norms):
+        raise InputError(
+            f"{origin} has its batch norm folded into the convolutions: it can be probed, but "
+            "not be trained further"
+        )
+    _require_shapes(wanted, state, origin)
+    model.load_state_dict({name: state[name] for name in shared}, strict=False)
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
@@ -117,6 +136,15 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
             torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max())) for a, b in pairs
         )
     return folded.requires_grad_(False) if same else model.requires_grad_(False)
+
+
+def _require_shapes(wanted: StateDict, state: StateDict, origin: str) -> None:
+    for name, tensor in wanted.items():
+        if name in state and state[name].shape != tensor.shape:
+            raise InputError(
+                f"{origin}: {name} has shape {tuple(state[name].shape)}, "
+                f"this encoder needs {tuple(tensor.shape)}"
+            )
 
 
 def _as_list(outputs: Tensor | list[Tensor]) -> list[Tensor]:

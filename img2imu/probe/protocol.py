@@ -112,13 +112,14 @@ def summarize(task: Task, method: Method, scores: Sequence[Score]) -> list[dict[
     ]
     results = []
     for shots in dict.fromkeys(draw.shots for draw in task.manifest.draws):
-        chosen, confusions = [], []
+        chosen, confusions, validation = [], [], []
         for fold in range(len(task.manifest.folds)):
             group = [s for s in scores if s.draw.fold == fold and s.draw.shots == shots]
             best = _best_setting(group, len(settings))
             chosen.append(settings[best])
             picked = sorted((s for s in group if s.setting == best), key=lambda s: s.draw.seed)
             confusions += [score.confusion for score in picked]
+            validation += [score.validation_f1 for score in picked]
         each = [macro_f1(confusion) for confusion in confusions]
         results.append(
             {
@@ -128,6 +129,7 @@ def summarize(task: Task, method: Method, scores: Sequence[Score]) -> list[dict[
                 "f1_mean": round(float(np.mean(each)), 4),
                 "f1_std": round(float(np.std(each)), 4),
                 "f1_each": [round(value, 4) for value in each],
+                "validation_f1": round(float(np.mean(validation)), 4),
                 "chosen": chosen,
                 "confusion": np.sum(confusions, axis=0).tolist(),
             }

@@ -1,16 +1,30 @@
-"""kornia's own taxonomy of tests, for each of the four classes."""
+"""kornia's own taxonomy of tests, for each class."""
 
 from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from kornia.augmentation import AugmentationSequential
 
-from img2imu.augment import AugmentationError, Hue, Jitter, PermuteX, TranslateX
+from img2imu.augment import (
+    AugmentationError,
+    BandGain,
+    Contrast,
+    CropX,
+    CropY,
+    Hue,
+    Jitter,
+    MaskX,
+    MaskY,
+    PermuteX,
+    TranslateX,
+)
 
-CLASSES = [TranslateX, PermuteX, Hue, Jitter]
+PAPER = [TranslateX, PermuteX, Hue, Jitter]
+CLASSES = [CropX, CropY, TranslateX, PermuteX, MaskX, MaskY, BandGain, Contrast, Hue, Jitter]
 EVERY_CLASS = pytest.mark.parametrize("cls", CLASSES)
 
 
@@ -33,6 +47,12 @@ def images(n=16, height=12, width=32, **options):
 def certain(cls):
     """An instance whose draws never happen to be neutral."""
     options = {
+        CropX: {"fraction": (0.4, 0.8)},
+        CropY: {"fraction": (0.4, 0.8)},
+        MaskX: {"fraction": (0.2, 0.4)},
+        MaskY: {"fraction": (0.2, 0.4)},
+        BandGain: {"gain": (0.05, 0.2)},
+        Contrast: {"contrast": (1.1, 1.3), "brightness": (-0.1, 0.1)},
         TranslateX: {"fraction": (0.1, 0.3)},
         PermuteX: {"chunks": (8, 8)},
         Hue: {"turns": (0.1, 0.4)},
@@ -76,7 +96,7 @@ def test_p_1_changes_every_image(cls):
 
 @EVERY_CLASS
 def test_p_changes_its_part_of_the_images(cls):
-    image = images(2000, 2, 16)
+    image = images(2000, 4, 16)
     augment = certain(cls)
     augment.p = 0.3
     part = changed(augment(image), image).float().mean()
@@ -163,9 +183,8 @@ def test_bytes_are_refused(cls):
 
 
 @EVERY_CLASS
-@pytest.mark.parametrize("same_on_batch", [False, True])
-def test_compiles_without_graph_breaks(cls, same_on_batch):
-    augment = cls(p=0.5, same_on_batch=same_on_batch)
+def test_compiles_without_graph_breaks(cls):
+    augment = cls(p=0.5)
     compiled = torch.compile(augment, fullgraph=True, backend="aot_eager")
     for n in (8, 5, 6):
         image = images(n)
@@ -174,8 +193,10 @@ def test_compiles_without_graph_breaks(cls, same_on_batch):
         torch.testing.assert_close(output, again, rtol=0, atol=1e-6)
 
 
-def test_sequential_compiles_without_graph_breaks():
-    augment = AugmentationSequential(*(cls() for cls in CLASSES), data_keys=["input"])
+@pytest.mark.parametrize("same_on_batch", [False, True])
+def test_sequential_compiles_without_graph_breaks(same_on_batch):
+    steps = (cls(same_on_batch=same_on_batch) for cls in CLASSES)
+    augment = AugmentationSequential(*steps, data_keys=["input"])
     image = images()
     compiled = torch.compile(augment, fullgraph=True, backend="aot_eager")
     assert compiled(image).shape == image.shape
@@ -198,9 +219,7 @@ def test_a_sequence_takes_its_sampling_to_the_device(device):
 
 
 def test_masks_move_with_the_image_and_not_with_its_colour():
-    augment = AugmentationSequential(
-        *(certain(cls) for cls in CLASSES), data_keys=["input", "mask"]
-    )
+    augment = AugmentationSequential(*(certain(cls) for cls in PAPER), data_keys=["input", "mask"])
     # A grey image keeps its colour, and the mask tells where its columns went.
     image = images()[:, :1].expand(-1, 3, -1, -1) * 0.5 + 0.25
     output, mask = augment(image, image[:, :1])
@@ -220,6 +239,34 @@ def test_keypoints_and_boxes_follow_the_shift():
     assert box.tolist() == [[[9.0, 2.0, 13.0, 6.0]]]
 
 
+@pytest.mark.parametrize("cls", [CropX, CropY])
+def test_keypoints_follow_the_crop(cls):
+    """A point drawn into the image is found where its key point has gone."""
+    image, axis = torch.zeros(20, 3, 33, 33), [CropX, CropY].index(cls)
+    image[:, :, 16, 16] = 1
+    augment = AugmentationSequential(cls((0.5, 0.9), p=1), data_keys=["input", "keypoints"])
+    output, points = augment(image, torch.full((20, 1, 2), 16.0))
+    line = output[:, 0, 16] if cls is CropX else output[:, 0, :, 16]
+    found = (line * torch.arange(33)).sum(1) / line.sum(1)
+    assert ((found - points[:, 0, axis]).abs() < 0.5).all()
+    assert (points[:, 0, 1 - axis] == 16).all()
+
+
+@pytest.mark.parametrize("cls", [CropX, CropY])
+def test_labels_stay_labels_under_a_crop(cls):
+    """Masks are stretched with the image, by whole pixels."""
+    labels = torch.randint(0, 5, (8, 1, 24, 24)).float()
+    augment = AugmentationSequential(cls((0.3, 0.9), p=1), data_keys=["input", "mask"])
+    _, mask = augment(labels.expand(-1, 3, -1, -1) / 4, labels)
+    assert set(mask.unique().tolist()) <= {0, 1, 2, 3, 4}
+    drawn = augment._params[0].data
+    part, place = (drawn[name][:, None] for name in list(drawn) if name.startswith("crop_"))
+    position = (place * (1 - part) * 23 + part * torch.arange(24)).numpy()
+    source = np.rint(position).astype(int)
+    for one, label, columns in zip(mask[:, 0], labels[:, 0], source, strict=True):
+        assert torch.equal(one, label[:, columns] if cls is CropX else label[columns])
+
+
 def test_translation_has_an_inverse():
     image = images()
     wrap = AugmentationSequential(TranslateX(fill="wrap", p=0.5), data_keys=["input"])
@@ -235,6 +282,9 @@ def test_neutral_settings_are_the_identity():
     assert torch.equal(TranslateX((0, 0), p=1)(image), image)
     assert torch.equal(PermuteX((1, 1), p=1)(image), image)
     assert torch.equal(Jitter((0, 0), p=1)(image), image)
+    for cls, neutral in ((CropX, 1), (CropY, 1), (MaskX, 0), (MaskY, 0), (BandGain, 0)):
+        assert torch.equal(cls((neutral, neutral), p=1)(image), image)
+    torch.testing.assert_close(Contrast((1, 1), (0, 0), p=1)(image), image, rtol=0, atol=1e-6)
     torch.testing.assert_close(Hue((0, 0), p=1)(image), image, rtol=0, atol=1e-6)
 
 
@@ -246,6 +296,44 @@ def test_time_never_runs_backwards():
     ahead = (step.round() == 1).sum(1)
     assert (ahead >= 31 - 4 - 10).all()
     assert (step.round() != -1).all()
+
+
+@pytest.mark.parametrize(("cls", "along"), [(CropX, 3), (CropY, 2)])
+def test_crops_stretch_along_their_axis_only(cls, along):
+    """A ramp stays a ramp, of the slope that was kept; across it nothing happens."""
+    ramp = torch.arange(33.0).view([33 if i == along else 1 for i in range(4)]) / 32
+    output = cls((0.25, 0.75), p=1)(ramp.expand(50, 3, 33, 33)).transpose(along, 3)
+    assert torch.equal(output, output[:, :1, :1].expand(output.shape))
+    slope = output[:, 0, 0].diff(dim=1) * 32
+    assert 0.25 - 1e-4 <= slope.min() <= slope.max() <= 0.75 + 1e-4
+    torch.testing.assert_close(slope, slope[:, :1].expand(-1, 32), rtol=0, atol=1e-4)
+
+
+def test_crops_reach_every_place():
+    ramp = (torch.arange(101.0) / 100).expand(2000, 3, 2, 101)
+    kept = CropX((0.5, 0.5), p=1)(ramp)[:, 0, 0, 0]
+    assert kept.min() < 0.01
+    assert kept.max() > 0.49
+    assert kept.mean() == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize(("cls", "across"), [(MaskX, 2), (MaskY, 3)])
+def test_masks_hide_one_stretch_of_their_axis(cls, across):
+    shown = cls((0.1, 0.4), p=1)(torch.ones(200, 3, 50, 50))
+    assert torch.equal(shown, shown[:, :1].expand(shown.shape))
+    assert torch.equal(shown.amax(across), shown.amin(across))
+    hidden = 1 - shown[:, 0].amax(across - 1)
+    assert 5 <= hidden.sum(1).min() <= hidden.sum(1).max() <= 20
+    assert (hidden.diff(dim=1, prepend=torch.zeros(200, 1)) == 1).sum(1).eq(1).all()
+
+
+def test_band_gain_differs_between_channels_and_not_along_time():
+    output = BandGain((-0.3, 0.3), p=1)(torch.full((8, 3, 40, 10), 0.5))
+    assert torch.equal(output, output[..., :1].expand(output.shape))
+    assert (output[:, 0] - output[:, 1]).abs().amax((1, 2)).min() > 0.01
+    # Straight lines between four points bend twice at most; here those are rows 13 and 26.
+    bends = output[:, :, :, 0].diff(n=2, dim=2).abs() > 1e-5
+    assert set(bends.any(1).any(0).nonzero().flatten().tolist()) == {12, 25}
 
 
 def test_jitter_has_mean_zero():
@@ -260,5 +348,6 @@ def test_settings_are_checked():
         TranslateX(fill="mirror")
     with pytest.raises(AugmentationError, match="amplitude"):
         Jitter((0, 2))
-    with pytest.raises(AugmentationError, match="shape"):
-        Hue(p=1)(torch.rand(1, 1, 4, 4))
+    for cls in (Hue, BandGain):
+        with pytest.raises(AugmentationError, match="shape"):
+            cls(p=1)(torch.rand(1, 1, 4, 4))

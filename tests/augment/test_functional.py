@@ -16,7 +16,15 @@ from img2imu.augment import AugmentationError
 from img2imu.augment.functional import (
     NOISE_LEVELS,
     OUTSIDE,
+    add_band_gain,
     add_noise,
+    change_contrast,
+    crop_grid,
+    crop_taps,
+    hidden_range,
+    interpolate_columns,
+    interpolate_rows,
+    is_hidden,
     permuted_columns,
     rotate_hue,
     shifted_columns,
@@ -50,6 +58,86 @@ def test_translation_is_that_of_numpy(width, fraction):
     ):
         expected[..., new] = value
         assert np.array_equal(shifted(image, fraction, fill), expected)
+
+
+def cropped(image, part, place):
+    width = image.shape[-1]
+    grid = crop_grid(torch.tensor([part]), torch.tensor([place]), width)
+    return interpolate_columns(image, crop_taps(*grid, torch.arange(width)))
+
+
+UNIT = st.floats(0, 1, width=32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.floats(0.0078125, 1, width=32), UNIT, st.integers(0, 1000))
+def test_crop_is_the_interpolation_of_numpy(width, part, place, seed):
+    image = images(1, 2, width, seed)
+    position = place * (1 - part) * (width - 1) + part * np.arange(width)
+    expected = [np.interp(position, np.arange(width), row) for row in image.numpy().reshape(6, -1)]
+    # Positions are rounded to a 2**20th of a pixel, each step being off by half of that at most.
+    tolerance = width * 2**-20 + 1e-6
+    assert np.allclose(cropped(image, part, place).view(6, -1), expected, rtol=0, atol=tolerance)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 2000), UNIT)
+def test_crop_of_everything_is_the_identity(width, place):
+    image = images(1, 1, width)
+    assert torch.equal(cropped(image, 1.0, place), image)
+
+
+@pytest.mark.parametrize("place", [0.0, 1.0])
+def test_crop_ends_on_the_borders_of_what_it_keeps(place):
+    ramp = torch.arange(129.0).expand(1, 3, 1, 129)
+    output = cropped(ramp, 0.25, place)[0, 0, 0]
+    assert output[[0, -1]].tolist() == ([96.0, 128.0] if place else [0.0, 32.0])
+
+
+def test_rows_are_interpolated_like_columns():
+    image = images(3)
+    grid = crop_grid(torch.tensor([0.3, 0.5, 1.0]), torch.tensor([0.1, 1.0, 0.4]), 12)
+    taps = crop_taps(*grid, torch.tensor([*range(11), OUTSIDE]))
+    rows = interpolate_rows(image[:3], taps)
+    assert torch.equal(rows, interpolate_columns(image[:3].mT.contiguous(), taps).mT)
+    assert not rows[:, :, 11].any()
+    assert rows[:, :, :11].all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 200), UNIT, UNIT)
+def test_mask_hides_its_part(length, part, place):
+    begin, end = hidden_range(torch.tensor([part]), torch.tensor([place]), length)
+    count = round(float(np.float32(part) * np.float32(length)))
+    assert end - begin == count
+    assert 0 <= begin <= end <= length
+    assert begin == 0 or place > 0
+    assert end == length or place < 1
+    hidden = is_hidden(begin, end, length)[0]
+    assert hidden.nonzero().flatten().tolist() == list(range(begin, end))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 50), st.integers(1, 8), st.integers(0, 1000))
+def test_band_gain_is_the_interpolation_of_numpy(height, points, seed):
+    image = images(2, height, 3, seed)
+    gains = torch.rand(2, 3, points, generator=torch.Generator().manual_seed(seed)) - 0.5
+    output = add_band_gain(image, gains)
+    position = np.linspace(0, points - 1, height)
+    for n in range(2):
+        for c in range(3):
+            curve = np.interp(position, np.arange(points), gains[n, c].numpy())
+            expected = np.clip(image[n, c].numpy() + curve[:, None], 0, 1)
+            assert np.allclose(output[n, c], expected, rtol=0, atol=2e-6)
+
+
+def test_contrast_is_another_range_of_decibels():
+    decibels = np.linspace(-70, 5, 300).reshape(1, 3, 10, 10)
+    drawn = torch.from_numpy((decibels + 70) / 75)
+    contrast, brightness = 75 / 60, (-32.5 + 65) / 60 - 0.5
+    output = change_contrast(drawn, torch.tensor([contrast]), torch.tensor([brightness]))
+    expected = np.clip((decibels + 65) / 60, 0, 1)
+    assert np.allclose(output, expected, rtol=0, atol=1e-6)
 
 
 def test_columns_from_outside_are_marked():

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from img2imu.augment import (
+    POLICIES,
     AugmentationError,
+    BandGainConfig,
+    ContrastConfig,
+    CropXConfig,
+    CropYConfig,
     FusedSensorAware,
     HueConfig,
     JitterConfig,
     KorniaPolicy,
+    MaskXConfig,
+    MaskYConfig,
     PermuteXConfig,
     SensorAwareConfig,
+    SensorCropsConfig,
     TranslateXConfig,
     create_pipeline,
 )
 
-NEUTRAL = {"fraction": 0, "chunks": 1, "turns": 0, "amplitude": 0}
+NEUTRAL = {
+    **{"crop_width": 1, "crop_height": 1, "fraction": 0, "chunks": 1},
+    **{"mask_width": 0, "mask_height": 0, "gains": 0, "contrast": 1, "brightness": 0},
+    **{"turns": 0, "amplitude": 0},
+}
+BOTH_POLICIES = pytest.mark.parametrize("config", [SensorAwareConfig(), SensorCropsConfig()])
 
 
 @pytest.fixture(params=["cpu", "cuda"])
@@ -43,22 +58,39 @@ def drawn_by_classes(policy):
         gate = step.data["batch_prob"] > 0.5
         for name, value in step.data.items():
             if name in NEUTRAL:
-                value = torch.where(gate, value, NEUTRAL[name])
+                value = torch.where(gate.view(-1, *[1] * (value.ndim - 1)), value, NEUTRAL[name])
             drawn[name] = value
     return drawn
 
 
-@pytest.mark.parametrize("fill", ["zeros", "edge", "wrap"])
-@pytest.mark.parametrize("p", [0.5, 1])
-@pytest.mark.parametrize("kind", ["bytes", "floats"])
-def test_equals_the_classes(device, fill, p, kind):
-    config = SensorAwareConfig(
+def four(fill, p):
+    return SensorAwareConfig(
         TranslateXConfig((-0.5, 0.5), fill, p),
         PermuteXConfig((1, 6), p),
         HueConfig((-1, 1), p),
         JitterConfig((0, 0.5), p),
     )
+
+
+def ten(fill, p):
+    return SensorCropsConfig(
+        CropXConfig((0.1, 1), p),
+        CropYConfig((0.1, 1), p),
+        mask_x=MaskXConfig((0, 0.6), p),
+        mask_y=MaskYConfig((0, 0.6), p),
+        band_gain=BandGainConfig((-0.5, 0.5), 5, p),
+        contrast=ContrastConfig((0.3, 3), (-0.5, 0.5), p),
+        **vars(four(fill, p)),
+    )
+
+
+@pytest.mark.parametrize("settings", [four, ten])
+@pytest.mark.parametrize("fill", ["zeros", "edge", "wrap"])
+@pytest.mark.parametrize("p", [0.5, 1])
+@pytest.mark.parametrize("kind", ["bytes", "floats"])
+def test_equals_the_classes(device, settings, fill, p, kind):
     images = some_bytes(64).to(device)
+    config = settings(fill, p)
     if kind == "floats":
         images = images / 255
     classes = KorniaPolicy(create_pipeline(config)).to(device)
@@ -68,30 +100,32 @@ def test_equals_the_classes(device, fill, p, kind):
     torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
 
 
-def test_classes_replay_what_the_fused_path_drew():
-    images, fused = some_bytes(64), FusedSensorAware(mean=(0, 0, 0), std=(1, 1, 1))
+@pytest.mark.parametrize("name", ["sensor-aware", "sensor-crops", "sensor-crops-soft"])
+def test_classes_replay_what_the_fused_path_drew(name):
+    images, fused = some_bytes(64), FusedSensorAware(POLICIES[name], (0, 0, 0), (1, 1, 1))
     drawn, expected = fused.sample(64), images / 255
-    for step in create_pipeline("sensor-aware").children():
+    for step in create_pipeline(name).children():
         expected = step(expected, params=dict(drawn))
     torch.testing.assert_close(fused(images, drawn), expected, rtol=0, atol=1e-5)
 
 
+@BOTH_POLICIES
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("source", [torch.uint8, torch.float32, torch.bfloat16])
-def test_type_and_memory_order(device, channels_last, dtype, source):
+def test_type_and_memory_order(device, config, channels_last, dtype, source):
     images = some_bytes().to(device)
     if source != torch.uint8:
         images = (images / 255).to(source)
     if channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
-    policy = FusedSensorAware(dtype=dtype).to(device)
+    policy = FusedSensorAware(config, dtype=dtype).to(device)
     drawn = policy.sample(len(images), device)
     output = policy(images, drawn)
     assert output.dtype == dtype
     assert output.device == images.device
     assert output.stride() == images.stride()
-    exact = FusedSensorAware().to(device)(images, drawn)
+    exact = FusedSensorAware(config).to(device)(images, drawn)
     # Both round the same number, up to 1e-5, to the nearest.
     expected = exact.to(dtype).float()
     torch.testing.assert_close(output.float(), expected, rtol=torch.finfo(dtype).eps, atol=1e-5)
@@ -99,18 +133,20 @@ def test_type_and_memory_order(device, channels_last, dtype, source):
         assert (output == exact.to(dtype)).float().mean() > 0.99
 
 
-def test_any_memory_order_is_read():
+@BOTH_POLICIES
+def test_any_memory_order_is_read(config):
     images = some_bytes(8, 12, 40)
-    policy = FusedSensorAware()
+    policy = FusedSensorAware(config)
     drawn = policy.sample(8)
     strided = some_bytes(8, 12, 80)
     strided[..., ::2] = images
     assert torch.equal(policy(strided[..., ::2], drawn), policy(images, drawn))
 
 
+@BOTH_POLICIES
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_threads_and_batches_do_not_matter(threads):
-    images, policy = some_bytes(7), FusedSensorAware()
+def test_threads_and_batches_do_not_matter(config, threads):
+    images, policy = some_bytes(7), FusedSensorAware(config)
     drawn = policy.sample(7)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -126,26 +162,45 @@ def test_threads_and_batches_do_not_matter(threads):
     assert torch.equal(together, torch.cat(single))
 
 
-def test_no_images_give_none():
-    assert FusedSensorAware()(some_bytes(0)).shape == (0, 3, 12, 40)
+@BOTH_POLICIES
+@pytest.mark.parametrize("shape", [(0, 12, 40), (3, 1, 40), (3, 12, 1), (3, 1, 1)])
+def test_any_size_is_augmented(config, shape):
+    images, policy = some_bytes(*shape), FusedSensorAware(config)
+    drawn = policy.sample(len(images))
+    output = policy(images, drawn)
+    assert output.shape == images.shape
+    torch.testing.assert_close(output, policy(images / 255, drawn), rtol=0, atol=1e-5)
 
 
-def test_generator_determines_the_parameters():
-    policy = FusedSensorAware()
+@BOTH_POLICIES
+def test_generator_determines_the_parameters(config):
+    policy = FusedSensorAware(config)
     draws = [policy.sample(9, generator=torch.Generator().manual_seed(s)) for s in (3, 3, 4)]
     assert all(torch.equal(draws[0][name], draws[1][name]) for name in draws[0])
     assert not any(torch.equal(draws[0][name], draws[2][name]) for name in draws[0])
 
 
 def test_parameters_keep_to_their_ranges_and_probabilities():
-    config = SensorAwareConfig(
+    config = SensorCropsConfig(
+        CropXConfig((0.2, 0.3), p=0.4),
+        CropYConfig((0.8, 0.9), p=0.6),
         TranslateXConfig((0.1, 0.2), p=0.25),
         PermuteXConfig((3, 4), p=0.5),
+        MaskXConfig((0.1, 0.3), p=0.3),
+        MaskYConfig((0.2, 0.4), p=0.7),
+        BandGainConfig((0.1, 0.2), 1, p=0.8),
+        ContrastConfig((1.1, 1.3), (-0.2, -0.1), p=0.2),
         HueConfig((-0.2, -0.1), p=0.75),
         JitterConfig((0.3, 0.4), p=1),
     )
     drawn = FusedSensorAware(config).sample(4000)
     for name, low, high, p in (
+        ("crop_width", 0.2, 0.3, 0.4),
+        ("crop_height", 0.8, 0.9, 0.6),
+        ("mask_width", 0.1, 0.3, 0.3),
+        ("mask_height", 0.2, 0.4, 0.7),
+        ("contrast", 1.1, 1.3, 0.2),
+        ("brightness", -0.2, -0.1, 0.2),
         ("fraction", 0.1, 0.2, 0.25),
         ("chunks", 3, 4, 0.5),
         ("turns", -0.2, -0.1, 0.75),
@@ -155,12 +210,15 @@ def test_parameters_keep_to_their_ranges_and_probabilities():
         assert low - 1e-6 <= applied.min() <= applied.max() <= high + 1e-6
         assert len(applied) / 4000 == pytest.approx(p, abs=0.03)
         assert applied.float().mean() == pytest.approx((low + high) / 2, abs=0.05)
+    assert torch.equal(drawn["contrast"] == 1, drawn["brightness"] == 0)
+    # All channels of an image have a gain or none has.
+    assert torch.equal((drawn["gains"] == 0).all((1, 2)), (drawn["gains"] == 0).any((1, 2)))
+    assert (drawn["gains"] != 0).float().mean() == pytest.approx(0.8, abs=0.03)
 
 
-def test_everything_left_out_is_the_normalisation():
-    config = SensorAwareConfig(
-        TranslateXConfig(p=0), PermuteXConfig(p=0), HueConfig(p=0), JitterConfig(p=0)
-    )
+@BOTH_POLICIES
+def test_everything_left_out_is_the_normalisation(config):
+    config = type(config)(**{name: replace(step, p=0) for name, step in vars(config).items()})
     images = some_bytes()
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     expected = (images / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
@@ -168,8 +226,9 @@ def test_everything_left_out_is_the_normalisation():
     torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
 
 
-def test_module_compiles_without_graph_breaks():
-    policy = FusedSensorAware()
+@BOTH_POLICIES
+def test_module_compiles_without_graph_breaks(config):
+    policy = FusedSensorAware(config)
     compiled = torch.compile(policy, fullgraph=True, backend="aot_eager")
     for n in (8, 5):
         images = some_bytes(n)

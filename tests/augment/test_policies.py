@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -42,6 +43,8 @@ def test_names():
         "sensor-aware-no-permute-x",
         "sensor-aware-no-hue",
         "sensor-aware-no-jitter",
+        "sensor-crops",
+        "sensor-crops-soft",
         "moco-default",
         "all",
     ]
@@ -93,6 +96,33 @@ def test_sensor_aware_order():
     steps = [type(step).__name__ for step in create_pipeline("sensor-aware").children()]
     assert steps == ["TranslateX", "PermuteX", "Hue", "Jitter"]
     assert isinstance(create_policy("sensor-aware"), FusedSensorAware)
+
+
+@pytest.mark.parametrize("name", ["sensor-crops", "sensor-crops-soft"])
+def test_sensor_crops_order(name):
+    steps = [type(step).__name__ for step in create_pipeline(name).children()]
+    assert steps == [
+        *("CropX", "CropY", "TranslateX", "PermuteX", "MaskX", "MaskY"),
+        *("BandGain", "Contrast", "Hue", "Jitter"),
+    ]
+    assert isinstance(create_policy(name), FusedSensorAware)
+
+
+def test_the_soft_policy_is_nowhere_harder():
+    hard, soft = asdict(POLICIES["sensor-crops"]), asdict(POLICIES["sensor-crops-soft"])
+    assert hard != soft
+    for step in hard:
+        assert soft[step]["p"] <= hard[step]["p"]
+        for name, limits in hard[step].items():
+            if isinstance(limits, tuple):
+                low, high = soft[step][name]
+                assert limits[0] <= low <= high <= limits[1]
+
+
+@pytest.mark.parametrize("name", ["sensor-aware", "sensor-crops-soft"])
+def test_settings_reach_the_classes(name):
+    steps = create_pipeline(name).children()
+    assert [step.config for step in steps] == list(vars(POLICIES[name]).values())
 
 
 def test_baselines_are_the_papers():

@@ -1,0 +1,162 @@
+"""``img2imu pretrain``: an encoder out of images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_args, get_type_hints
+
+from ..errors import InputError
+from .options import progress_bar, write_json
+
+_EXAMPLES = """\
+examples:
+  img2imu pretrain --source imagenet.store -o out/moco
+  img2imu pretrain --source imagenet.store --init resnet18.tv_in1k --epochs 5 -o out/adapted
+  img2imu pretrain --source dead-leaves --count 100000 --size 64x48 -o out/leaves
+  torchrun --nproc-per-node 8 -m img2imu pretrain --source imagenet.store --preset paper -o out/p
+Repeat the command to go on with an interrupted run.
+"""
+
+
+def register(subparsers: Any) -> None:
+    """Add the command ``pretrain`` to the parser."""
+    from ..pretrain.config import METHODS, PRESETS, PretrainConfig
+
+    parser = subparsers.add_parser(
+        "pretrain",
+        help="train an encoder on images: MoCo, SimSiam, supervised",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--source", required=True, metavar="STORE|NAME",
+        help="packed store, or dead-leaves, color-noise, fractals: images made on the way",
+    )  # fmt: skip
+    parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument("--preset", choices=tuple(PRESETS), default="recommended")
+    parser.add_argument("--method", choices=tuple(METHODS), default="moco")
+    settings = parser.add_argument_group("settings (the preset's where not given)")
+    for kind in (PretrainConfig, *METHODS.values()):
+        _add_settings(settings, kind)
+    made = parser.add_argument_group("images made on the way")
+    made.add_argument("--size", default="128x96", metavar="WxH", help="of each (128x96)")
+    made.add_argument("--count", type=int, default=100_000, help="in an epoch (100000)")
+    run = parser.add_argument_group("run")
+    run.add_argument("--device", choices=("cpu", "cuda"), help="CUDA where there is one")
+    run.add_argument("--compile", action="store_true", help="compile; on CUDA with CUDA graphs")
+    run.add_argument("--transfer", metavar="FILE.npz", help="windows probed during training")
+    run.add_argument("--transfer-every", type=int, default=1, metavar="EPOCHS", help="(1)")
+    run.add_argument("--json", metavar="FILE", help="write the last epoch's numbers")
+    parser.set_defaults(run=run_pretrain)
+
+
+def run_pretrain(args: argparse.Namespace) -> None:
+    """Train, and say where the encoder lies."""
+    from ..pretrain import join_world, pretrain
+
+    config = _config(args)
+    source = open_source(args.source, args.size, args.count)
+    out, after = Path(args.out), None
+    if args.transfer:
+        after = _transfer(args.transfer, args.transfer_every, config.encoder, out)
+    with join_world(args.device) as world:
+        last = pretrain(
+            config,
+            source,
+            out,
+            world,
+            compile=args.compile,
+            progress=progress_bar,
+            after_epoch=after,
+            say=lambda sentence: print(sentence, file=sys.stderr),
+        )
+        if not world.first:
+            return
+    for name, value in last.items():
+        print(f"{name:<18}{value:.4g}" if isinstance(value, float) else f"{name:<18}{value}")
+    print(f"encoder in {out / 'encoder.safetensors'}")
+    if args.json:
+        write_json(args.json, last)
+
+
+def open_source(name: str, size: str, count: int) -> Any:
+    """A packed store, or procedural images by name."""
+    from ..images import ImageStore, ProceduralImages
+    from ..images.procedural import PROCEDURES
+
+    if name not in PROCEDURES:
+        return ImageStore.open(name)
+    width, _, height = size.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise InputError(f"--size must be WIDTHxHEIGHT, such as 128x96, not {size!r}")
+    return ProceduralImages(name, count, int(width), int(height))
+
+
+def _add_settings(group: Any, kind: type) -> None:
+    """One option for each plain field of a settings class; nothing where it is not given."""
+    hints = get_type_hints(kind)
+    for each in fields(kind):
+        hint, option = hints[each.name], "--" + each.name.replace("_", "-")
+        known = {option for action in group._group_actions for option in action.option_strings}
+        if each.name == "method" or option in known:
+            continue
+        choices = [value for value in get_args(hint) if isinstance(value, str)]
+        plain = next((part for part in (hint, *get_args(hint)) if part in (int, float, str)), str)
+        group.add_argument(
+            option, type=plain, choices=choices or None, default=argparse.SUPPRESS,
+            metavar=None if choices else each.name.upper(),
+        )  # fmt: skip
+
+
+def _config(args: argparse.Namespace) -> Any:
+    """The preset's settings, replaced where an option was given."""
+    from ..pretrain.config import PRESETS, PretrainConfig
+
+    if args.method not in PRESETS[args.preset]:
+        raise InputError(f"preset {args.preset} has no method {args.method}")
+    config = PRESETS[args.preset][args.method]
+    given = vars(args)
+    own = {each.name for each in fields(config.method)}
+    shared = {each.name for each in fields(PretrainConfig)} - {"method"}
+    foreign = _settings_of_methods() & given.keys() - own - shared
+    if foreign:
+        raise InputError(f"--{min(foreign).replace('_', '-')} is no setting of {args.method}")
+    method = replace(config.method, **{name: given[name] for name in own & given.keys()})
+    return replace(config, method=method, **{name: given[name] for name in shared & given.keys()})
+
+
+def _settings_of_methods() -> set[str]:
+    from ..pretrain.config import METHODS
+
+    return {each.name for kind in METHODS.values() for each in fields(kind)}
+
+
+def _transfer(
+    path: str, every: int, name: str, out: Path
+) -> Callable[[int, Any], dict[str, float]]:
+    """Few-shot macro-F1 on the windows' validation subjects, every so many epochs."""
+    from ..models import EncoderConfig
+    from ..pretrain.checkpoint import save_encoder
+    from ..probe import ProbeConfig, evaluate
+    from ..probe.features import FeatureCache
+    from ..recordings import load_windows
+
+    windows = load_windows(path)
+
+    def after_epoch(epoch: int, encoder: Any) -> dict[str, float]:
+        if epoch % every:
+            return {}
+        with TemporaryDirectory(dir=out) as folder:
+            weights = Path(folder, "encoder.safetensors")
+            save_encoder(weights, encoder)
+            config = ProbeConfig(encoder=EncoderConfig(name, checkpoint=str(weights)))
+            cache = FeatureCache(Path(folder))
+            [result] = evaluate(windows, config, ["img2imu"], cache=cache)["results"]
+        return {"transfer": result["validation_f1"]}
+
+    return after_epoch

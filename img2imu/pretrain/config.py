@@ -1,0 +1,245 @@
+"""Every hyper-parameter of pre-training in one place; imported without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from ..errors import InputError
+
+Head = Literal["linear", "mlp", "mlp-bn"]
+Schedule = Literal["constant", "cosine"]
+
+
+@dataclass(frozen=True)
+class MoCoConfig:
+    """Momentum contrast (He et al. 2020, arXiv 1911.05722).
+
+    Parameters
+    ----------
+    dim
+        Dimension of the embeddings that are compared.
+    queue
+        Keys of earlier batches that serve as negatives.
+    momentum
+        Of the key encoder: the share of itself that it keeps in a step.
+    momentum_schedule
+        ``"constant"``, or ``"cosine"``: up to 1 at the end of training.
+    temperature
+        Of InfoNCE.
+    head
+        ``"linear"`` (version 1), ``"mlp"`` with one hidden layer (version 2), or ``"mlp-bn"``
+        with batch norm and a predictor behind the query's (version 3).
+    splits
+        Groups of the batch with batch-norm statistics of their own, over all processes. With
+        more than one, the keys are shuffled over the groups: ShuffleBN.
+    """
+
+    dim: int = 64
+    queue: int = 4096
+    momentum: float = 0.999
+    momentum_schedule: Schedule = "constant"
+    temperature: float = 0.07
+    head: Head = "linear"
+    splits: int = 8
+
+    def __post_init__(self) -> None:
+        _require(self.dim >= 2, f"dim must be at least 2, not {self.dim}")
+        _require(self.queue >= 1, f"queue must be at least 1, not {self.queue}")
+        _require(0 <= self.momentum <= 1, f"momentum must lie in [0, 1], not {self.momentum}")
+        _require_choice("momentum_schedule", self.momentum_schedule, ("constant", "cosine"))
+        _require(self.temperature > 0, f"temperature must be positive, not {self.temperature}")
+        _require_choice("head", self.head, ("linear", "mlp", "mlp-bn"))
+        _require(self.splits >= 1, f"splits must be at least 1, not {self.splits}")
+
+
+@dataclass(frozen=True)
+class SimSiamConfig:
+    """SimSiam (Chen & He 2021, arXiv 2011.10566): two views, no negatives.
+
+    Parameters
+    ----------
+    dim
+        Of the projection.
+    hidden
+        Of the predictor.
+    """
+
+    dim: int = 2048
+    hidden: int = 512
+
+    def __post_init__(self) -> None:
+        _require(min(self.dim, self.hidden) >= 2, "dim and hidden must be at least 2")
+
+
+@dataclass(frozen=True)
+class SupervisedConfig:
+    """Cross-entropy on the labels of the images.
+
+    Parameters
+    ----------
+    smoothing
+        Of the labels.
+    """
+
+    smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.smoothing < 1, f"smoothing must lie in [0, 1), not {self.smoothing}")
+
+
+@dataclass(frozen=True)
+class RandomConfig:
+    """No training: the encoder as it is initialised, a row of every table."""
+
+
+MethodConfig = MoCoConfig | SimSiamConfig | SupervisedConfig | RandomConfig
+
+METHODS: dict[str, type[MethodConfig]] = {
+    "moco": MoCoConfig,
+    "simsiam": SimSiamConfig,
+    "supervised": SupervisedConfig,
+    "random": RandomConfig,
+}
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """One run of pre-training.
+
+    Parameters
+    ----------
+    method
+        What is learnt, with its own settings.
+    policy
+        Augmentations, by name.
+    encoder
+        A timm architecture.
+    init
+        Weights to start from: a name that timm or torchvision know (``resnet18.tv_in1k``), or a
+        file. Stages that a file lacks start at random.
+    epochs
+        Passes over the images.
+    batch_size
+        Images in a step, over all processes.
+    optimizer
+        ``"adam"`` or ``"sgd"`` with Nesterov momentum 0.9.
+    lr
+        Learning rate of the optimiser at this batch size; nothing scales it.
+    lr_schedule
+        ``"constant"``, or ``"cosine"``: down to 0 at the end.
+    warmup_epochs
+        Over which the learning rate rises from 0.
+    weight_decay
+        Of the weights of convolutions and linear layers.
+    held
+        Images kept out of training, on which nearest neighbours are tested.
+    seed
+        Of the initial weights, the order of the images and the augmentations.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    method: MethodConfig = field(default_factory=MoCoConfig)
+    policy: str = "sensor-aware"
+    encoder: str = "resnet18"
+    init: str | None = None
+    epochs: int = 40
+    batch_size: int = 256
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: float = 1e-6
+    lr_schedule: Schedule = "constant"
+    warmup_epochs: float = 0.0
+    weight_decay: float = 0.0
+    held: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, f"epochs must be at least 1, not {self.epochs}")
+        _require(self.batch_size >= 2, f"batch_size must be at least 2, not {self.batch_size}")
+        _require_choice("optimizer", self.optimizer, ("adam", "sgd"))
+        _require(self.lr > 0, f"lr must be positive, not {self.lr}")
+        _require_choice("lr_schedule", self.lr_schedule, ("constant", "cosine"))
+        _require(self.warmup_epochs >= 0, "warmup_epochs must not be negative")
+        _require(self.weight_decay >= 0, "weight_decay must not be negative")
+        _require(self.held >= 0, f"held must not be negative, not {self.held}")
+        if isinstance(self.method, MoCoConfig):
+            _require(
+                self.method.queue >= self.batch_size,
+                f"queue ({self.method.queue}) must be at least batch_size ({self.batch_size})",
+            )
+            _require(
+                self.batch_size % self.method.splits == 0,
+                f"batch_size ({self.batch_size}) must be a multiple of splits "
+                f"({self.method.splits})",
+            )
+
+    @property
+    def method_name(self) -> str:
+        """As on the command line: ``moco``, ``simsiam``, ``supervised``, ``random``."""
+        return next(name for name, kind in METHODS.items() if type(self.method) is kind)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, the method's name and settings under ``method``."""
+        return {**asdict(self), "method": {"name": self.method_name, **asdict(self.method)}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
+        """The settings that :meth:`to_dict` wrote."""
+        method = dict(values["method"])
+        return cls(**{**values, "method": METHODS[method.pop("name")](**method)})
+
+    def differences(self, other: PretrainConfig) -> list[str]:
+        """Names of the settings that differ, those of the method as ``method.NAME``."""
+        ours, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        return sorted(
+            name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
+        )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise InputError(otherwise)
+
+
+def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+_SGD = PretrainConfig(
+    optimizer="sgd", lr=0.06, lr_schedule="cosine", warmup_epochs=1, weight_decay=1e-4
+)
+_MOCO = MoCoConfig(
+    queue=8192, momentum=0.99, momentum_schedule="cosine", temperature=0.2, head="mlp", splits=1
+)
+
+PRESETS: dict[str, dict[str, PretrainConfig]] = {
+    # Paper §IV-A4; its eight GPUs gave batch norm over 32 images each.
+    "paper": {
+        "moco": PretrainConfig(),
+        "simsiam": PretrainConfig(SimSiamConfig()),
+        "supervised": PretrainConfig(SupervisedConfig()),
+        "random": PretrainConfig(RandomConfig()),
+    },
+    "recommended": {
+        "moco": replace(_SGD, method=_MOCO, policy="sensor-crops"),
+        "simsiam": replace(_SGD, method=SimSiamConfig(), policy="sensor-crops", lr=0.05),
+        "supervised": replace(_SGD, method=SupervisedConfig(), policy="sensor-crops", lr=0.1),
+        "random": PretrainConfig(RandomConfig()),
+    },
+}
+"""Settings by preset and method."""

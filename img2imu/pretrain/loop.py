@@ -1,0 +1,442 @@
+"""The training loop, from packed images to an encoder on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ..augment import POLICIES, AugmentationError, KorniaPolicy, MoCoDefaultConfig, create_policy
+from ..errors import InputError
+from ..images import Batch, Loader, Source
+from ..models import create_backbone
+from . import checkpoint
+from .config import PretrainConfig, RandomConfig, SupervisedConfig
+from .distributed import World
+from .methods import Measures, Method, create_method, parameter_groups
+from .monitors import CsvLog, Number, TensorBoardLog, collapse_warning, encode, knn_accuracy
+
+LOG_STEPS = 50
+CHECKPOINT_SECONDS = 120.0
+BANK = 10_000
+"""Training images among which held ones look for their neighbours."""
+
+AfterEpoch = Callable[[int, nn.Module], dict[str, Number]]
+"""``after_epoch(epoch, encoder)``: more numbers for the epoch's row."""
+
+
+class Trainer:
+    """Everything that training changes, and one step of it.
+
+    Parameters
+    ----------
+    config
+        Settings of the run.
+    source
+        Images.
+    world
+        This process among all.
+    compile
+        Compile the encoders, on CUDA with CUDA graphs.
+    """
+
+    def __init__(
+        self, config: PretrainConfig, source: Source, world: World, compile: bool = False
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.source, self.world = config, source, world
+        self.held, training = split_rows(source, config)
+        self.loader = Loader(
+            source, config.batch_size, config.seed, world.device, world.rank, world.size, training
+        )
+        backbone, features = create_backbone(config.encoder, config.init, config.seed)
+        method = create_method(config, backbone, features, classes_of(source, config), world)
+        self.method: Method = method.to(world.device, memory_format=torch.channels_last)
+        self.policy = create_policy(_policy_config(config.policy, source), dtype=torch.bfloat16).to(
+            world.device
+        )
+        self.optimizer = create_optimizer(config, self.method, world.device)
+        if compile:
+            mode = "reduce-overhead" if world.device.type == "cuda" else "default"
+            for name in ("encoder", "key_encoder"):
+                if hasattr(self.method, name):
+                    getattr(self.method, name).compile(mode=mode)
+        self.network: nn.Module = self.method
+        if world.size > 1:
+            self.network = DistributedDataParallel(self.method, broadcast_buffers=False)
+        self.steps = config.epochs * self.loader.steps
+        # From here on each process draws augmentations of its own.
+        torch.manual_seed(config.seed + 1 + world.rank)
+
+    def step(self, batch: Batch, step: int) -> Measures:
+        """Learn from one batch; `step` counts from the beginning of training."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, step, self.loader.steps)
+        views = [self.policy(batch.images) for _ in range(self.method.views)]
+        with torch.autocast(self.world.device.type, torch.bfloat16):
+            measures: Measures = self.network(views, batch.labels, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        measures["loss"].backward()
+        self.optimizer.step()
+        self.method.after_step((step + 1) / self.steps)
+        return {name: value.detach() for name, value in measures.items()}
+
+    def state(self, step: int) -> dict[str, Any]:
+        """What a checkpoint holds; every process must call this."""
+        return {
+            "step": step,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": checkpoint.random_states(self.world),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> int:
+        """Go on from a checkpoint; returns the step to begin with."""
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        checkpoint.restore_random_states(state["random"], self.world)
+        return int(state["step"])
+
+    def knn(self) -> float | None:
+        """Accuracy of nearest neighbours on the held images; None without labels."""
+        images, labels = getattr(self.source, "images", None), getattr(self.source, "labels", None)
+        if images is None or labels is None or not len(self.held):
+            return None
+        bank = np.random.default_rng(self.config.seed).permutation(self.loader.rows)[:BANK]
+        device, normalise = self.world.device, KorniaPolicy(nn.Identity(), dtype=torch.bfloat16)
+        features = [
+            encode(self.method.encoder, images, np.sort(rows), normalise.to(device), device)
+            for rows in (bank, self.held)
+        ]
+        known, truth = (
+            torch.from_numpy(labels[np.sort(rows)].astype(np.int64)).to(device)
+            for rows in (bank, self.held)
+        )
+        return knn_accuracy(features[0], known, features[1], truth)
+
+
+def pretrain(
+    config: PretrainConfig,
+    source: Source,
+    out: Path,
+    world: World,
+    *,
+    compile: bool = False,
+    progress: Callable[[str, int], Any] | None = None,
+    after_epoch: AfterEpoch | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Number]:
+    """Train an encoder, or go on where an interrupted run of the same settings stopped.
+
+    Parameters
+    ----------
+    config
+        Settings of the run.
+    source
+        Images: a packed store or procedural ones.
+    out
+        Folder of the run. It gets ``encoder.safetensors`` (tensors under timm's names),
+        ``config.json``, ``steps.csv``, ``epochs.csv``, ``tensorboard/`` where that is installed,
+        and ``checkpoint.pt``.
+    world
+        This process among all, from :func:`join_world`.
+    compile
+        Compile the encoders, on CUDA with CUDA graphs.
+    progress
+        Opens a progress bar with a description and a total.
+    after_epoch
+        Measures the encoder after each epoch, in the first process.
+    say
+        Takes warnings.
+
+    Returns
+    -------
+    dict
+        The last epoch's row: ``step``, ``epoch``, ``loss``, ``knn`` and so on.
+
+    Raises
+    ------
+    InputError
+        If the settings differ from those of the run in `out`, the loss is no longer finite, the
+        disk or the GPU's memory is full.
+    """
+    begin_folder(out, config, source, world)
+    if isinstance(config.method, RandomConfig):
+        backbone, _ = create_backbone(config.encoder, config.init, config.seed)
+        checkpoint.save_encoder(out / "encoder.safetensors", backbone)
+        return {"step": 0, "epoch": 0}
+    trainer = Trainer(config, source, world, compile)
+    path = out / checkpoint.FILE
+    start = trainer.load_state(checkpoint.load(path)) if path.is_file() else 0
+    logs = Logs(out, start, world)
+    bar = progress("pre-training", trainer.steps) if progress and world.first else None
+    if bar is not None:
+        bar.update(start)
+    with _memory_as_input_error(config):
+        last = _run(trainer, start, path, logs, bar, after_epoch, say)
+    if bar is not None:
+        bar.close()
+    if world.first:
+        checkpoint.save_encoder(out / "encoder.safetensors", trainer.method.encoder)
+    return last
+
+
+def _run(
+    trainer: Trainer,
+    start: int,
+    path: Path,
+    logs: Logs,
+    bar: Any,
+    after_epoch: AfterEpoch | None,
+    say: Callable[[str], None],
+) -> dict[str, Number]:
+    """Epoch upon epoch from step `start`; the last epoch's row."""
+    world, steps = trainer.world, trainer.loader.steps
+    row: dict[str, Number] = logs.last_epoch()
+    saved = time.monotonic()
+    for epoch in range(start // steps, trainer.config.epochs):
+        meter = Meter(trainer)
+        for index, batch in enumerate(trainer.loader.epoch(epoch, start % steps), start % steps):
+            meter.add(trainer.step(batch, epoch * steps + index))
+            done = epoch * steps + index + 1
+            if bar is not None:
+                bar.update()
+            if (index + 1) % LOG_STEPS and index + 1 < steps:
+                continue
+            numbers = meter.read(done)
+            if bar is not None:
+                bar.set_postfix_str(f"loss {numbers['loss']:.3f}")
+            logs.step(numbers)
+            if warning := collapse_warning(numbers):
+                say(f"step {done}: {warning}")
+            late = time.monotonic() - saved > CHECKPOINT_SECONDS
+            if index + 1 < steps and _agree(late, world):
+                _save(trainer, done, path)
+                saved = time.monotonic()
+        start = 0
+        row = {"step": done, "epoch": epoch + 1, **meter.epoch()}
+        if world.first:
+            row |= epoch_measures(trainer, epoch + 1, after_epoch)
+            logs.epoch(row)
+        _save(trainer, done, path)
+        saved = time.monotonic()
+    return row
+
+
+def epoch_measures(
+    trainer: Trainer, epoch: int, after_epoch: AfterEpoch | None
+) -> dict[str, Number]:
+    """What is measured after an epoch, leaving the random numbers of training alone."""
+    measures: dict[str, Number] = {}
+    devices = [trainer.world.device] if trainer.world.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        if (accuracy := trainer.knn()) is not None:
+            measures["knn"] = accuracy
+        if after_epoch is not None:
+            measures |= after_epoch(epoch, trainer.method.encoder)
+    return measures
+
+
+class Meter:
+    """Sums the measures of the steps on the device, and reads them once in a while."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+        self.rows: list[dict[str, Number]] = []
+        self._restart()
+
+    def _restart(self) -> None:
+        self.sums, self.count = {}, 0
+        self.trainer.loader.waited = 0.0
+        self.began = time.perf_counter()
+
+    def add(self, measures: Measures) -> None:
+        """Count one step."""
+        for name, value in measures.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+        self.count += 1
+
+    def read(self, step: int) -> dict[str, Number]:
+        """Means since the last reading, over all processes.
+
+        Raises
+        ------
+        InputError
+            If the loss is not finite.
+        """
+        sums = torch.stack(list(self.sums.values()))
+        if dist.is_initialized():
+            dist.all_reduce(sums)
+        means = (sums / (self.count * self.trainer.world.size)).tolist()
+        row: dict[str, Number] = dict(zip(self.sums, means, strict=True))
+        if not math.isfinite(row["loss"]):
+            raise InputError(
+                f"the loss is {row['loss']} after step {step}: lower lr; the last good checkpoint "
+                "is kept"
+            )
+        seconds, config = time.perf_counter() - self.began, self.trainer.config
+        row |= {
+            "lr": learning_rate(config, step - 1, self.trainer.loader.steps),
+            "images_per_second": self.count * config.batch_size / seconds,
+            "waited": self.trainer.loader.waited / seconds,
+        }
+        self._restart()
+        self.rows.append(row)
+        return {"step": step, **row}
+
+    def epoch(self) -> dict[str, Number]:
+        """Means of the epoch's readings."""
+        return {name: float(np.mean([row[name] for row in self.rows])) for name in self.rows[0]}
+
+
+class Logs:
+    """The run's tables and curves; silent but in the first process."""
+
+    def __init__(self, out: Path, step: int, world: World) -> None:
+        self.writing = world.first
+        if self.writing:
+            self._steps, self._epochs = (
+                CsvLog(out / f"{name}.csv", step) for name in ("steps", "epochs")
+            )
+            self._board = TensorBoardLog(out / "tensorboard", step)
+
+    def step(self, row: dict[str, Number]) -> None:
+        """Numbers of the last steps."""
+        if self.writing:
+            self._steps.append(row)
+            self._board.append(row)
+
+    def epoch(self, row: dict[str, Number]) -> None:
+        """Numbers of an epoch."""
+        if self.writing:
+            self._epochs.append(row)
+            self._board.append({k: v for k, v in row.items() if k in ("step", "knn", "transfer")})
+
+    def last_epoch(self) -> dict[str, Number]:
+        """The row of the last epoch of an earlier run, empty without one."""
+        rows = self._epochs.rows if self.writing else []
+        return {name: float(value) for name, value in rows[-1].items()} if rows else {}
+
+
+def begin_folder(out: Path, config: PretrainConfig, source: Source, world: World) -> None:
+    """Write the settings of a new run, or compare them with those of the one to go on with."""
+    description = {"pretrain": config.to_dict(), "source": describe_source(source)}
+    path = out / "config.json"
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        differing = config.differences(PretrainConfig.from_dict(before["pretrain"]))
+        if before["source"] != description["source"]:
+            differing.append("source")
+        if differing:
+            raise InputError(
+                f"{out} holds a run with other settings ({', '.join(differing)}): "
+                "repeat it as it was, or choose another folder"
+            )
+    elif world.first:
+        if out.is_dir() and any(out.iterdir()):
+            raise InputError(f"{out} is not empty and holds no run: choose another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name("config.json.partial")
+        partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def describe_source(source: Source) -> dict[str, Any]:
+    """What identifies the images of a run."""
+    manifest = getattr(source, "manifest", None)
+    if manifest is not None:
+        return {name: manifest[name] for name in ("count", "width", "height", "labels_sha256")}
+    names = ("name", "width", "height")
+    return {"count": len(source), **{name: getattr(source, name, None) for name in names}}
+
+
+def split_rows(
+    source: Source, config: PretrainConfig
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Rows held out for the neighbours' test, and rows to train on, each in rising order."""
+    labels = getattr(source, "labels", None)
+    count = min(config.held, len(source) // 10) if labels is not None and max(labels) >= 0 else 0
+    order = np.random.default_rng(config.seed).permutation(len(source))
+    return np.sort(order[:count]), np.sort(order[count:])
+
+
+def classes_of(source: Source, config: PretrainConfig) -> int:
+    """How many classes the labels have; a supervised run cannot do without."""
+    labels = getattr(source, "labels", None)
+    count = int(max(labels)) + 1 if labels is not None else 0
+    if isinstance(config.method, SupervisedConfig) and count < 2:
+        raise InputError("supervised pre-training needs images with labels of two or more classes")
+    return count
+
+
+def create_optimizer(
+    config: PretrainConfig, method: Method, device: torch.device
+) -> torch.optim.Optimizer:
+    """The optimiser of the settings, fused on CUDA."""
+    groups = parameter_groups([method], config.weight_decay)
+    fused = device.type == "cuda"
+    if config.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=config.lr, fused=fused)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=fused)
+
+
+def learning_rate(config: PretrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Of step `step`: a linear rise, then constant or half a cosine down to 0."""
+    warmup = config.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    if config.lr_schedule == "constant":
+        return config.lr
+    share = (step - warmup) / max(1.0, config.epochs * steps_per_epoch - warmup)
+    return config.lr * (1 + math.cos(math.pi * share)) / 2
+
+
+def _policy_config(name: str, source: Source) -> Any:
+    """The policy's settings; crops come out in the size of the images."""
+    if name not in POLICIES:
+        raise AugmentationError(f"unknown policy {name!r}; known: {', '.join(POLICIES)}")
+    policy = POLICIES[name]
+    if isinstance(policy, MoCoDefaultConfig):
+        return replace(policy, width=source.width, height=source.height)
+    return policy
+
+
+def _save(trainer: Trainer, step: int, path: Path) -> None:
+    state = trainer.state(step)
+    if trainer.world.first:
+        checkpoint.save(path, state)
+
+
+def _agree(flag: bool, world: World) -> bool:
+    """What the first process says, in all of them."""
+    if world.size == 1:
+        return flag
+    said = torch.tensor(int(flag), device=world.device)
+    dist.broadcast(said, 0)
+    return bool(said)
+
+
+@contextmanager
+def _memory_as_input_error(config: PretrainConfig) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise InputError(
+            f"the GPU's memory is full: lower batch_size ({config.batch_size}); "
+            "the last checkpoint is kept"
+        ) from None

@@ -1,0 +1,254 @@
+"""What is learnt from two augmented views of each image: MoCo, SimSiam, or the labels."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from .config import MoCoConfig, PretrainConfig, SimSiamConfig, SupervisedConfig
+from .distributed import World, gather, own_part
+from .norm import split_batch_norm
+
+Measures = dict[str, Tensor]
+"""Numbers of one step, left on the device: ``loss`` is what is minimised."""
+
+
+class Method(nn.Module):
+    """A loss on the views of a batch, around the encoder that is kept.
+
+    Attributes
+    ----------
+    encoder
+        The backbone that is trained: images to (n, features).
+    views
+        Augmented views of each image that :meth:`forward` takes.
+    """
+
+    encoder: nn.Module
+    views = 2
+
+    def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
+        """The loss and its companions for this process' part of a batch.
+
+        Parameters
+        ----------
+        views
+            Of shape (n, 3, height, width) each, normalised.
+        labels
+            (n,), -1 where unknown.
+        step
+            Number of the step since the beginning of training; the same in all processes.
+        """
+        raise NotImplementedError
+
+    def after_step(self, progress: float) -> None:
+        """What follows the optimiser's step; `progress` is the share of training done."""
+
+
+class MoCo(Method):
+    """Momentum contrast with a queue on the device.
+
+    The keys of a batch enter the queue, and the key encoder follows the query's, after the
+    optimiser's step: nothing that the gradient still needs is overwritten, so that the queue is
+    never copied.
+    """
+
+    queue: Tensor
+    pointer: Tensor
+
+    def __init__(self, encoder: nn.Module, features: int, config: MoCoConfig, world: World) -> None:
+        super().__init__()
+        self.config = config
+        split_batch_norm(encoder, max(1, config.splits // world.size))
+        self.encoder = encoder
+        self.head = projection(config.head, features, config.dim)
+        self.predictor = (
+            perceptron(config.dim, 4 * config.dim, config.dim, norm=True)
+            if config.head == "mlp-bn"
+            else nn.Identity()
+        )
+        self.key_encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.key_head = copy.deepcopy(self.head).requires_grad_(False)
+        self.register_buffer("queue", F.normalize(torch.randn(config.queue, config.dim), dim=1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self._keys: Tensor | None = None
+
+    def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
+        """InfoNCE of the first views against the second ones and the queue."""
+        query = F.normalize(self.predictor(self.head(self.encoder(views[0]))).float(), dim=1)
+        key = self._key(views[1], step)
+        self._keys = gather(key)
+        logits = info_nce_logits(query, key, self.queue, self.config.temperature)
+        loss = F.cross_entropy(logits, torch.zeros_like(labels))
+        with torch.no_grad():
+            top5 = logits.topk(5, dim=1).indices == 0
+            measures = {"top1": top5[:, 0].float().mean(), "top5": top5.any(1).float().mean()}
+            measures |= geometry(query, key)
+        return {"loss": loss, **measures}
+
+    def after_step(self, progress: float) -> None:
+        """Let the key encoder follow, then replace the oldest keys."""
+        momentum = self.momentum(progress)
+        follow(self.key_encoder, self.encoder, momentum)
+        follow(self.key_head, self.head, momentum)
+        assert self._keys is not None, "after_step follows forward"
+        enqueue(self.queue, self.pointer, self._keys)
+
+    def momentum(self, progress: float) -> float:
+        """Of the key encoder when a share of `progress` of the training is done."""
+        if self.config.momentum_schedule == "constant":
+            return self.config.momentum
+        return 1 - (1 - self.config.momentum) * (1 + math.cos(math.pi * progress)) / 2
+
+    @torch.no_grad()
+    def _key(self, images: Tensor, step: int) -> Tensor:
+        """Keys of this process' images, computed among the images of others: ShuffleBN."""
+        if self.config.splits == 1:
+            return F.normalize(self.key_head(self.key_encoder(images)).float(), dim=1)
+        joined = gather(images)
+        order = shuffled(len(joined), step).to(images.device)
+        key = self.key_head(self.key_encoder(own_part(joined[order])))
+        return own_part(gather(F.normalize(key.float(), dim=1))[order.argsort()])
+
+
+class SimSiam(Method):
+    """Two views predict each other, the gradient stopped on one side."""
+
+    def __init__(self, encoder: nn.Module, features: int, config: SimSiamConfig) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = nn.Sequential(
+            perceptron(features, features, features, norm=True),
+            nn.BatchNorm1d(features),
+            nn.ReLU(inplace=True),
+            nn.Linear(features, config.dim, bias=False),
+            nn.BatchNorm1d(config.dim, affine=False),
+        )
+        self.predictor = perceptron(config.dim, config.hidden, config.dim, norm=True)
+
+    def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
+        """The negative cosine of each prediction and the other view's projection."""
+        first, second = (self.projector(self.encoder(view)) for view in views)
+        similarity = [
+            F.cosine_similarity(self.predictor(one).float(), other.detach().float()).mean()
+            for one, other in ((first, second), (second, first))
+        ]
+        with torch.no_grad():
+            pair = [F.normalize(part.float(), dim=1) for part in (first, second)]
+            measures = geometry(*pair)
+        return {"loss": -(similarity[0] + similarity[1]) / 2, **measures}
+
+
+class Supervised(Method):
+    """Cross-entropy on the labels; images without one are left out."""
+
+    views = 1
+
+    def __init__(
+        self, encoder: nn.Module, features: int, classes: int, config: SupervisedConfig
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.classifier = nn.Linear(features, classes)
+        self.smoothing = config.smoothing
+
+    def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
+        """Smoothed cross-entropy, and how often the label is first."""
+        logits = self.classifier(self.encoder(views[0])).float()
+        loss = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.smoothing)
+        right = (logits.argmax(1) == labels)[labels >= 0]
+        return {"loss": loss, "top1": right.float().mean()}
+
+
+def create_method(
+    config: PretrainConfig, encoder: nn.Module, features: int, classes: int, world: World
+) -> Method:
+    """The method that `config` names, around an encoder with so many `features`."""
+    if isinstance(config.method, MoCoConfig):
+        return MoCo(encoder, features, config.method, world)
+    if isinstance(config.method, SimSiamConfig):
+        return SimSiam(encoder, features, config.method)
+    assert isinstance(config.method, SupervisedConfig)
+    return Supervised(encoder, features, classes, config.method)
+
+
+def projection(head: str, features: int, dim: int) -> nn.Module:
+    """MoCo's head, version 1 (``linear``), 2 (``mlp``) or 3 (``mlp-bn``)."""
+    if head == "linear":
+        return nn.Linear(features, dim)
+    if head == "mlp":
+        return perceptron(features, features, dim)
+    projector = perceptron(features, 4 * dim, dim, norm=True)
+    return nn.Sequential(projector, nn.BatchNorm1d(dim, affine=False))
+
+
+def perceptron(features: int, hidden: int, out: int, norm: bool = False) -> nn.Sequential:
+    """One hidden layer, with batch norm where asked."""
+    normalise = [nn.BatchNorm1d(hidden)] if norm else []
+    return nn.Sequential(
+        nn.Linear(features, hidden, bias=not norm),
+        *normalise,
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, out, bias=not norm),
+    )
+
+
+def info_nce_logits(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
+    """Similarities over temperature, (n, 1 + queue): the positive one first.
+
+    All arguments are of unit length: `query` and `key` (n, dim), `queue` (K, dim).
+    """
+    positive = (query * key).sum(1, keepdim=True)
+    return torch.cat([positive, query @ queue.T], dim=1) / temperature
+
+
+def enqueue(queue: Tensor, pointer: Tensor, keys: Tensor) -> None:
+    """Write `keys` over the oldest rows of `queue`, wrapping around, all on the device.
+
+    Any number of keys up to the queue's length goes in; none is dropped.
+    """
+    rows = (pointer + torch.arange(len(keys), device=queue.device)) % len(queue)
+    queue.index_copy_(0, rows, keys)
+    pointer.add_(len(keys)).remainder_(len(queue))
+
+
+@torch.no_grad()
+def follow(follower: nn.Module, leader: nn.Module, momentum: float) -> None:
+    """Move the follower's parameters towards the leader's: f ← m f + (1 − m) l."""
+    theirs = list(leader.parameters())
+    if theirs:
+        torch._foreach_lerp_(list(follower.parameters()), theirs, 1 - momentum)
+
+
+def shuffled(n: int, step: int) -> Tensor:
+    """A permutation of n that depends on the step alone: the same in every process."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(step))
+
+
+def geometry(first: Tensor, second: Tensor) -> Measures:
+    """How near positives lie, how evenly all lie on the sphere, and whether they collapse.
+
+    Alignment is the mean squared distance of positives, uniformity the log of the mean Gaussian
+    potential of all pairs (Wang & Isola 2020, arXiv 2005.10242). Spread is the mean standard
+    deviation of a coordinate times √dim: about 1 for an even distribution, 0 when collapsed.
+    """
+    squares = torch.pdist(first).square()
+    return {
+        "alignment": (first - second).square().sum(1).mean(),
+        "uniformity": squares.mul(-2).exp().mean().log(),
+        "spread": first.std(0).mean() * math.sqrt(first.shape[1]),
+    }
+
+
+def parameter_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, object]]:
+    """Trainable parameters; biases and norms without weight decay."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

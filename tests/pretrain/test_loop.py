@@ -1,0 +1,291 @@
+"""The whole loop, small but real: it learns, survives a kill bit for bit, and refuses nonsense."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from img2imu.errors import InputError
+from img2imu.models import create_backbone
+from img2imu.pretrain import (
+    MoCoConfig,
+    PretrainConfig,
+    RandomConfig,
+    SimSiamConfig,
+    SupervisedConfig,
+    World,
+    checkpoint,
+    loop,
+    pretrain,
+)
+from img2imu.pretrain.loop import learning_rate
+
+from .sources import photographs_of, stripes
+
+ALONE = World(torch.device("cpu"))
+MOCO = PretrainConfig(
+    MoCoConfig(dim=16, queue=128, momentum=0.9, temperature=0.2, head="mlp", splits=2),
+    policy="sensor-crops-soft",
+    encoder="test_resnet",
+    epochs=3,
+    batch_size=32,
+    optimizer="sgd",
+    lr=0.02,
+    held=80,
+)
+
+
+@pytest.fixture(scope="module")
+def photographs(shared_data):
+    """Real images of ten classes, 48x36."""
+    shard = shared_data / "tiny_imagenet" / "train_00.bin"
+    if not shard.is_file():
+        pytest.skip("no Tiny-ImageNet shard")
+    return photographs_of(shard)
+
+
+def rows(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="") as stream:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(stream)]
+
+
+def test_moco_learns(tmp_path):
+    pretrain(MOCO, stripes(1200), tmp_path / "run", ALONE)
+    losses = [row["loss"] for row in rows(tmp_path / "run" / "epochs.csv")]
+    chance = math.log(1 + MOCO.method.queue)
+    assert len(losses) == 3
+    assert losses[2] < losses[0] < chance and losses[2] < 0.8 * chance
+
+
+def test_neighbours_on_photographs_beat_those_of_a_random_encoder(tmp_path, photographs):
+    config = replace(MOCO, epochs=8, held=300)
+    before = loop.Trainer(config, photographs, ALONE).knn()
+    last = pretrain(config, photographs, tmp_path / "run", ALONE)
+    assert last["knn"] > before + 0.03
+
+
+@pytest.mark.parametrize(
+    "method", [SimSiamConfig(64, 16), SupervisedConfig()], ids=["simsiam", "supervised"]
+)
+def test_other_methods_learn(tmp_path, method):
+    config = replace(MOCO, method=method, epochs=2)
+    pretrain(config, stripes(640), tmp_path / "run", ALONE)
+    first, second = (row["loss"] for row in rows(tmp_path / "run" / "epochs.csv"))
+    assert second < first
+
+
+def test_random_is_the_untrained_encoder(tmp_path):
+    config = replace(MOCO, method=RandomConfig(), seed=3)
+    pretrain(config, stripes(200), tmp_path / "run", ALONE)
+    written = load_file(tmp_path / "run" / "encoder.safetensors")
+    expected = create_backbone("test_resnet", seed=3)[0].state_dict()
+    assert written.keys() == expected.keys()
+    assert all(torch.equal(written[name], expected[name]) for name in written)
+
+
+def test_the_encoder_written_is_the_one_trained(tmp_path):
+    config = replace(MOCO, method=SupervisedConfig(), epochs=1, encoder="resnet18", held=0)
+    pretrain(config, stripes(64), tmp_path / "run", ALONE)
+    encoder = load_file(tmp_path / "run" / "encoder.safetensors")
+    state = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
+    for name, tensor in encoder.items():
+        assert torch.equal(tensor, state["method"][f"encoder.{name}"])
+
+
+RUN = """
+import sys, time
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import torch
+from sources import stripes
+from img2imu.pretrain import MoCoConfig, PretrainConfig, World, loop
+loop.LOG_STEPS, loop.CHECKPOINT_SECONDS = 3, 0.0
+config = PretrainConfig(
+    MoCoConfig(dim=16, queue=100, head="mlp-bn", splits=2), policy="sensor-aware",
+    encoder="test_resnet", epochs=3, batch_size=32, lr=1e-3, held=40,
+)
+loop.pretrain(config, stripes(400), Path(sys.argv[1]), World(torch.device("cpu")))
+"""
+
+
+def _start(out: Path) -> subprocess.Popen[bytes]:
+    code = RUN.format(tests=str(Path(__file__).parent))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", code, str(out)], env=environment)
+
+
+def _killed_at(out: Path, step: int) -> None:
+    """Start the run, and SIGKILL it once a checkpoint of at least `step` steps lies there."""
+    process = _start(out)
+    log = out / "steps.csv"
+    while process.poll() is None:
+        lines = log.read_text().splitlines() if log.is_file() else []
+        if (
+            len(lines) > 1
+            and lines[-1].split(",")[0].isdigit()
+            and int(lines[-1].split(",")[0]) >= step
+        ):
+            break
+        time.sleep(0.005)
+    assert process.poll() is None, "the run ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert _start(whole).wait() == 0
+    _killed_at(broken, 5)
+    _killed_at(broken, 17)
+    assert not (broken / "encoder.safetensors").exists()
+    assert _start(broken).wait() == 0
+    expected, resumed = (checkpoint.load(run / "checkpoint.pt") for run in (whole, broken))
+    assert expected["step"] == resumed["step"] == 33
+    assert torch.equal(expected["random"][0], resumed["random"][0])
+    for name, tensor in expected["method"].items():
+        assert torch.equal(tensor, resumed["method"][name]), name
+    _assert_equal(expected["optimizer"]["state"], resumed["optimizer"]["state"])
+    a, b = (load_file(run / "encoder.safetensors") for run in (whole, broken))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    timeless = [
+        [{k: v for k, v in row.items() if k not in ("images_per_second", "waited")} for row in log]
+        for log in (rows(whole / "steps.csv"), rows(broken / "steps.csv"))
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def _assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for number, values in one.items():
+        for name, value in values.items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(other[number][name]))
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    config = replace(MOCO, method=SupervisedConfig(), epochs=1)
+    first = pretrain(config, stripes(200), tmp_path / "run", ALONE)
+    before = load_file(tmp_path / "run" / "encoder.safetensors")
+    again = pretrain(config, stripes(200), tmp_path / "run", ALONE)
+    after = load_file(tmp_path / "run" / "encoder.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert again["loss"] == pytest.approx(first["loss"], rel=1e-4)
+
+
+def test_other_settings_are_named_not_mixed(tmp_path):
+    source = stripes(200)
+    config = replace(MOCO, method=SupervisedConfig(), epochs=1)
+    pretrain(config, source, tmp_path / "run", ALONE)
+    with pytest.raises(InputError, match=r"other settings \(lr, policy\)"):
+        pretrain(replace(config, lr=1.0, policy="all"), source, tmp_path / "run", ALONE)
+    with pytest.raises(InputError, match=r"other settings \(source\)"):
+        pretrain(config, stripes(201), tmp_path / "run", ALONE)
+
+
+def test_a_foreign_folder_is_not_touched(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds no run"):
+        pretrain(MOCO, stripes(200), tmp_path, ALONE)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_STEPS", 1)
+    config = replace(MOCO, method=SupervisedConfig(), epochs=2)
+    step = loop.Trainer.step
+
+    def poisoned(self, batch, number):
+        measures = step(self, batch, number)
+        if number == 4:
+            with torch.no_grad():
+                next(self.method.parameters()).fill_(float("nan"))
+        return measures
+
+    monkeypatch.setattr(loop.Trainer, "step", poisoned)
+    with pytest.raises(InputError, match=r"the loss is nan after step 6: lower lr"):
+        pretrain(config, stripes(132), tmp_path / "run", ALONE)
+    state = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
+    assert state["step"] == 3
+    assert all(torch.isfinite(v).all() for v in state["method"].values())
+    assert not (tmp_path / "run" / "encoder.safetensors").exists()
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"step": 1})
+
+    def full(state, stream):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(InputError, match="the disk of .* is full"):
+        checkpoint.save(path, {"step": 2})
+    assert checkpoint.load(path) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, ("touch evil",)
+
+    torch.save({"step": Evil()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
+        checkpoint.load(tmp_path / "checkpoint.pt")
+    assert not Path("evil").exists()
+
+
+def test_a_batch_larger_than_the_data_is_refused(tmp_path):
+    config = replace(MOCO, method=SupervisedConfig(), batch_size=512)
+    with pytest.raises(InputError, match="a batch of 512 is more than the 90 images"):
+        pretrain(config, stripes(100), tmp_path / "run", ALONE)
+
+
+def test_supervision_needs_labels(tmp_path):
+    source = stripes(100)
+    source.labels[:] = -1
+    with pytest.raises(InputError, match="needs images with labels"):
+        pretrain(replace(MOCO, method=SupervisedConfig()), source, tmp_path / "run", ALONE)
+
+
+def test_learning_rate_rises_and_falls():
+    config = replace(MOCO, lr=0.4, lr_schedule="cosine", warmup_epochs=1, epochs=3)
+    rates = [learning_rate(config, step, 10) for step in range(30)]
+    assert rates[0] == pytest.approx(0.04) and rates[9] == pytest.approx(0.4)
+    assert rates[10] == pytest.approx(0.4) and rates[20] == pytest.approx(0.2)
+    assert 0 < rates[29] < 0.01
+    constant = replace(config, lr_schedule="constant")
+    assert learning_rate(constant, 29, 10) == 0.4
+
+
+def test_init_starts_from_a_file(tmp_path):
+    source, config = stripes(100), replace(MOCO, method=RandomConfig(), encoder="resnet18")
+    pretrain(replace(config, seed=5), source, tmp_path / "donor", ALONE)
+    donor = tmp_path / "donor" / "encoder.safetensors"
+    pretrain(replace(config, init=str(donor)), source, tmp_path / "run", ALONE)
+    a, b = load_file(donor), load_file(tmp_path / "run" / "encoder.safetensors")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_folded_weights_cannot_be_trained_on(tmp_path, reference_weights):
+    config = replace(MOCO, encoder="resnet18", init=str(reference_weights))
+    with pytest.raises(InputError, match="batch norm folded"):
+        pretrain(config, stripes(100), tmp_path / "run", ALONE)
+
+
+def test_config_file_tells_everything(tmp_path):
+    config = replace(MOCO, method=SupervisedConfig(), epochs=1)
+    pretrain(config, stripes(100), tmp_path / "run", ALONE)
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert PretrainConfig.from_dict(written["pretrain"]) == config
+    assert written["source"]["count"] == 100

@@ -1,0 +1,219 @@
+import math
+from collections import deque
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+from img2imu.pretrain import MoCoConfig, SimSiamConfig, World
+from img2imu.pretrain.config import SupervisedConfig
+from img2imu.pretrain.methods import (
+    MoCo,
+    SimSiam,
+    Supervised,
+    enqueue,
+    follow,
+    geometry,
+    info_nce_logits,
+    shuffled,
+)
+from img2imu.pretrain.norm import SplitBatchNorm2d, split_batch_norm
+
+ALONE = World(torch.device("cpu"))
+
+
+def small_encoder(norm: bool = True) -> nn.Module:
+    layers = [nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8)] if norm else [nn.Conv2d(3, 8, 3)]
+    return nn.Sequential(*layers, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    size=st.integers(1, 20),
+    batches=st.lists(st.integers(1, 20), min_size=1, max_size=8),
+)
+def test_queue_holds_the_newest_keys(size, batches):
+    batches = [min(count, size) for count in batches]
+    queue, pointer = torch.full((size, 1), -1.0), torch.zeros((), dtype=torch.int64)
+    newest = deque([-1.0] * size, maxlen=size)
+    number = 0
+    for count in batches:
+        keys = [float(number + i) for i in range(count)]
+        number += count
+        enqueue(queue, pointer, torch.tensor(keys)[:, None])
+        newest.extend(keys)
+        assert sorted(queue[:, 0].tolist()) == sorted(newest)
+        # The next place to write is that of the oldest key.
+        assert queue[int(pointer), 0] == newest[0]
+
+
+def test_info_nce_is_its_formula():
+    rng = np.random.default_rng(0)
+    q, k, queue = (rng.normal(size=(n, 5)) for n in (4, 4, 9))
+    q, k, queue = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (q, k, queue))
+    expected = []
+    for i in range(4):
+        positive = math.exp(q[i] @ k[i] / 0.2)
+        negatives = sum(math.exp(q[i] @ other / 0.2) for other in queue)
+        expected.append(-math.log(positive / (positive + negatives)))
+    logits = info_nce_logits(*(torch.from_numpy(v) for v in (q, k, queue)), 0.2)
+    loss = F.cross_entropy(logits, torch.zeros(4, dtype=torch.long))
+    assert loss.item() == pytest.approx(np.mean(expected), rel=1e-12)
+
+
+def test_moco_step_is_the_plain_algorithm():
+    torch.manual_seed(0)
+    config = MoCoConfig(dim=6, queue=10, momentum=0.9, temperature=0.1, splits=1)
+    method = MoCo(small_encoder(), 8, config, ALONE)
+    plain_query = nn.Sequential(method.encoder, method.head)
+    views = [torch.rand(7, 3, 16, 16) for _ in range(2)]
+    queue = method.queue.clone()
+    parameters = [p.detach().clone() for p in method.key_encoder.parameters()]
+    measures = method(views, torch.zeros(7, dtype=torch.long), 0)
+    q = F.normalize(plain_query(views[0]), dim=1)
+    k = F.normalize(method.key_head(method.key_encoder(views[1])), dim=1).detach()
+    similar = torch.cat([(q * k).sum(1)[:, None], q @ queue.T], 1).double() / 0.1
+    expected = (torch.logsumexp(similar, 1) - similar[:, 0]).mean()
+    assert measures["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
+    assert torch.equal(method.queue, queue), "the queue must not change before the optimiser"
+    measures["loss"].backward()
+    assert all(p.grad is None for p in method.key_encoder.parameters())
+    with torch.no_grad():
+        for p in method.encoder.parameters():
+            p.add_(1.0)
+    method.after_step(0.0)
+    torch.testing.assert_close(method.queue[:7], k)
+    assert torch.equal(method.queue[7:], queue[7:])
+    followed = zip(
+        method.key_encoder.parameters(), parameters, method.encoder.parameters(), strict=True
+    )
+    for now, before, leader in followed:
+        torch.testing.assert_close(now, 0.9 * before + 0.1 * leader)
+
+
+def test_loss_of_chance_is_log_of_the_candidates():
+    torch.manual_seed(0)
+    config = MoCoConfig(dim=128, queue=4096, temperature=1.0, splits=1)
+    method = MoCo(small_encoder(), 8, config, ALONE)
+    with torch.no_grad():
+        method.head.weight.zero_()
+        method.head.bias.normal_()
+        method.key_head.bias.copy_(torch.randn(128))
+    views = [torch.rand(16, 3, 16, 16)] * 2
+    loss = method(views, torch.zeros(16, dtype=torch.long), 0)["loss"].item()
+    assert loss == pytest.approx(math.log(4097), abs=0.2)
+
+
+def test_cosine_momentum_ends_at_one():
+    config = MoCoConfig(momentum=0.99, momentum_schedule="cosine", splits=1, queue=8)
+    method = MoCo(small_encoder(), 8, config, ALONE)
+    assert method.momentum(0.0) == pytest.approx(0.99)
+    assert method.momentum(0.5) == pytest.approx(0.995)
+    assert method.momentum(1.0) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "mlp-bn"])
+def test_heads_give_the_dimension_and_learn(head):
+    torch.manual_seed(0)
+    method = MoCo(small_encoder(), 8, MoCoConfig(dim=4, queue=32, head=head, splits=1), ALONE)
+    views = [torch.rand(8, 3, 16, 16) for _ in range(2)]
+    method(views, torch.zeros(8, dtype=torch.long), 0)["loss"].backward()
+    trained = [*method.encoder.parameters(), *method.head.parameters()]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained if p.ndim > 1)
+    has_predictor = any(True for _ in method.predictor.parameters())
+    assert has_predictor == (head == "mlp-bn")
+
+
+def test_follow_is_the_moving_average():
+    leader, follower = nn.Linear(2, 2), nn.Linear(2, 2)
+    before = follower.weight.detach().clone()
+    follow(follower, leader, 0.75)
+    torch.testing.assert_close(follower.weight, 0.75 * before + 0.25 * leader.weight)
+
+
+def test_split_batch_norm_is_batch_norm_of_each_part():
+    torch.manual_seed(0)
+    images = torch.randn(12, 5, 4, 3).contiguous(memory_format=torch.channels_last)
+    split = split_batch_norm(nn.BatchNorm2d(5), 3)
+    assert isinstance(split, SplitBatchNorm2d)
+    out = split(images)
+    for part in range(3):
+        rows = images[4 * part : 4 * part + 4]
+        mean, var = rows.mean((0, 2, 3)), rows.var((0, 2, 3), unbiased=False)
+        expected = (rows - mean[:, None, None]) / (var[:, None, None] + 1e-5).sqrt()
+        torch.testing.assert_close(out[4 * part : 4 * part + 4], expected, atol=1e-5, rtol=1e-5)
+    plain = nn.BatchNorm2d(5).eval()
+    plain.load_state_dict(split.state_dict())
+    torch.testing.assert_close(split.eval()(images), plain(images))
+
+
+def test_keys_are_normalised_among_other_images():
+    """ShuffleBN: a key's batch-norm companions differ from its query's, its place does not."""
+    torch.manual_seed(0)
+    method = MoCo(small_encoder(), 8, MoCoConfig(dim=8, queue=16, splits=4), ALONE)
+    images = torch.rand(16, 3, 16, 16) * torch.arange(1, 17).view(-1, 1, 1, 1)
+    step = 3
+    key = method._key(images, step)
+    order = shuffled(16, step)
+    assert order.tolist() != list(range(16))
+    in_order = F.normalize(method.key_head(method.key_encoder(images)), dim=1)
+    assert not torch.allclose(key, in_order, atol=1e-3)
+    shuffled_rows = F.normalize(method.key_head(method.key_encoder(images[order])), dim=1)
+    for place, row in enumerate(order.tolist()):
+        torch.testing.assert_close(key[row], shuffled_rows[place])
+
+
+def test_without_batch_norm_shuffling_changes_nothing():
+    torch.manual_seed(0)
+    method = MoCo(small_encoder(norm=False), 8, MoCoConfig(dim=8, queue=16, splits=4), ALONE)
+    images = torch.rand(16, 3, 16, 16)
+    expected = F.normalize(method.key_head(method.key_encoder(images)), dim=1)
+    torch.testing.assert_close(method._key(images, 5), expected)
+
+
+def unit(vectors: torch.Tensor) -> torch.Tensor:
+    return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-8)
+
+
+def test_simsiam_is_its_formula_and_stops_one_side():
+    torch.manual_seed(0)
+    method = SimSiam(small_encoder(), 8, SimSiamConfig(dim=16, hidden=8))
+    views = [torch.rand(6, 3, 16, 16) for _ in range(2)]
+    loss = method(views, torch.zeros(6, dtype=torch.long), 0)["loss"]
+    z = [method.projector(method.encoder(view)) for view in views]
+    p = [method.predictor(one) for one in z]
+    expected = -0.5 * (
+        (unit(p[0]) * unit(z[1]).detach()).sum(1).mean()
+        + (unit(p[1]) * unit(z[0]).detach()).sum(1).mean()
+    )
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    weight = method.encoder[0].weight
+    [ours] = torch.autograd.grad(loss, weight)
+    [theirs] = torch.autograd.grad(expected, weight)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-3)
+
+
+def test_supervised_leaves_unlabelled_images_out():
+    torch.manual_seed(0)
+    method = Supervised(small_encoder(), 8, 3, SupervisedConfig(0.0)).eval()
+    images, labels = torch.rand(5, 3, 16, 16), torch.tensor([0, -1, 2, -1, 1])
+    known = labels >= 0
+    loss = method([images], labels, 0)["loss"]
+    assert loss.item() == pytest.approx(method([images[known]], labels[known], 0)["loss"].item())
+
+
+def test_geometry_is_its_formula():
+    rng = np.random.default_rng(0)
+    first, second = (v / np.linalg.norm(v, axis=1)[:, None] for v in rng.normal(size=(2, 30, 8)))
+    measures = geometry(torch.from_numpy(first), torch.from_numpy(second))
+    pairs = [math.exp(-2 * np.sum((first[i] - first[j]) ** 2)) for i in range(30) for j in range(i)]
+    assert measures["uniformity"].item() == pytest.approx(math.log(np.mean(pairs)))
+    aligned = np.mean(np.sum((first - second) ** 2, axis=1))
+    assert measures["alignment"].item() == pytest.approx(aligned)
+    assert 0.8 < measures["spread"].item() < 1.2
+    same = torch.ones(30, 8, dtype=torch.float64) / math.sqrt(8)
+    assert geometry(same, same)["spread"].item() == pytest.approx(0, abs=1e-6)
