@@ -33,6 +33,8 @@ class StoredImages(Protocol):
         (n, height, width, 3) uint8, in memory or mapped from a file.
     labels
         (n,) int32.
+    width, height
+        Of every image, in pixels.
     """
 
     @property
@@ -40,6 +42,12 @@ class StoredImages(Protocol):
 
     @property
     def labels(self) -> NDArray[np.int32]: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
 
     def __len__(self) -> int: ...
 

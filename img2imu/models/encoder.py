@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -158,7 +159,8 @@ def create_backbone(name: str, init: str | None = None, seed: int = 0) -> tuple[
         backbone = timm.create_model(name, num_classes=0)
     if init is not None:
         start_from(backbone, _initial_state(init), init)
-    return backbone, int(backbone.num_features)
+    features: Any = backbone.num_features
+    return backbone, int(features)
 
 
 def _initial_state(init: str) -> StateDict:

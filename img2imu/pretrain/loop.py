@@ -62,7 +62,7 @@ class Trainer:
         )
         backbone, features = create_backbone(config.encoder, config.init, config.seed)
         method = create_method(config, backbone, features, classes_of(source, config), world)
-        self.method: Method = method.to(world.device, memory_format=torch.channels_last)
+        self.method: Method = method.to(world.device).to(memory_format=torch.channels_last)
         self.policy = create_policy(_policy_config(config.policy, source), dtype=torch.bfloat16).to(
             world.device
         )

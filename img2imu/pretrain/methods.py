@@ -220,9 +220,10 @@ def enqueue(queue: Tensor, pointer: Tensor, keys: Tensor) -> None:
 @torch.no_grad()
 def follow(follower: nn.Module, leader: nn.Module, momentum: float) -> None:
     """Move the follower's parameters towards the leader's: f ← m f + (1 − m) l."""
-    theirs = list(leader.parameters())
+    theirs: list[Tensor] = [*leader.parameters()]
+    ours: list[Tensor] = [*follower.parameters()]
     if theirs:
-        torch._foreach_lerp_(list(follower.parameters()), theirs, 1 - momentum)
+        torch._foreach_lerp_(ours, theirs, 1 - momentum)
 
 
 def shuffled(n: int, step: int) -> Tensor:

@@ -29,5 +29,5 @@ def split_batch_norm(network: nn.Module, splits: int) -> nn.Module:
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SplitBatchNorm2d
-            module.splits = splits
+            setattr(module, "splits", splits)  # noqa: B010
     return network

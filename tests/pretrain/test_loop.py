@@ -130,12 +130,8 @@ def _killed_at(out: Path, step: int) -> None:
     process = _start(out)
     log = out / "steps.csv"
     while process.poll() is None:
-        lines = log.read_text().splitlines() if log.is_file() else []
-        if (
-            len(lines) > 1
-            and lines[-1].split(",")[0].isdigit()
-            and int(lines[-1].split(",")[0]) >= step
-        ):
+        last = log.read_text().splitlines()[-1] if log.is_file() else ""
+        if last.split(",")[0].isdigit() and int(last.split(",")[0]) >= step:
             break
         time.sleep(0.005)
     assert process.poll() is None, "the run ended before it could be killed"
@@ -228,7 +224,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(InputError, match="the disk of .* is full"):
+    with pytest.raises(InputError, match=r"the disk of .* is full"):
         checkpoint.save(path, {"step": 2})
     assert checkpoint.load(path) == {"step": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
