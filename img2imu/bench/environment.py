@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "img2imu", "kornia", "librosa", "matplotlib", "numba", "numpy", "onnxruntime",
-    "opencv-python-headless", "scikit-learn", "scipy", "timm", "torch", "torchvision",
+    "img2imu", "kornia", "librosa", "lightly", "matplotlib", "numba", "numpy", "onnxruntime",
+    "opencv-python-headless", "pillow", "scikit-learn", "scipy", "simplejpeg", "timm", "torch",
+    "torchvision",
 )  # fmt: skip
 
 SIMD_FLAGS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..errors import InputError
 from .options import progress_bar, write_json
 
 
@@ -14,6 +15,8 @@ def register(subparsers: Any) -> None:
     benches = parser.add_subparsers(dest="bench", required=True, metavar="BENCH")
     _register_convert(benches)
     _register_augment(benches)
+    _register_pack(benches)
+    _register_pretrain(benches)
     _add_bench(benches, "probe", "the paper's grid of few-shot probes", run=run_probe)
 
 
@@ -65,6 +68,46 @@ def run_augment(args: argparse.Namespace) -> None:
         write_json(args.json, report)
 
 
+def _register_pack(benches: Any) -> None:
+    parser = _add_bench(benches, "pack", "photographs to a packed store", run=run_pack)
+    parser.add_argument("--rounds", type=int, default=20, help="of all contestants in turn (20)")
+    parser.add_argument("--photos", metavar="DIR", help="class/image.jpg ($IMG2IMU_DATA/photos)")
+
+
+def run_pack(args: argparse.Namespace) -> None:
+    """Time decoding and resizing beside torchvision and Pillow."""
+    from ..bench import pack
+
+    report = pack.run(args.photos, args.rounds)
+    print(pack.table(report))
+    if args.json:
+        write_json(args.json, report)
+
+
+def _register_pretrain(benches: Any) -> None:
+    parser = _add_bench(benches, "pretrain", "steps of MoCo, and their parts", run=run_pretrain)
+    parser.add_argument("--steps", type=int, help="in a round (64 on CUDA, 2 on the CPU)")
+    parser.add_argument("--rounds", type=int, default=5, help="of all contestants in turn (5)")
+    parser.add_argument("--batch", type=int, default=256, help="images in a step (256)")
+    parser.add_argument("--size", default="128x96", metavar="WxH", help="of the images (128x96)")
+    parser.add_argument("--threads", type=int, help="CPU threads, and lightly's workers (torch's)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--compile", action="store_true", help="our encoders")
+
+
+def run_pretrain(args: argparse.Namespace) -> None:
+    """Time our MoCo beside lightly's."""
+    from ..bench import pretrain
+
+    width, height = _size(args.size)
+    report = pretrain.run(
+        args.steps, args.rounds, args.batch, width, height, args.threads, args.device, args.compile
+    )
+    print(pretrain.table(report))
+    if args.json:
+        write_json(args.json, report)
+
+
 def run_probe(args: argparse.Namespace) -> None:
     """Time the probing part of the paper's grid beside scikit-learn's plain pipeline."""
     from ..bench import probe
@@ -73,3 +116,10 @@ def run_probe(args: argparse.Namespace) -> None:
     print(probe.table(report))
     if args.json:
         write_json(args.json, report)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise InputError(f"--size must be WIDTHxHEIGHT, such as 128x96, not {text!r}")
+    return int(width), int(height)

@@ -84,9 +84,10 @@ def restore_random_states(states: list[Tensor], world: World) -> None:
             f"{'CUDA' if len(states) == 2 else 'the CPU'}, this run has {world.size} on "
             f"{world.device.type}: resume with what was interrupted"
         )
-    torch.set_rng_state(states[0][world.rank])
+    # A row of a tensor lies at an offset, which torch's setter overlooks: hence the copies.
+    torch.set_rng_state(states[0][world.rank].clone())
     if world.device.type == "cuda":
-        torch.cuda.set_rng_state(states[1][world.rank], world.device)
+        torch.cuda.set_rng_state(states[1][world.rank].clone(), world.device)
 
 
 def save_encoder(path: Path, encoder: nn.Module) -> None:

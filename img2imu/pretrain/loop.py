@@ -74,7 +74,7 @@ class Trainer:
                     getattr(self.method, name).compile(mode=mode)
         self.network: nn.Module = self.method
         if world.size > 1:
-            self.network = DistributedDataParallel(self.method, broadcast_buffers=False)
+            self.network = DistributedDataParallel(self.method)
         self.steps = config.epochs * self.loader.steps
         # From here on each process draws augmentations of its own.
         torch.manual_seed(config.seed + 1 + world.rank)

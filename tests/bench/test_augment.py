@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from img2imu.augment import POLICIES
 from img2imu.bench import augment
 from img2imu.errors import InputError
 
@@ -66,7 +67,7 @@ def test_sheet_shows_every_augmentation_and_policy(tmp_path):
     state = torch.get_rng_state()
     rows = augment.augmented(images, seed=0)
     assert torch.equal(torch.get_rng_state(), state)
-    assert len(rows) == 5 + 7
+    assert len(rows) == 11 + len(POLICIES)
     assert np.array_equal(rows["original"], images.transpose(0, 2, 3, 1))
     augment.show(tmp_path / "sheet.png", images)
     assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
