@@ -10,8 +10,8 @@ import copy
 import math
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,10 +32,11 @@ from ..pretrain.methods import MoCo
 from .environment import environment
 from .timing import race, summary
 
-OURS, PEER = "img2imu", "lightly"
+OURS = "img2imu"
+PEER, EXAMPLE = "lightly", "lightly, float32 as in its example"
 
 TARGETS = {"cuda": 3.0, "cpu": 1.0}
-"""Images per second we want over lightly."""
+"""Images per second we want over lightly, in our precision and in its example's."""
 TARGET_RATE = 25_000
 """Images per second we want on one H200 with the settings by default."""
 TARGET_AUGMENTATION = 0.10
@@ -109,12 +110,19 @@ class Lightly:
         Gives an epoch of pairs of batches, each (n, 3, height, width).
     device
         To train on.
-    mixed
-        Train in bfloat16 and channels last, as we do; else in float32 as its example.
+    dtype
+        bfloat16 trains in mixed precision.
+    layout
+        Of images and weights in memory.
     """
 
     def __init__(
-        self, config: PretrainConfig, views: Views, device: torch.device, mixed: bool = True
+        self,
+        config: PretrainConfig,
+        views: Views,
+        device: torch.device,
+        dtype: torch.dtype,
+        layout: torch.memory_format = torch.channels_last,
     ) -> None:
         from lightly.loss import NTXentLoss
         from lightly.models.modules import MoCoProjectionHead
@@ -122,11 +130,11 @@ class Lightly:
 
         method = config.method
         assert isinstance(method, MoCoConfig), "lightly is compared in MoCo"
-        self.views, self.device, self.mixed, self.momentum = views, device, mixed, method.momentum
-        self.layout = torch.channels_last if mixed else torch.contiguous_format
+        self.views, self.device, self.layout, self.momentum = views, device, layout, method.momentum
+        self.mixed = dtype == torch.bfloat16
         backbone, features = create_backbone(config.encoder, config.init, config.seed)
         encoder = nn.Sequential(backbone, MoCoProjectionHead(features, features, method.dim))
-        self.encoder = encoder.to(device, memory_format=self.layout)
+        self.encoder = encoder.to(memory_format=layout).to(device)
         self.key_encoder = copy.deepcopy(self.encoder)
         deactivate_requires_grad(self.key_encoder)
         bank = (method.queue, method.dim)
@@ -291,10 +299,11 @@ def contestants(
         return entrants
     views = lightly_views(source, config.batch_size, threads, device)
     prepared = prepared_views(source, config.batch_size, device)
+    precision, plain = entrants[OURS].trainer.policy.dtype, torch.contiguous_format
     return entrants | {
-        PEER: Lightly(config, views, device),
-        f"{PEER}, float32 as in its example": Lightly(config, views, device, mixed=False),
-        f"{PEER}, augmentation left out": Lightly(config, prepared, device),
+        PEER: Lightly(config, views, device, precision),
+        EXAMPLE: Lightly(config, views, device, torch.float32, plain),
+        f"{PEER}, augmentation left out": Lightly(config, prepared, device, precision),
     }
 
 
@@ -315,8 +324,9 @@ def lightly_views(source: ImagesInMemory, batch: int, workers: int, device: torc
     from torch.utils.data import DataLoader
 
     transform = MoCoV2Transform(input_size=(source.height, source.width))  # type: ignore[arg-type]
-    loader: Any = DataLoader(
-        PilImages(source.images, transform),
+    images: Any = PilImages(source.images, transform)
+    return DataLoader(
+        images,
         batch,
         shuffle=True,
         drop_last=True,
@@ -324,7 +334,6 @@ def lightly_views(source: ImagesInMemory, batch: int, workers: int, device: torc
         persistent_workers=True,
         pin_memory=device.type == "cuda",
     )
-    return loader
 
 
 def prepared_views(source: ImagesInMemory, batch: int, device: torch.device) -> Views:
@@ -337,8 +346,8 @@ def prepared_views(source: ImagesInMemory, batch: int, device: torch.device) -> 
 class Stopwatch:
     """Seconds that each part of a step takes, the device having finished each.
 
-    A step is told apart by hooks at its landmarks: what has passed since the one before belongs
-    to the part that it ends.
+    Hooks mark where parts of a step end: what has passed since the mark before belongs to that
+    part.
 
     Attributes
     ----------
@@ -349,7 +358,7 @@ class Stopwatch:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.steps: list[dict[str, float]] = []
-        self._now: Counter[str] = Counter()
+        self._now: defaultdict[str, float] = defaultdict(float)
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:
@@ -366,7 +375,7 @@ class Stopwatch:
         self._now.clear()
 
     @contextmanager
-    def watching(self, trainer: Trainer) -> Any:
+    def watching(self, trainer: Trainer) -> Iterator[None]:
         """Have the trainer's modules call :meth:`lap`."""
         method, optimizer = trainer.method, trainer.optimizer
         assert isinstance(method, MoCo), "this benchmark is of MoCo"
@@ -464,7 +473,8 @@ def table(report: dict[str, Any]) -> str:
     if cuda:
         lines.append(f"wanted on an H200 at 128x96, batch 256: {TARGET_RATE:,}")
     for peer, faster in report["speedup"].items():
-        wanted = f"; wanted {TARGETS[settings['device']]:.0f}" if peer == PEER else ""
+        whole = peer in (PEER, EXAMPLE)
+        wanted = f"; wanted {TARGETS[settings['device']]:.0f}" if whole else ""
         lines.append(
             f"ours: {faster['median']:.2f} times {peer} (rounds {faster['min']:.2f} to "
             f"{faster['max']:.2f}{wanted})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -58,6 +59,8 @@ def register(subparsers: Any) -> None:
 def run_pretrain(args: argparse.Namespace) -> None:
     """Train, and say where the encoder lies."""
     from ..pretrain import join_world, pretrain
+    from ..pretrain.monitors import read_columns
+    from ..report.figures import draw_training, save_png
 
     config = _config(args)
     source = open_source(args.source, args.size, args.count)
@@ -77,6 +80,8 @@ def run_pretrain(args: argparse.Namespace) -> None:
         )
         if not world.first:
             return
+    if (out / "epochs.csv").is_file():
+        save_png(out / "curves.png", draw_training({out.name: read_columns(out / "epochs.csv")}))
     for name, value in last.items():
         print(f"{name:<18}{value:.4g}" if isinstance(value, float) else f"{name:<18}{value}")
     print(f"encoder in {out / 'encoder.safetensors'}")
@@ -150,7 +155,7 @@ def _transfer(
 
     def after_epoch(epoch: int, encoder: Any) -> dict[str, float]:
         if epoch % every:
-            return {}
+            return {"transfer": math.nan}
         with TemporaryDirectory(dir=out) as folder:
             weights = Path(folder, "encoder.safetensors")
             save_encoder(weights, encoder)

@@ -171,12 +171,14 @@ def pretrain(
         If the settings differ from those of the run in `out`, the loss is no longer finite, the
         disk or the GPU's memory is full.
     """
-    begin_folder(out, config, source, world)
+    require_same_run(out, config, source)
     if isinstance(config.method, RandomConfig):
         backbone, _ = create_backbone(config.encoder, config.init, config.seed)
+        begin_folder(out, config, source, world)
         checkpoint.save_encoder(out / "encoder.safetensors", backbone)
         return {"step": 0, "epoch": 0}
     trainer = Trainer(config, source, world, compile)
+    begin_folder(out, config, source, world)
     path = out / checkpoint.FILE
     start = trainer.load_state(checkpoint.load(path)) if path.is_file() else 0
     logs = Logs(out, start, world)
@@ -331,25 +333,31 @@ class Logs:
         return {name: float(value) for name, value in rows[-1].items()} if rows else {}
 
 
-def begin_folder(out: Path, config: PretrainConfig, source: Source, world: World) -> None:
-    """Write the settings of a new run, or compare them with those of the one to go on with."""
-    description = {"pretrain": config.to_dict(), "source": describe_source(source)}
+def require_same_run(out: Path, config: PretrainConfig, source: Source) -> None:
+    """Raise :class:`InputError` if the folder holds something else than this very run."""
     path = out / "config.json"
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        differing = config.differences(PretrainConfig.from_dict(before["pretrain"]))
-        if before["source"] != description["source"]:
-            differing.append("source")
-        if differing:
-            raise InputError(
-                f"{out} holds a run with other settings ({', '.join(differing)}): "
-                "repeat it as it was, or choose another folder"
-            )
-    elif world.first:
+    if not path.is_file():
         if out.is_dir() and any(out.iterdir()):
             raise InputError(f"{out} is not empty and holds no run: choose another folder")
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    differing = config.differences(PretrainConfig.from_dict(before["pretrain"]))
+    if before["source"] != describe_source(source):
+        differing.append("source")
+    if differing:
+        raise InputError(
+            f"{out} holds a run with other settings ({', '.join(differing)}): "
+            "repeat it as it was, or choose another folder"
+        )
+
+
+def begin_folder(out: Path, config: PretrainConfig, source: Source, world: World) -> None:
+    """Write the settings of the run, once all of them have proved possible."""
+    if world.first:
         out.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name("config.json.partial")
+        description = {"pretrain": config.to_dict(), "source": describe_source(source)}
+        path = out / "config.json"
+        partial = path.with_name(path.name + ".partial")
         partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         partial.replace(path)
     if dist.is_initialized():

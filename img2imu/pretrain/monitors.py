@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,13 @@ class CsvLog:
             writer.writerows({k: _short(v) for k, v in row.items()} for row in rows)
 
 
+def read_columns(path: Path) -> dict[str, list[float]]:
+    """The columns of a log, by name."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+
+
 class TensorBoardLog:
     """The same rows as event files, where the package ``tensorboard`` is installed."""
 
@@ -133,7 +141,7 @@ class TensorBoardLog:
         """Add one row; each name but ``step`` becomes a curve."""
         if self._writer is not None:
             for name, value in row.items():
-                if name != "step":
+                if name != "step" and math.isfinite(value):
                     self._writer.add_scalar(name, value, int(row["step"]))
             self._writer.flush()
 

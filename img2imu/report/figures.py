@@ -360,3 +360,34 @@ def _time_unit(seconds: float) -> tuple[float, str]:
         if seconds >= 3 * length:
             return float(length), name
     return 1.0, "seconds"
+
+
+@_styled
+def draw_training(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """The course of runs of pre-training, epoch by epoch.
+
+    Parameters
+    ----------
+    runs
+        By the name of the run, the columns of its ``epochs.csv``.
+    """
+    panels = {
+        "loss": "loss",
+        "top1": "top-1 of the training task",
+        "knn": "nearest neighbours' accuracy",
+        "uniformity": "uniformity",
+        "transfer": "few-shot macro-F1, validation subjects",
+    }
+    shown = [name for name in panels if any(name in columns for columns in runs.values())]
+    figure = Figure(figsize=(3.4 * len(shown), 3.0), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for (run, columns), color in zip(runs.items(), class_colors(len(runs)), strict=True):
+            if name in columns:
+                axis.plot(columns["epoch"], columns[name], color=color, label=run, marker=".")
+        axis.set_title(panels[name])
+        axis.set_xlabel("epoch")
+        axis.grid(axis="y")
+    if len(runs) > 1:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(runs))
+    return figure

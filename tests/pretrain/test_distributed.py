@@ -43,7 +43,9 @@ with join_world("cpu") as world:
         optimizer.step()
         method.after_step(step / 4)
         losses.append(loss.detach())
-    state = {k: v for k, v in method.state_dict().items() if "running" not in k and "tracked" not in k}
+    # Running statistics are each process' own.
+    own = ("running_mean", "running_var", "num_batches_tracked")
+    state = {k: v for k, v in method.state_dict().items() if not k.endswith(own)}
     torch.save({"state": state, "losses": torch.stack(losses)}, sys.argv[1] + f"/{world.rank}.pt")
 """
 

@@ -1,0 +1,73 @@
+import csv
+import json
+
+import pytest
+
+from img2imu.cli import main
+from img2imu.pretrain import PRESETS, PretrainConfig
+
+SMALL = [
+    "--count=96",
+    "--size=32x24",
+    "--encoder=test_resnet",
+    "--epochs=2",
+    "--batch-size=32",
+    "--queue=64",
+]
+
+
+def test_an_encoder_of_no_data_at_all(tmp_path, capsys):
+    out, report = tmp_path / "run", tmp_path / "last.json"
+    options = ["--source=dead-leaves", "-o", str(out), *SMALL, "--lr=0.02", "--json", str(report)]
+    assert main(["pretrain", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "encoder.safetensors" in printed and "loss" in printed
+    last = json.loads(report.read_text())
+    with (out / "epochs.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert last["epoch"] == len(rows) == 2
+    assert float(rows[-1]["loss"]) == pytest.approx(last["loss"], rel=1e-4)
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    written = PretrainConfig.from_dict(json.loads((out / "config.json").read_text())["pretrain"])
+    preset = PRESETS["recommended"]["moco"]
+    assert written.differences(preset) == [
+        "batch_size", "encoder", "epochs", "lr", "method.queue",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--source=nowhere"], "no packed store at nowhere"),
+        (["--source=dead-leaves", "--size=huge"], "--size must be WIDTHxHEIGHT"),
+        (["--source=dead-leaves", "--policy=flip"], "unknown policy 'flip'"),
+        (["--source=dead-leaves", "--method=supervised", "--queue=9"], "--queue is no setting of"),
+        (["--source=dead-leaves", "--method=supervised"], "images with labels"),
+        (["--source=dead-leaves", *SMALL, "--queue=16"], r"queue (16) must be at least"),
+        (["--source=dead-leaves", "--encoder=resnet1"], "unknown encoder 'resnet1'"),
+        (["--source=dead-leaves", *SMALL, "--init=nothing.safetensors"], "no weights file at"),
+        (["--source=dead-leaves", *SMALL, "--transfer=nothing.npz"], "nothing.npz"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, capsys, options, said):
+    out = tmp_path / "run"
+    assert main(["pretrain", "-o", str(out), *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (out / "encoder.safetensors").exists()
+
+
+def test_transfer_is_measured_during_training(tmp_path, exercise):
+    from img2imu.recordings import save_windows
+
+    windows = tmp_path / "windows.npz"
+    save_windows(windows, exercise.select(slice(None, None, 6)), {})
+    out = tmp_path / "run"
+    options = ["--transfer", str(windows), "--transfer-every=2", "--lr=0.02"]
+    small = [option.replace("test_resnet", "resnet18") for option in SMALL]
+    assert main(["pretrain", "--source=color-noise", "-o", str(out), *small, *options]) == 0
+    with (out / "epochs.csv").open(newline="") as stream:
+        scores = [row["transfer"] for row in csv.DictReader(stream)]
+    assert scores[0] == "nan" and 1 / 7 < float(scores[1]) < 1
+    assert not [path for path in out.iterdir() if path.name.startswith("tmp")]
