@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from .classifier import Img2ImuClassifier
 from .errors import InputError
-from .probe.evaluation import Progress, silent
 from .probe.metrics import confusion_matrix, macro_f1
+from .progress import Progress, silent
 from .recordings import UNLABELLED, Source, WindowConfig, Windows, iter_windows
 
 DRAWN = 4

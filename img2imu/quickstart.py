@@ -26,7 +26,7 @@ from .export import export_onnx, measure_latency
 from .models import EncoderConfig
 from .predict import Timeline, predict_recordings
 from .probe import ProbeConfig, evaluate
-from .probe.evaluation import Progress, silent
+from .progress import Progress, silent
 from .recordings import (
     DATASETS,
     Source,

@@ -17,7 +17,7 @@ from ..images.config import PackConfig
 from ..images.decode import Pixels
 from ..images.packing import decode_range
 from ..images.registry import open_images
-from ..images.sources import Source
+from ..images.sources import Collection
 from .environment import environment
 from .timing import Contestant, race, summary
 
@@ -79,7 +79,7 @@ def run(
     }
 
 
-def contestants(folder: Path, source: Source, config: PackConfig) -> dict[str, Contestant]:
+def contestants(folder: Path, source: Collection, config: PackConfig) -> dict[str, Contestant]:
     """Everybody who reads and resizes, from the same files."""
     images = _image_folder(folder, config)
 
@@ -94,7 +94,7 @@ def contestants(folder: Path, source: Source, config: PackConfig) -> dict[str, C
     return {name: (work, len(source)) for name, work in entrants.items()}
 
 
-def difference(folder: Path, source: Source, config: PackConfig) -> dict[str, float]:
+def difference(folder: Path, source: Collection, config: PackConfig) -> dict[str, float]:
     """Mean absolute difference of our pixels from torchvision's, on average and at worst."""
     ours, skipped = decode_range(source, range(len(source)), config.width, config.height)
     if skipped:

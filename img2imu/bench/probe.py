@@ -14,10 +14,11 @@ from ..convert import paper_grid
 from ..errors import InputError
 from ..models import EncoderConfig
 from ..probe.config import PRESETS, SHOTS, ProbeConfig
-from ..probe.evaluation import Progress, encoder_features, silent
+from ..probe.evaluation import encoder_features
 from ..probe.features import FeatureCache
 from ..probe.methods import FixedFeatures, LogisticLearner, Method
 from ..probe.protocol import Task, score_fold, score_method, summarize
+from ..progress import Progress, silent
 from ..recordings import SplitManifest, WindowConfig, Windows, make_windows, open_source
 from .environment import environment
 from .timing import summary

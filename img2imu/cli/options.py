@@ -49,6 +49,14 @@ def encoder_config(args: argparse.Namespace) -> Any:
     return EncoderConfig(name=args.encoder, checkpoint=args.weights, **settings)
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of an option such as ``--size 128x96``."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise InputError(f"--size takes WIDTHxHEIGHT such as 128x96, not {text!r}")
+    return int(width), int(height)
+
+
 def progress_bar(description: str, total: int | None) -> Any:
     """A bar on standard error with time left; silent where nobody watches."""
     from tqdm import tqdm

@@ -6,8 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from ..errors import InputError
-from .options import progress_bar, write_json
+from .options import parse_size, progress_bar, write_json
 
 _EXAMPLES = """\
 sources:
@@ -45,10 +44,7 @@ def run(args: argparse.Namespace) -> None:
     from ..images.config import PackConfig
     from ..images.packing import pack
 
-    width, _, height = args.size.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise InputError(f"--size takes WIDTHxHEIGHT such as 128x96, not {args.size!r}")
-    config = PackConfig(int(width), int(height), args.workers)
+    config = PackConfig(*parse_size(args.size), args.workers)
     report = pack(args.source, args.store, config, progress_bar)
     for one in report.skipped[:_SHOWN]:
         print(f"skipped {one['name']}: {one['reason']}")

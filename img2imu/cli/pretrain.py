@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args, get_type_hints
 
 from ..errors import InputError
-from .options import progress_bar, write_json
+from .options import parse_size, progress_bar, write_json
 
 _EXAMPLES = """\
 examples:
@@ -96,10 +96,7 @@ def open_source(name: str, size: str, count: int) -> Any:
 
     if name not in PROCEDURES:
         return ImageStore.open(name)
-    width, _, height = size.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise InputError(f"--size must be WIDTHxHEIGHT, such as 128x96, not {size!r}")
-    return ProceduralImages(name, count, int(width), int(height))
+    return ProceduralImages(name, count, *parse_size(size))
 
 
 def _add_settings(group: Any, kind: type) -> None:

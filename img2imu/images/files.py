@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError
 from .decode import DecodeError
-from .sources import Source, Span, Spans, is_image, label_by_name
+from .sources import Collection, Span, Spans, is_image, label_by_name
 
 
 def open_folder(path: Path) -> Spans:
@@ -81,7 +81,7 @@ def _no_tar(path: Path, error: tarfile.TarError) -> str:
     return f"{path} is truncated or damaged, or no source of images ({error})"
 
 
-class ZipImages(Source):
+class ZipImages(Collection):
     """Images of a zip file, labelled by their names."""
 
     def __init__(self, path: Path) -> None:

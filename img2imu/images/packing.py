@@ -17,11 +17,12 @@ import numpy as np
 
 from .. import __version__
 from ..errors import InputError
+from ..progress import Progress, silent
 from .config import PackConfig
 from .decode import DecodeError, Pixels, decode
 from .partial import JOURNAL, PartialStore, Skipped
 from .registry import open_images
-from .sources import Source
+from .sources import Collection
 from .store import FORMAT, VERSION, ImageStore
 
 BLOCK = 4096
@@ -29,9 +30,6 @@ BLOCK = 4096
 
 CHUNK_BYTES = 1 << 22
 """Pixels that a thread decodes at a time."""
-
-Progress = Callable[[str, int], Any]
-"""``progress(description, total)`` opens a bar with ``update(n)`` and ``close()``, as tqdm does."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +66,11 @@ class PackReport:
         return self.packed / self.seconds if self.packed else 0.0
 
 
-class _Silence:
-    def update(self, count: int = 1) -> None: ...
-
-    def close(self) -> None: ...
-
-
-def _silent(description: str, total: int) -> _Silence:
-    return _Silence()
-
-
 def pack(
     source: str | Path,
     store: str | Path,
     config: PackConfig | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> PackReport:
     """Decode and resize every image of a source into a packed store.
 
@@ -134,7 +122,7 @@ def pack(
 
 
 def decode_range(
-    source: Source, items: range, width: int, height: int
+    source: Collection, items: range, width: int, height: int
 ) -> tuple[Pixels, list[Skipped]]:
     """Decode and resize some images of a source.
 
@@ -155,7 +143,7 @@ def decode_range(
     return pixels[: len(items) - len(skipped)], skipped
 
 
-def _header(images: Source, config: PackConfig) -> dict[str, Any]:
+def _header(images: Collection, config: PackConfig) -> dict[str, Any]:
     """What a store says of itself before its first image is read."""
     return {
         "format": FORMAT,
@@ -196,7 +184,7 @@ def _report(store: Path, manifest: dict[str, Any], packed: int, seconds: float) 
 
 
 def _fill(
-    partial: PartialStore, images: Source, config: PackConfig, begun: int, progress: Progress
+    partial: PartialStore, images: Collection, config: PackConfig, begun: int, progress: Progress
 ) -> None:
     """Decode from file `begun` on, in as many threads as there are workers."""
     # The decoders and the resize release the interpreter's lock: threads suffice.

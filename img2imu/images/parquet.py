@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .decode import DecodeError
-from .sources import UNKNOWN, Source
+from .sources import UNKNOWN, Collection
 
 LABEL = "label"
 
@@ -27,7 +27,7 @@ def training_tables(folder: Path) -> list[Path]:
     return [table for table in tables if table.name.startswith("train")] or tables
 
 
-class ParquetImages(Source):
+class ParquetImages(Collection):
     """Rows with a struct column that holds the ``bytes`` of an image, and maybe a ``label``.
 
     Labels are text, or numbers whose names stand in the metadata that the ``datasets`` library

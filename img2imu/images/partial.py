@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from .decode import Pixels
-from .sources import Source
+from .sources import Collection
 from .store import IMAGES, LABELS, MANIFEST, whole_blocks
 
 JOURNAL = "journal.jsonl"
@@ -125,7 +125,7 @@ class PartialStore:
         self._entries.append(entry)
         self._begin_block()
 
-    def finish(self, source: Source) -> None:
+    def finish(self, source: Collection) -> None:
         """Write labels and manifest, and give the folder its name.
 
         Raises

@@ -9,10 +9,10 @@ from ..errors import InputError
 from .files import ZipImages, open_folder, open_tar
 from .parquet import ParquetImages, training_tables
 from .shards import Shards, index_of
-from .sources import SUFFIXES, Source
+from .sources import SUFFIXES, Collection
 
 
-def open_images(path: str | Path) -> Source:
+def open_images(path: str | Path) -> Collection:
     """Find out what kind of source a path is, and list its images.
 
     - a folder ``class/image.jpg`` as ``ImageFolder`` takes it, also with tar files in the place of
@@ -38,7 +38,7 @@ def open_images(path: str | Path) -> Source:
     return source
 
 
-def _open(path: Path) -> Source:
+def _open(path: Path) -> Collection:
     if path.is_dir():
         if shards := sorted(file for file in path.glob("*.bin") if index_of(file).is_file()):
             return Shards(path, shards)

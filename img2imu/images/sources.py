@@ -19,7 +19,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 UNKNOWN = -1
 
 
-class Source(ABC):
+class Collection(ABC):
     """Images with names and labels, in the order of the store.
 
     Attributes
@@ -72,7 +72,7 @@ class Span:
     size: int
 
 
-class Spans(Source):
+class Spans(Collection):
     """Images that lie in files as they are: those of folders and of tar files."""
 
     def __init__(

@@ -21,6 +21,7 @@ from ..augment import POLICIES, AugmentationError, KorniaPolicy, MoCoDefaultConf
 from ..errors import InputError
 from ..images import Batch, Loader, Source
 from ..models import create_backbone
+from ..progress import Progress, silent
 from . import checkpoint
 from .config import PretrainConfig, RandomConfig, SupervisedConfig
 from .distributed import World
@@ -133,7 +134,7 @@ def pretrain(
     world: World,
     *,
     compile: bool = False,
-    progress: Callable[[str, int], Any] | None = None,
+    progress: Progress = silent,
     after_epoch: AfterEpoch | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Number]:
@@ -180,15 +181,15 @@ def pretrain(
     trainer = Trainer(config, source, world, compile)
     begin_folder(out, config, source, world)
     path = out / checkpoint.FILE
-    start = trainer.load_state(checkpoint.load(path)) if path.is_file() else 0
+    saved = checkpoint.load(path) if path.is_file() else None
+    start = trainer.load_state(saved) if saved else 0
+    meter = Meter(trainer, saved["readings"] if saved else [])
     logs = Logs(out, start, world)
-    bar = progress("pre-training", trainer.steps) if progress and world.first else None
-    if bar is not None:
-        bar.update(start)
+    bar = (progress if world.first else silent)("pre-training", trainer.steps)
+    bar.update(start)
     with _memory_as_input_error(config):
-        last = _run(trainer, start, path, logs, bar, after_epoch, say)
-    if bar is not None:
-        bar.close()
+        last = _run(trainer, start, path, meter, logs, bar, after_epoch, say)
+    bar.close()
     if world.first:
         checkpoint.save_encoder(out / "encoder.safetensors", trainer.method.encoder)
     return last
@@ -198,6 +199,7 @@ def _run(
     trainer: Trainer,
     start: int,
     path: Path,
+    meter: Meter,
     logs: Logs,
     bar: Any,
     after_epoch: AfterEpoch | None,
@@ -208,30 +210,29 @@ def _run(
     row: dict[str, Number] = logs.last_epoch()
     saved = time.monotonic()
     for epoch in range(start // steps, trainer.config.epochs):
-        meter = Meter(trainer)
+        meter.restart()
         for index, batch in enumerate(trainer.loader.epoch(epoch, start % steps), start % steps):
             meter.add(trainer.step(batch, epoch * steps + index))
             done = epoch * steps + index + 1
-            if bar is not None:
-                bar.update()
+            bar.update()
             if (index + 1) % LOG_STEPS and index + 1 < steps:
                 continue
             numbers = meter.read(done)
-            if bar is not None:
-                bar.set_postfix_str(f"loss {numbers['loss']:.3f}")
+            bar.set_postfix_str(f"loss {numbers['loss']:.3f}, chance {numbers['chance']:.3f}")
             logs.step(numbers)
             if warning := collapse_warning(numbers):
                 say(f"step {done}: {warning}")
             late = time.monotonic() - saved > CHECKPOINT_SECONDS
             if index + 1 < steps and _agree(late, world):
-                _save(trainer, done, path)
+                _save(trainer, done, meter, path)
                 saved = time.monotonic()
         start = 0
         row = {"step": done, "epoch": epoch + 1, **meter.epoch()}
         if world.first:
             row |= epoch_measures(trainer, epoch + 1, after_epoch)
             logs.epoch(row)
-        _save(trainer, done, path)
+        meter.readings.clear()
+        _save(trainer, done, meter, path)
         saved = time.monotonic()
     return row
 
@@ -253,14 +254,14 @@ def epoch_measures(
 class Meter:
     """Sums the measures of the steps on the device, and reads them once in a while."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trainer, readings: list[dict[str, Number]]) -> None:
         self.trainer = trainer
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
-        self.rows: list[dict[str, Number]] = []
-        self._restart()
+        self.readings = readings
+        self.restart()
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Begin to count and to time."""
+        self.sums: dict[str, Tensor]
         self.sums, self.count = {}, 0
         self.trainer.loader.waited = 0.0
         self.began = time.perf_counter()
@@ -291,17 +292,20 @@ class Meter:
             )
         seconds, config = time.perf_counter() - self.began, self.trainer.config
         row |= {
+            "chance": self.trainer.method.chance,
             "lr": learning_rate(config, step - 1, self.trainer.loader.steps),
             "images_per_second": self.count * config.batch_size / seconds,
             "waited": self.trainer.loader.waited / seconds,
         }
-        self._restart()
-        self.rows.append(row)
+        self.restart()
+        self.readings.append(row)
         return {"step": step, **row}
 
     def epoch(self) -> dict[str, Number]:
         """Means of the epoch's readings."""
-        return {name: float(np.mean([row[name] for row in self.rows])) for name in self.rows[0]}
+        return {
+            name: float(np.mean([row[name] for row in self.readings])) for name in self.readings[0]
+        }
 
 
 class Logs:
@@ -424,8 +428,8 @@ def _policy_config(name: str, source: Source) -> Any:
     return policy
 
 
-def _save(trainer: Trainer, step: int, path: Path) -> None:
-    state = trainer.state(step)
+def _save(trainer: Trainer, step: int, meter: Meter, path: Path) -> None:
+    state = {**trainer.state(step), "readings": meter.readings}
     if trainer.world.first:
         checkpoint.save(path, state)
 

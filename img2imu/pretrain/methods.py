@@ -27,10 +27,13 @@ class Method(nn.Module):
         The backbone that is trained: images to (n, features).
     views
         Augmented views of each image that :meth:`forward` takes.
+    chance
+        The loss of a guess.
     """
 
     encoder: nn.Module
     views = 2
+    chance = 0.0
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
         """The loss and its companions for this process' part of a batch.
@@ -76,6 +79,7 @@ class MoCo(Method):
         self.key_head = copy.deepcopy(self.head).requires_grad_(False)
         self.register_buffer("queue", F.normalize(torch.randn(config.queue, config.dim), dim=1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.chance = math.log(config.queue + 1)
         self._keys: Tensor | None = None
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
@@ -156,6 +160,7 @@ class Supervised(Method):
         self.encoder = encoder
         self.classifier = nn.Linear(features, classes)
         self.smoothing = config.smoothing
+        self.chance = math.log(classes)
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
         """Smoothed cross-entropy, and how often the label is first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from .. import __version__
 from ..convert import dead_axes, view_to_dict
 from ..errors import InputError
 from ..models import EncoderConfig, build_encoder
+from ..progress import Progress, silent
 from ..recordings.splits import SplitManifest, missing_classes
 from ..recordings.windows import Windows
 from .config import ProbeConfig
@@ -29,20 +30,6 @@ from .protocol import Task, score_method, summarize
 
 METHODS = ("img2imu", "random-2d", "hand-forest", "minirocket")
 """Rows of the result table, in order."""
-
-Progress = Callable[[str, int], Any]
-"""``progress(description, total)`` opens a bar with ``update(n)`` and ``close()``, as tqdm does."""
-
-
-class _Silence:
-    def update(self, count: int = 1) -> None: ...
-
-    def close(self) -> None: ...
-
-
-def silent(description: str, total: int) -> _Silence:
-    """A progress bar that shows nothing."""
-    return _Silence()
 
 
 def evaluate(

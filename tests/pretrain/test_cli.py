@@ -39,7 +39,8 @@ def test_an_encoder_of_no_data_at_all(tmp_path, capsys):
     ("options", "said"),
     [
         (["--source=nowhere"], "no packed store at nowhere"),
-        (["--source=dead-leaves", "--size=huge"], "--size must be WIDTHxHEIGHT"),
+        (["--source=dead-leaves", "--size=huge"], "--size takes WIDTHxHEIGHT"),
+        (["--source=dead-leaves", "--preset=paper", "--method=supervised"], "has no method"),
         (["--source=dead-leaves", "--policy=flip"], "unknown policy 'flip'"),
         (["--source=dead-leaves", "--method=supervised", "--queue=9"], "--queue is no setting of"),
         (["--source=dead-leaves", "--method=supervised"], "images with labels"),

@@ -6,8 +6,13 @@ from img2imu.errors import InputError
 from img2imu.pretrain import METHODS, PRESETS, MoCoConfig, PretrainConfig, SimSiamConfig
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("method", METHODS)
+def test_recommended_settings_exist_for_every_method():
+    assert PRESETS["recommended"].keys() == METHODS.keys()
+
+
+@pytest.mark.parametrize(
+    ("preset", "method"), [(preset, method) for preset in PRESETS for method in PRESETS[preset]]
+)
 def test_settings_survive_json(preset, method):
     config = PRESETS[preset][method]
     assert config.method_name == method
