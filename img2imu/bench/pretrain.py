@@ -134,8 +134,10 @@ class Lightly:
         assert isinstance(method, MoCoConfig), "lightly is compared in MoCo"
         self.views, self.device, self.layout, self.momentum = views, device, layout, method.momentum
         self.mixed = dtype == torch.bfloat16
-        backbone, features = create_backbone(config.encoder, config.init, config.seed)
-        encoder = nn.Sequential(backbone, MoCoProjectionHead(features, features, method.dim))
+        backbone = create_backbone(config.encoder, seed=config.seed)
+        features = backbone.widths[-1]
+        head = MoCoProjectionHead(features, features, method.dim)
+        encoder = nn.Sequential(backbone, LastStage(), head)
         self.encoder = encoder.to(memory_format=layout).to(device)
         self.key_encoder = copy.deepcopy(self.encoder)
         deactivate_requires_grad(self.key_encoder)
@@ -167,6 +169,14 @@ class Lightly:
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss.detach()
+
+
+class LastStage(nn.Module):
+    """Of the features of all stages those of the last."""
+
+    def forward(self, stages: list[Tensor]) -> Tensor:
+        """(n, features)."""
+        return stages[-1]
 
 
 class PilImages:

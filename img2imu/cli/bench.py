@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..errors import InputError
-from .options import progress_bar, write_json
+from .options import parse_size, progress_bar, write_json
 
 
 def register(subparsers: Any) -> None:
@@ -99,7 +98,7 @@ def run_pretrain(args: argparse.Namespace) -> None:
     """Time our MoCo beside lightly's."""
     from ..bench import pretrain
 
-    width, height = _size(args.size)
+    width, height = parse_size(args.size)
     report = pretrain.run(
         args.steps, args.rounds, args.batch, width, height, args.threads, args.device, args.compile
     )
@@ -116,10 +115,3 @@ def run_probe(args: argparse.Namespace) -> None:
     print(probe.table(report))
     if args.json:
         write_json(args.json, report)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise InputError(f"--size must be WIDTHxHEIGHT, such as 128x96, not {text!r}")
-    return int(width), int(height)

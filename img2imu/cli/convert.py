@@ -15,7 +15,7 @@ from ..convert import SpectrogramConfig
 from ..errors import InputError
 from ..recordings import Windows
 from .data import add_source_options, source_options
-from .options import add_window_options, progress_bar, write_json
+from .options import add_window_options, parse_size, progress_bar, write_json
 
 _EXAMPLES = """\
 examples:
@@ -160,17 +160,15 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _view(args: argparse.Namespace, samples: int) -> SpectrogramConfig:
-    width, _, height = args.size.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise InputError(f"--size takes WIDTHxHEIGHT such as 128x96, not {args.size!r}")
+    width, height = parse_size(args.size)
     view = SpectrogramConfig(
         sampling_rate=args.sampling_rate,
         nfft=args.nfft,
         noverlap=args.nfft - 4 if args.noverlap is None else args.noverlap,
         detrend=args.detrend,
         normalize=args.normalize,
-        width=int(width),
-        height=int(height),
+        width=width,
+        height=height,
     )
     if view.degenerate(samples):
         raise InputError(f"{view.degenerate(samples)}: choose a smaller nfft or longer windows")

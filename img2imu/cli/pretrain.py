@@ -107,6 +107,9 @@ def _add_settings(group: Any, kind: type) -> None:
         known = {option for action in group._group_actions for option in action.option_strings}
         if each.name == "method" or option in known:
             continue
+        if hint == tuple[int, ...]:
+            group.add_argument(option, type=int, nargs="+", default=argparse.SUPPRESS)
+            continue
         choices = [value for value in get_args(hint) if isinstance(value, str)]
         plain = next((part for part in (hint, *get_args(hint)) if part in (int, float, str)), str)
         group.add_argument(

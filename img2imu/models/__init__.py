@@ -5,9 +5,16 @@ from typing import TYPE_CHECKING, Any
 from .config import EncoderConfig
 
 if TYPE_CHECKING:
-    from .encoder import Encoder, build_encoder, create_backbone, create_encoder
+    from .encoder import Backbone, Encoder, build_encoder, create_backbone, create_encoder
 
-__all__ = ["Encoder", "EncoderConfig", "build_encoder", "create_backbone", "create_encoder"]
+__all__ = [
+    "Backbone",
+    "Encoder",
+    "EncoderConfig",
+    "build_encoder",
+    "create_backbone",
+    "create_encoder",
+]
 
 
 def __getattr__(name: str) -> Any:

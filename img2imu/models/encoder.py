@@ -125,42 +125,65 @@ def build_encoder(config: EncoderConfig) -> Encoder:
     return Encoder(backbone, config.bands).eval().requires_grad_(False)
 
 
-def create_backbone(name: str, init: str | None = None, seed: int = 0) -> tuple[nn.Module, int]:
-    """Build a whole backbone to be trained, its last stage averaged over the image.
+class Backbone(nn.Module):
+    """An encoder to be trained: images to the pooled features of chosen stages.
+
+    Parameters
+    ----------
+    body
+        Maps (n, 3, height, width) to a list of feature maps, one for each stage.
+    bands
+        Frequency bands kept when pooling.
+
+    Attributes
+    ----------
+    widths : list of int
+        Features of each stage.
+    """
+
+    def __init__(self, body: nn.Module, bands: int) -> None:
+        super().__init__()
+        self.body = body
+        self.bands = bands
+        info: Any = body.feature_info
+        self.widths: list[int] = [channels * bands for channels in info.channels()]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Normalised images to the features of each stage, (n, channels · bands)."""
+        return [pool_bands(part, self.bands).flatten(1) for part in self.body(images)]
+
+
+def create_backbone(
+    name: str,
+    *,
+    stages: tuple[int, ...] = (4,),
+    bands: int = 1,
+    init: str | None = None,
+    seed: int = 0,
+) -> Backbone:
+    """Build an encoder up to the last of `stages`, to be trained.
 
     Parameters
     ----------
     name
         A timm architecture.
+    stages, bands
+        Where its features are taken and in how many frequency bands; see :class:`EncoderConfig`.
     init
         Weights to start from: a name of timm's (``resnet18.tv_in1k``), ``torchvision/NAME``, one
         of the toolkit's, or a file. Stages that a file lacks start at random.
     seed
         Of the random weights.
 
-    Returns
-    -------
-    nn.Module
-        Images (n, 3, height, width), normalised, to (n, features); tensors have timm's names.
-    int
-        The features.
-
     Raises
     ------
     InputError
-        If architecture or weights do not exist or do not fit each other.
+        If architecture, stages or weights do not exist or do not fit each other.
     """
-    import timm
-
-    if not timm.is_model(name.split(".")[0]):
-        raise InputError(f"unknown encoder {name!r}: not an architecture of timm")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        backbone = timm.create_model(name, num_classes=0)
+    body = _backbone(EncoderConfig(name, seed=seed, stages=stages, bands=bands))
     if init is not None:
-        start_from(backbone, _initial_state(init), init)
-    features: Any = backbone.num_features
-    return backbone, int(features)
+        start_from(body, _initial_state(init), init)
+    return Backbone(body, bands)
 
 
 def _initial_state(init: str) -> StateDict:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import InputError
+from ..models import Backbone
 from .distributed import World, gather
 
 FILE = "checkpoint.pt"
@@ -90,11 +91,11 @@ def restore_random_states(states: list[Tensor], world: World) -> None:
         torch.cuda.set_rng_state(states[1][world.rank].clone(), world.device)
 
 
-def save_encoder(path: Path, encoder: nn.Module) -> None:
+def save_encoder(path: Path, encoder: Backbone) -> None:
     """Write the encoder's tensors under timm's names as safetensors, whole or not at all."""
     from safetensors.torch import save_file
 
-    tensors = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
+    tensors = {name: value.contiguous().cpu() for name, value in encoder.body.state_dict().items()}
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial)
     partial.replace(path)

@@ -116,6 +116,10 @@ class PretrainConfig:
         Augmentations, by name.
     encoder
         A timm architecture.
+    stages, bands
+        Stages to whose features the loss is applied, each with a head of its own, and the
+        frequency bands these are averaged in. The last stage over all is the usual way; a stage
+        in the middle learns faster what it is read for (deeply supervised nets, Lee et al. 2015).
     init
         Weights to start from: a name that timm or torchvision know (``resnet18.tv_in1k``), or a
         file. Stages that a file lacks start at random.
@@ -147,6 +151,8 @@ class PretrainConfig:
     method: MethodConfig = field(default_factory=MoCoConfig)
     policy: str = "sensor-aware"
     encoder: str = "resnet18"
+    stages: tuple[int, ...] = (4,)
+    bands: int = 1
     init: str | None = None
     epochs: int = 40
     batch_size: int = 256
@@ -159,6 +165,9 @@ class PretrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(self.stages))
+        _require(len(self.stages) > 0, "stages must name at least one stage")
+        _require(self.bands >= 1, f"bands must be at least 1, not {self.bands}")
         _require(self.epochs >= 1, f"epochs must be at least 1, not {self.epochs}")
         _require(self.batch_size >= 2, f"batch_size must be at least 2, not {self.batch_size}")
         _require_choice("optimizer", self.optimizer, ("adam", "sgd"))
@@ -185,7 +194,11 @@ class PretrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the method's name and settings under ``method``."""
-        return {**asdict(self), "method": {"name": self.method_name, **asdict(self.method)}}
+        return {
+            **asdict(self),
+            "stages": list(self.stages),
+            "method": {"name": self.method_name, **asdict(self.method)},
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
@@ -221,6 +234,8 @@ def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 _SGD = PretrainConfig(
+    stages=(2, 4),
+    bands=6,
     policy="sensor-crops-soft",
     optimizer="sgd",
     lr=0.06,
@@ -241,6 +256,8 @@ PRESETS: dict[str, dict[str, PretrainConfig]] = {
             _SGD,
             method=SimSiamConfig(),
             policy="moco-default",
+            stages=(4,),
+            bands=1,
             epochs=100,
             lr=0.05,
             warmup_epochs=0,

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..augment import POLICIES, AugmentationError, KorniaPolicy, MoCoDefaultConfig, create_policy
 from ..errors import InputError
 from ..images import Batch, Loader, Source
-from ..models import create_backbone
+from ..models import Backbone, create_backbone
 from ..progress import Progress, silent
 from . import checkpoint
 from .config import PretrainConfig, RandomConfig, SupervisedConfig
@@ -33,7 +33,7 @@ CHECKPOINT_SECONDS = 120.0
 BANK = 10_000
 """Training images among which held ones look for their neighbours."""
 
-AfterEpoch = Callable[[int, nn.Module], dict[str, Number]]
+AfterEpoch = Callable[[int, Backbone], dict[str, Number]]
 """``after_epoch(epoch, encoder)``: more numbers for the epoch's row."""
 
 
@@ -61,8 +61,8 @@ class Trainer:
         self.loader = Loader(
             source, config.batch_size, config.seed, world.device, world.rank, world.size, training
         )
-        backbone, features = create_backbone(config.encoder, config.init, config.seed)
-        method = create_method(config, backbone, features, classes_of(source, config), world)
+        encoder = untrained_encoder(config)
+        method = create_method(config, encoder, classes_of(source, config), world)
         self.method: Method = method.to(world.device).to(memory_format=torch.channels_last)
         self.policy = create_policy(_policy_config(config.policy, source), dtype=torch.bfloat16).to(
             world.device
@@ -174,7 +174,7 @@ def pretrain(
     """
     require_same_run(out, config, source)
     if isinstance(config.method, RandomConfig):
-        backbone, _ = create_backbone(config.encoder, config.init, config.seed)
+        backbone = untrained_encoder(config)
         begin_folder(out, config, source, world)
         checkpoint.save_encoder(out / "encoder.safetensors", backbone)
         return {"step": 0, "epoch": 0}
@@ -394,6 +394,17 @@ def classes_of(source: Source, config: PretrainConfig) -> int:
     if isinstance(config.method, SupervisedConfig) and count < 2:
         raise InputError("supervised pre-training needs images with labels of two or more classes")
     return count
+
+
+def untrained_encoder(config: PretrainConfig) -> Backbone:
+    """What training starts from."""
+    return create_backbone(
+        config.encoder,
+        stages=config.stages,
+        bands=config.bands,
+        init=config.init,
+        seed=config.seed,
+    )
 
 
 def create_optimizer(

@@ -10,12 +10,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from ..models import Backbone
 from .config import MoCoConfig, PretrainConfig, SimSiamConfig, SupervisedConfig
 from .distributed import World, gather, own_part
 from .norm import split_batch_norm
 
+HIDDEN = 512
+"""Units of a head's hidden layer."""
+
 Measures = dict[str, Tensor]
 """Numbers of one step, left on the device: ``loss`` is what is minimised."""
+
+
+class PerStage(nn.ModuleList):
+    """One module for each stage of the encoder."""
+
+    def forward(self, parts: Iterable[Tensor]) -> Tensor:
+        """Features (n, ...) of each stage to (stages, n, dim)."""
+        return torch.stack([module(part) for module, part in zip(self, parts, strict=True)])
 
 
 class Method(nn.Module):
@@ -24,24 +36,24 @@ class Method(nn.Module):
     Attributes
     ----------
     encoder
-        The backbone that is trained: images to (n, features).
+        The backbone that is trained.
     views
         Augmented views of each image that :meth:`forward` takes.
     chance
         The loss of a guess.
     """
 
-    encoder: nn.Module
+    encoder: Backbone
     views = 2
     chance = 0.0
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
-        """The loss and its companions for this process' part of a batch.
+        """The loss, averaged over stages, and its companions, of the last stage.
 
         Parameters
         ----------
         views
-            Of shape (n, 3, height, width) each, normalised.
+            Of shape (n, 3, height, width) each, normalised: this process' part of a batch.
         labels
             (n,), -1 where unknown.
         step
@@ -64,35 +76,38 @@ class MoCo(Method):
     queue: Tensor
     pointer: Tensor
 
-    def __init__(self, encoder: nn.Module, features: int, config: MoCoConfig, world: World) -> None:
+    def __init__(self, encoder: Backbone, config: MoCoConfig, world: World) -> None:
         super().__init__()
         self.config = config
         split_batch_norm(encoder, max(1, config.splits // world.size))
         self.encoder = encoder
-        self.head = projection(config.head, features, config.dim)
-        self.predictor = (
-            perceptron(config.dim, 4 * config.dim, config.dim, norm=True)
-            if config.head == "mlp-bn"
-            else nn.Identity()
-        )
+        self.head = PerStage(projection(config.head, width, config.dim) for width in encoder.widths)
+        self.predictor: nn.Module = nn.Identity()
+        if config.head == "mlp-bn":
+            self.predictor = PerStage(
+                perceptron(config.dim, 4 * config.dim, config.dim, norm=True)
+                for _ in encoder.widths
+            )
         self.key_encoder = copy.deepcopy(encoder).requires_grad_(False)
         self.key_head = copy.deepcopy(self.head).requires_grad_(False)
-        self.register_buffer("queue", F.normalize(torch.randn(config.queue, config.dim), dim=1))
+        queue = torch.randn(len(encoder.widths), config.queue, config.dim)
+        self.register_buffer("queue", F.normalize(queue, dim=2))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.chance = math.log(config.queue + 1)
         self._keys: Tensor | None = None
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
         """InfoNCE of the first views against the second ones and the queue."""
-        query = F.normalize(self.predictor(self.head(self.encoder(views[0]))).float(), dim=1)
+        query = F.normalize(self.predictor(self.head(self.encoder(views[0]))).float(), dim=2)
         key = self._key(views[1], step)
-        self._keys = gather(key)
+        self._keys = gather(key.transpose(0, 1)).transpose(0, 1)
         logits = info_nce_logits(query, key, self.queue, self.config.temperature)
-        loss = F.cross_entropy(logits, torch.zeros_like(labels))
+        first = torch.zeros(logits.shape[:2], dtype=torch.int64, device=logits.device)
+        loss = F.cross_entropy(logits.flatten(0, 1), first.flatten())
         with torch.no_grad():
-            top5 = logits.topk(5, dim=1).indices == 0
+            top5 = logits[-1].topk(5, dim=1).indices == 0
             measures = {"top1": top5[:, 0].float().mean(), "top5": top5.any(1).float().mean()}
-            measures |= geometry(query, key)
+            measures |= geometry(query[-1], key[-1])
         return {"loss": loss, **measures}
 
     def after_step(self, progress: float) -> None:
@@ -113,37 +128,34 @@ class MoCo(Method):
     def _key(self, images: Tensor, step: int) -> Tensor:
         """Keys of this process' images, computed among the images of others: ShuffleBN."""
         if self.config.splits == 1:
-            return F.normalize(self.key_head(self.key_encoder(images)).float(), dim=1)
+            return F.normalize(self.key_head(self.key_encoder(images)).float(), dim=2)
         joined = gather(images)
         order = shuffled(len(joined), step).to(images.device)
         key = self.key_head(self.key_encoder(own_part(joined[order])))
-        return own_part(gather(F.normalize(key.float(), dim=1))[order.argsort()])
+        rows = F.normalize(key.float(), dim=2).transpose(0, 1)
+        return own_part(gather(rows)[order.argsort()]).transpose(0, 1)
 
 
 class SimSiam(Method):
     """Two views predict each other, the gradient stopped on one side."""
 
-    def __init__(self, encoder: nn.Module, features: int, config: SimSiamConfig) -> None:
+    def __init__(self, encoder: Backbone, config: SimSiamConfig) -> None:
         super().__init__()
         self.encoder = encoder
-        self.projector = nn.Sequential(
-            perceptron(features, features, features, norm=True),
-            nn.BatchNorm1d(features),
-            nn.ReLU(inplace=True),
-            nn.Linear(features, config.dim, bias=False),
-            nn.BatchNorm1d(config.dim, affine=False),
+        self.projector = PerStage(_siamese(width, config.dim) for width in encoder.widths)
+        self.predictor = PerStage(
+            perceptron(config.dim, config.hidden, config.dim, norm=True) for _ in encoder.widths
         )
-        self.predictor = perceptron(config.dim, config.hidden, config.dim, norm=True)
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
         """The negative cosine of each prediction and the other view's projection."""
         first, second = (self.projector(self.encoder(view)) for view in views)
         similarity = [
-            F.cosine_similarity(self.predictor(one).float(), other.detach().float()).mean()
+            F.cosine_similarity(self.predictor(one).float(), other.detach().float(), dim=2).mean()
             for one, other in ((first, second), (second, first))
         ]
         with torch.no_grad():
-            pair = [F.normalize(part.float(), dim=1) for part in (first, second)]
+            pair = [F.normalize(part[-1].float(), dim=1) for part in (first, second)]
             measures = geometry(*pair)
         return {"loss": -(similarity[0] + similarity[1]) / 2, **measures}
 
@@ -153,33 +165,38 @@ class Supervised(Method):
 
     views = 1
 
-    def __init__(
-        self, encoder: nn.Module, features: int, classes: int, config: SupervisedConfig
-    ) -> None:
+    def __init__(self, encoder: Backbone, classes: int, config: SupervisedConfig) -> None:
         super().__init__()
         self.encoder = encoder
-        self.classifier = nn.Linear(features, classes)
+        self.classifier = PerStage(
+            nn.Sequential(nn.BatchNorm1d(width), nn.Linear(width, classes))
+            for width in encoder.widths
+        )
         self.smoothing = config.smoothing
         self.chance = math.log(classes)
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
         """Smoothed cross-entropy, and how often the label is first."""
         logits = self.classifier(self.encoder(views[0])).float()
-        loss = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=self.smoothing)
-        right = (logits.argmax(1) == labels)[labels >= 0]
+        repeated = labels.expand(len(logits), -1)
+        loss = F.cross_entropy(
+            logits.flatten(0, 1),
+            repeated.flatten(),
+            ignore_index=-1,
+            label_smoothing=self.smoothing,
+        )
+        right = (logits[-1].argmax(1) == labels)[labels >= 0]
         return {"loss": loss, "top1": right.float().mean()}
 
 
-def create_method(
-    config: PretrainConfig, encoder: nn.Module, features: int, classes: int, world: World
-) -> Method:
-    """The method that `config` names, around an encoder with so many `features`."""
+def create_method(config: PretrainConfig, encoder: Backbone, classes: int, world: World) -> Method:
+    """The method that `config` names, around an encoder."""
     if isinstance(config.method, MoCoConfig):
-        return MoCo(encoder, features, config.method, world)
+        return MoCo(encoder, config.method, world)
     if isinstance(config.method, SimSiamConfig):
-        return SimSiam(encoder, features, config.method)
+        return SimSiam(encoder, config.method)
     assert isinstance(config.method, SupervisedConfig)
-    return Supervised(encoder, features, classes, config.method)
+    return Supervised(encoder, classes, config.method)
 
 
 def projection(head: str, features: int, dim: int) -> nn.Module:
@@ -187,9 +204,20 @@ def projection(head: str, features: int, dim: int) -> nn.Module:
     if head == "linear":
         return nn.Linear(features, dim)
     if head == "mlp":
-        return perceptron(features, features, dim)
-    projector = perceptron(features, 4 * dim, dim, norm=True)
+        return perceptron(features, HIDDEN, dim)
+    projector = perceptron(features, HIDDEN, dim, norm=True)
     return nn.Sequential(projector, nn.BatchNorm1d(dim, affine=False))
+
+
+def _siamese(features: int, dim: int) -> nn.Module:
+    """SimSiam's projector: three layers, batch norm behind each."""
+    return nn.Sequential(
+        perceptron(features, features, features, norm=True),
+        nn.BatchNorm1d(features),
+        nn.ReLU(inplace=True),
+        nn.Linear(features, dim, bias=False),
+        nn.BatchNorm1d(dim, affine=False),
+    )
 
 
 def perceptron(features: int, hidden: int, out: int, norm: bool = False) -> nn.Sequential:
@@ -204,22 +232,24 @@ def perceptron(features: int, hidden: int, out: int, norm: bool = False) -> nn.S
 
 
 def info_nce_logits(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """Similarities over temperature, (n, 1 + queue): the positive one first.
+    """Similarities over temperature, (stages, n, 1 + queue): the positive one first.
 
-    All arguments are of unit length: `query` and `key` (n, dim), `queue` (K, dim).
+    All arguments are of unit length: `query` and `key` (stages, n, dim), `queue` (stages, K, dim).
     """
-    positive = (query * key).sum(1, keepdim=True)
-    return torch.cat([positive, query @ queue.T], dim=1) / temperature
+    positive = (query * key).sum(2, keepdim=True)
+    return torch.cat([positive, query @ queue.mT], dim=2) / temperature
 
 
 def enqueue(queue: Tensor, pointer: Tensor, keys: Tensor) -> None:
-    """Write `keys` over the oldest rows of `queue`, wrapping around, all on the device.
+    """Write `keys` over the oldest of `queue`, wrapping around, all on the device.
 
-    Any number of keys up to the queue's length goes in; none is dropped.
+    Shapes are (stages, n, dim) and (stages, K, dim). Any number of keys up to K goes in; none is
+    dropped.
     """
-    rows = (pointer + torch.arange(len(keys), device=queue.device)) % len(queue)
-    queue.index_copy_(0, rows, keys)
-    pointer.add_(len(keys)).remainder_(len(queue))
+    count, size = keys.shape[1], queue.shape[1]
+    rows = (pointer + torch.arange(count, device=queue.device)) % size
+    queue.index_copy_(1, rows, keys)
+    pointer.add_(count).remainder_(size)
 
 
 @torch.no_grad()

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from ..models import Backbone
+
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
 COLLAPSED = 0.1
@@ -54,21 +56,21 @@ def knn_accuracy(
 
 @torch.inference_mode()
 def encode(
-    encoder: nn.Module,
+    encoder: Backbone,
     images: NDArray[np.uint8],
     rows: NDArray[np.int64],
     normalise: nn.Module,
     device: torch.device,
     batch: int = 512,
 ) -> Tensor:
-    """Features (rows, dim) of stored images, without augmentation and in evaluation mode."""
+    """Features (rows, dim) of the last stage, without augmentation and in evaluation mode."""
     training = encoder.training
     encoder.eval()
     parts = []
     for chosen in np.array_split(rows, max(1, -(-len(rows) // batch))):
         pixels = torch.from_numpy(images[chosen]).to(device).permute(0, 3, 1, 2)
         with torch.autocast(device.type, torch.bfloat16):
-            parts.append(encoder(normalise(pixels)).float())
+            parts.append(encoder(normalise(pixels))[-1].float())
     encoder.train(training)
     return torch.cat(parts)
 

@@ -99,7 +99,7 @@ def test_lightly_starts_as_we_do():
     state = theirs.encoder[0].state_dict()
     for name, value in ours.method.encoder.state_dict().items():
         assert torch.equal(value, state[name])
-    assert theirs.criterion.memory_bank.bank.shape == ours.method.queue.shape == (4096, 64)
+    assert theirs.criterion.memory_bank.bank.shape == ours.method.queue.shape[1:] == (4096, 64)
     assert theirs.mixed == (ours.policy.dtype == torch.bfloat16)
     assert not entrants[pretrain.EXAMPLE].mixed
 
@@ -125,7 +125,8 @@ def test_our_loss_is_that_of_lightly():
     query, key, queue = (F.normalize(torch.randn(n, 16), dim=1) for n in (8, 8, 64))
     theirs = loss.NTXentLoss(0.07, memory_bank_size=(64, 16))
     theirs.memory_bank.bank = queue.clone()
-    ours = F.cross_entropy(info_nce_logits(query, key, queue, 0.07), torch.zeros(8).long())
+    [logits] = info_nce_logits(query[None], key[None], queue[None], 0.07)
+    ours = F.cross_entropy(logits, torch.zeros(8).long())
     torch.testing.assert_close(ours, theirs(query, key))
 
 

@@ -48,6 +48,7 @@ def test_differences_are_named():
         ({"optimizer": "lion"}, "optimizer must be one of adam, sgd"),
         ({"method": MoCoConfig(queue=128), "batch_size": 256}, r"queue \(128\) must be at least"),
         ({"batch_size": 100}, "must be a multiple of splits"),
+        ({"stages": ()}, "stages must name at least one"),
         ({"held": -1}, "held must not be negative"),
     ],
 )

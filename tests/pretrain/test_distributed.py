@@ -20,16 +20,22 @@ from torch.nn.parallel import DistributedDataParallel
 from img2imu.pretrain import MoCoConfig, join_world
 from img2imu.pretrain.methods import MoCo
 
-def encoder():
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3),
-        nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-    )
+class Encoder(nn.Module):
+    widths = [8, 6]
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(8, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
+
+    def forward(self, images):
+        first = self.first(images)
+        return [part.mean((2, 3)) for part in (first, self.second(first))]
 
 with join_world("cpu") as world:
     torch.manual_seed(0)
     config = MoCoConfig(dim=6, queue=24, momentum=0.9, temperature=0.2, head="mlp", splits=2)
-    method = MoCo(encoder(), 8, config, world)
+    method = MoCo(Encoder(), config, world)
     network = DistributedDataParallel(method) if world.size > 1 else method
     optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
     generator = torch.Generator().manual_seed(1)

@@ -26,9 +26,22 @@ from img2imu.pretrain.norm import SplitBatchNorm2d, split_batch_norm
 ALONE = World(torch.device("cpu"))
 
 
-def small_encoder(norm: bool = True) -> nn.Module:
-    layers = [nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8)] if norm else [nn.Conv2d(3, 8, 3)]
-    return nn.Sequential(*layers, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+class SmallEncoder(nn.Module):
+    """Two stages of 8 and 6 features."""
+
+    widths = (8, 6)
+
+    def __init__(self, norm: bool = True, stages: int = 1) -> None:
+        super().__init__()
+        self.widths = SmallEncoder.widths[:stages]
+        self.first = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8) if norm else nn.Identity(), nn.ReLU()
+        )
+        self.second = nn.Conv2d(8, 6, 3)
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        first = self.first(images)
+        return [part.mean((2, 3)) for part in (first, self.second(first))][: len(self.widths)]
 
 
 @settings(max_examples=50, deadline=None)
@@ -38,17 +51,17 @@ def small_encoder(norm: bool = True) -> nn.Module:
 )
 def test_queue_holds_the_newest_keys(size, batches):
     batches = [min(count, size) for count in batches]
-    queue, pointer = torch.full((size, 1), -1.0), torch.zeros((), dtype=torch.int64)
+    queue, pointer = torch.full((1, size, 1), -1.0), torch.zeros((), dtype=torch.int64)
     newest = deque([-1.0] * size, maxlen=size)
     number = 0
     for count in batches:
         keys = [float(number + i) for i in range(count)]
         number += count
-        enqueue(queue, pointer, torch.tensor(keys)[:, None])
+        enqueue(queue, pointer, torch.tensor(keys)[None, :, None])
         newest.extend(keys)
-        assert sorted(queue[:, 0].tolist()) == sorted(newest)
+        assert sorted(queue[0, :, 0].tolist()) == sorted(newest)
         # The next place to write is that of the oldest key.
-        assert queue[int(pointer), 0] == newest[0]
+        assert queue[0, int(pointer), 0] == newest[0]
 
 
 def test_info_nce_is_its_formula():
@@ -60,24 +73,27 @@ def test_info_nce_is_its_formula():
         positive = math.exp(q[i] @ k[i] / 0.2)
         negatives = sum(math.exp(q[i] @ other / 0.2) for other in queue)
         expected.append(-math.log(positive / (positive + negatives)))
-    logits = info_nce_logits(*(torch.from_numpy(v) for v in (q, k, queue)), 0.2)
-    loss = F.cross_entropy(logits, torch.zeros(4, dtype=torch.long))
+    logits = info_nce_logits(*(torch.from_numpy(v)[None] for v in (q, k, queue)), 0.2)
+    loss = F.cross_entropy(logits[0], torch.zeros(4, dtype=torch.long))
     assert loss.item() == pytest.approx(np.mean(expected), rel=1e-12)
 
 
 def test_moco_step_is_the_plain_algorithm():
     torch.manual_seed(0)
     config = MoCoConfig(dim=6, queue=10, momentum=0.9, temperature=0.1, splits=1)
-    method = MoCo(small_encoder(), 8, config, ALONE)
-    plain_query = nn.Sequential(method.encoder, method.head)
+    method = MoCo(SmallEncoder(stages=2), config, ALONE)
     views = [torch.rand(7, 3, 16, 16) for _ in range(2)]
     queue = method.queue.clone()
     parameters = [p.detach().clone() for p in method.key_encoder.parameters()]
     measures = method(views, torch.zeros(7, dtype=torch.long), 0)
-    q = F.normalize(plain_query(views[0]), dim=1)
-    k = F.normalize(method.key_head(method.key_encoder(views[1])), dim=1).detach()
-    similar = torch.cat([(q * k).sum(1)[:, None], q @ queue.T], 1).double() / 0.1
-    expected = (torch.logsumexp(similar, 1) - similar[:, 0]).mean()
+    losses, keys = [], []
+    for stage in (0, 1):
+        q = F.normalize(method.head[stage](method.encoder(views[0])[stage]), dim=1)
+        k = F.normalize(method.key_head[stage](method.key_encoder(views[1])[stage]), dim=1)
+        similar = torch.cat([(q * k).sum(1)[:, None], q @ queue[stage].T], 1).double() / 0.1
+        losses.append((torch.logsumexp(similar, 1) - similar[:, 0]).mean())
+        keys.append(k.detach())
+    expected = sum(losses) / 2
     assert measures["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
     assert torch.equal(method.queue, queue), "the queue must not change before the optimiser"
     measures["loss"].backward()
@@ -86,8 +102,8 @@ def test_moco_step_is_the_plain_algorithm():
         for p in method.encoder.parameters():
             p.add_(1.0)
     method.after_step(0.0)
-    torch.testing.assert_close(method.queue[:7], k)
-    assert torch.equal(method.queue[7:], queue[7:])
+    torch.testing.assert_close(method.queue[:, :7], torch.stack(keys))
+    assert torch.equal(method.queue[:, 7:], queue[:, 7:])
     followed = zip(
         method.key_encoder.parameters(), parameters, method.encoder.parameters(), strict=True
     )
@@ -98,11 +114,11 @@ def test_moco_step_is_the_plain_algorithm():
 def test_loss_of_chance_is_log_of_the_candidates():
     torch.manual_seed(0)
     config = MoCoConfig(dim=128, queue=4096, temperature=1.0, splits=1)
-    method = MoCo(small_encoder(), 8, config, ALONE)
+    method = MoCo(SmallEncoder(), config, ALONE)
     with torch.no_grad():
-        method.head.weight.zero_()
-        method.head.bias.normal_()
-        method.key_head.bias.copy_(torch.randn(128))
+        method.head[0].weight.zero_()
+        method.head[0].bias.normal_()
+        method.key_head[0].bias.copy_(torch.randn(128))
     views = [torch.rand(16, 3, 16, 16)] * 2
     loss = method(views, torch.zeros(16, dtype=torch.long), 0)["loss"].item()
     assert loss == pytest.approx(math.log(4097), abs=0.2)
@@ -110,7 +126,7 @@ def test_loss_of_chance_is_log_of_the_candidates():
 
 def test_cosine_momentum_ends_at_one():
     config = MoCoConfig(momentum=0.99, momentum_schedule="cosine", splits=1, queue=8)
-    method = MoCo(small_encoder(), 8, config, ALONE)
+    method = MoCo(SmallEncoder(), config, ALONE)
     assert method.momentum(0.0) == pytest.approx(0.99)
     assert method.momentum(0.5) == pytest.approx(0.995)
     assert method.momentum(1.0) == pytest.approx(1.0)
@@ -119,7 +135,8 @@ def test_cosine_momentum_ends_at_one():
 @pytest.mark.parametrize("head", ["linear", "mlp", "mlp-bn"])
 def test_heads_give_the_dimension_and_learn(head):
     torch.manual_seed(0)
-    method = MoCo(small_encoder(), 8, MoCoConfig(dim=4, queue=32, head=head, splits=1), ALONE)
+    config = MoCoConfig(dim=4, queue=32, head=head, splits=1)
+    method = MoCo(SmallEncoder(stages=2), config, ALONE)
     views = [torch.rand(8, 3, 16, 16) for _ in range(2)]
     method(views, torch.zeros(8, dtype=torch.long), 0)["loss"].backward()
     trained = [*method.encoder.parameters(), *method.head.parameters()]
@@ -154,24 +171,24 @@ def test_split_batch_norm_is_batch_norm_of_each_part():
 def test_keys_are_normalised_among_other_images():
     """ShuffleBN: a key's batch-norm companions differ from its query's, its place does not."""
     torch.manual_seed(0)
-    method = MoCo(small_encoder(), 8, MoCoConfig(dim=8, queue=16, splits=4), ALONE)
+    method = MoCo(SmallEncoder(), MoCoConfig(dim=8, queue=16, splits=4), ALONE)
     images = torch.rand(16, 3, 16, 16) * torch.arange(1, 17).view(-1, 1, 1, 1)
     step = 3
-    key = method._key(images, step)
+    [key] = method._key(images, step)
     order = shuffled(16, step)
     assert order.tolist() != list(range(16))
-    in_order = F.normalize(method.key_head(method.key_encoder(images)), dim=1)
+    [in_order] = F.normalize(method.key_head(method.key_encoder(images)), dim=2)
     assert not torch.allclose(key, in_order, atol=1e-3)
-    shuffled_rows = F.normalize(method.key_head(method.key_encoder(images[order])), dim=1)
+    [shuffled_rows] = F.normalize(method.key_head(method.key_encoder(images[order])), dim=2)
     for place, row in enumerate(order.tolist()):
         torch.testing.assert_close(key[row], shuffled_rows[place])
 
 
 def test_without_batch_norm_shuffling_changes_nothing():
     torch.manual_seed(0)
-    method = MoCo(small_encoder(norm=False), 8, MoCoConfig(dim=8, queue=16, splits=4), ALONE)
+    method = MoCo(SmallEncoder(norm=False), MoCoConfig(dim=8, queue=16, splits=4), ALONE)
     images = torch.rand(16, 3, 16, 16)
-    expected = F.normalize(method.key_head(method.key_encoder(images)), dim=1)
+    expected = F.normalize(method.key_head(method.key_encoder(images)), dim=2)
     torch.testing.assert_close(method._key(images, 5), expected)
 
 
@@ -181,25 +198,37 @@ def unit(vectors: torch.Tensor) -> torch.Tensor:
 
 def test_simsiam_is_its_formula_and_stops_one_side():
     torch.manual_seed(0)
-    method = SimSiam(small_encoder(), 8, SimSiamConfig(dim=16, hidden=8))
+    method = SimSiam(SmallEncoder(), SimSiamConfig(dim=16, hidden=8))
     views = [torch.rand(6, 3, 16, 16) for _ in range(2)]
     loss = method(views, torch.zeros(6, dtype=torch.long), 0)["loss"]
-    z = [method.projector(method.encoder(view)) for view in views]
-    p = [method.predictor(one) for one in z]
+    z = [method.projector(method.encoder(view))[0] for view in views]
+    p = [method.predictor([one])[0] for one in z]
     expected = -0.5 * (
         (unit(p[0]) * unit(z[1]).detach()).sum(1).mean()
         + (unit(p[1]) * unit(z[0]).detach()).sum(1).mean()
     )
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
-    weight = method.encoder[0].weight
+    weight = method.encoder.first[0].weight
     [ours] = torch.autograd.grad(loss, weight)
     [theirs] = torch.autograd.grad(expected, weight)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-3)
 
 
+def test_supervision_is_the_mean_of_its_stages():
+    torch.manual_seed(0)
+    method = Supervised(SmallEncoder(stages=2), 3, SupervisedConfig(0.1)).eval()
+    images, labels = torch.rand(5, 3, 16, 16), torch.tensor([0, 1, 2, 1, 1])
+    losses = [
+        F.cross_entropy(head(part), labels, label_smoothing=0.1)
+        for head, part in zip(method.classifier, method.encoder(images), strict=True)
+    ]
+    measures = method([images], labels, 0)
+    assert measures["loss"].item() == pytest.approx(sum(losses).item() / 2)
+
+
 def test_supervised_leaves_unlabelled_images_out():
     torch.manual_seed(0)
-    method = Supervised(small_encoder(), 8, 3, SupervisedConfig(0.0)).eval()
+    method = Supervised(SmallEncoder(), 3, SupervisedConfig(0.0)).eval()
     images, labels = torch.rand(5, 3, 16, 16), torch.tensor([0, -1, 2, -1, 1])
     known = labels >= 0
     loss = method([images], labels, 0)["loss"]
