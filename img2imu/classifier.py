@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from . import __version__
 from .convert import View, Views, view_from_dict, view_to_dict
 from .errors import InputError
-from .models import Encoder, EncoderConfig, build_encoder
+from .models import DEFAULT_ENCODER, Encoder, EncoderConfig, build_encoder
 from .probe.config import recommended_views
 from .probe.features import extract
 from .probe.linear import fit_logistic
@@ -140,7 +140,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         for view in self.views_:
             if view.degenerate(self.n_samples_):
                 raise InputError(view.degenerate(self.n_samples_))
-        encoder = build_encoder(self.encoder or EncoderConfig())
+        encoder = build_encoder(self.encoder or DEFAULT_ENCODER)
         features = extract(windows, self.views_, encoder, device=self.device)
         learnt = fit_logistic(np.concatenate(features, axis=1), numbers, self.C)
         head = nn.Linear(learnt.weight.shape[1], len(self.classes_))
@@ -223,7 +223,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _config(self, weights: Path) -> dict[str, Any]:
-        encoder = self.encoder or EncoderConfig()
+        encoder = self.encoder or DEFAULT_ENCODER
         return {
             "format": FORMAT,
             "img2imu": __version__,

@@ -23,7 +23,7 @@ from .bench.environment import environment
 from .classifier import Img2ImuClassifier, export_metadata, read_config
 from .errors import InputError
 from .export import export_onnx, measure_latency
-from .models import EncoderConfig
+from .models import DEFAULT_ENCODER, EncoderConfig
 from .predict import Timeline, predict_recordings
 from .probe import ProbeConfig, evaluate
 from .progress import Progress, silent
@@ -82,7 +82,7 @@ def quickstart(
     InputError
         If the weights cannot be read or the folder cannot be written. Nothing is left behind.
     """
-    encoder = encoder or EncoderConfig()
+    encoder = encoder or DEFAULT_ENCODER
     steps = Steps(say)
     with _appearing(Path(folder)) as out:
         with steps("Cut the recordings into windows"):

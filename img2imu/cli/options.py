@@ -29,24 +29,39 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     """Which encoder reads the pictures: the fields of ``EncoderConfig``, and the preset."""
     group = parser.add_argument_group("encoder")
     group.add_argument("--preset", choices=("recommended", "paper"), default="recommended")
-    group.add_argument("--encoder", default="resnet18", metavar="NAME", help="timm name (resnet18)")
-    weights = group.add_mutually_exclusive_group()
-    weights.add_argument("--weights", metavar="FILE", help="safetensors or torch checkpoint")
-    weights.add_argument(
-        "--pretrained", action="store_true", help="weights by the encoder's name, downloaded"
-    )
+    add_weights_options(group)
     group.add_argument("--stages", type=int, nargs="+", help="stages to choose among, or to read")
 
 
 def encoder_config(args: argparse.Namespace) -> Any:
     """The ``EncoderConfig`` that :func:`add_encoder_options` describes."""
-    from ..models import EncoderConfig
+    from dataclasses import replace
+
     from ..probe.config import PRESETS
 
-    settings = {**PRESETS[args.preset], "pretrained": args.pretrained}
+    settings = dict(PRESETS[args.preset])
     if args.stages:
         settings["stages"] = tuple(args.stages)
-    return EncoderConfig(name=args.encoder, checkpoint=args.weights, **settings)
+    return replace(chosen_encoder(args), **settings)
+
+
+def add_weights_options(parser: Any) -> None:
+    """Which encoder with which weights; without any of them, the toolkit's own."""
+    parser.add_argument("--encoder", metavar="NAME", help="timm name (resnet18.img2imu_tin)")
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument("--weights", metavar="FILE", help="safetensors or torch checkpoint")
+    weights.add_argument(
+        "--pretrained", action="store_true", help="weights by the encoder's name, downloaded"
+    )
+
+
+def chosen_encoder(args: argparse.Namespace) -> Any:
+    """The ``EncoderConfig`` that :func:`add_weights_options` describes."""
+    from ..models import DEFAULT_ENCODER, EncoderConfig
+
+    if args.encoder in (None, DEFAULT_ENCODER.name) and not args.weights:
+        return DEFAULT_ENCODER
+    return EncoderConfig(args.encoder or "resnet18", args.pretrained, args.weights)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import progress_bar
+from .options import add_weights_options, chosen_encoder, progress_bar
 
 _EXAMPLES = """\
 examples:
@@ -27,24 +27,17 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "-o", "--output", default="out/quickstart", metavar="DIR", help="folder (out/quickstart)"
     )
-    parser.add_argument("--encoder", metavar="NAME", help="timm name of another encoder")
-    weights = parser.add_mutually_exclusive_group()
-    weights.add_argument("--weights", metavar="FILE", help="safetensors or torch checkpoint")
-    weights.add_argument(
-        "--pretrained", action="store_true", help="weights by the encoder's name, downloaded"
-    )
+    add_weights_options(parser)
     parser.add_argument("--seeds", type=int, default=3, help="draws of the labelled windows (3)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Run all steps, print where everything lies and the key figures."""
-    from ..models import EncoderConfig
     from ..quickstart import quickstart
 
-    encoder = EncoderConfig(args.encoder or EncoderConfig().name, args.pretrained, args.weights)
     folder = Path(args.output)
-    results = quickstart(folder, encoder, seeds=args.seeds, progress=progress_bar)
+    results = quickstart(folder, chosen_encoder(args), seeds=args.seeds, progress=progress_bar)
     print(format_results(results, folder))
 
 

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .config import EncoderConfig
+from .config import DEFAULT_ENCODER, EncoderConfig
 
 if TYPE_CHECKING:
     from .encoder import Backbone, Encoder, build_encoder, create_backbone, create_encoder
 
 __all__ = [
+    "DEFAULT_ENCODER",
     "Backbone",
     "Encoder",
     "EncoderConfig",

@@ -49,3 +49,7 @@ class EncoderConfig:
             raise InputError(f"bands must be at least 1, not {self.bands}")
         if self.pretrained and self.checkpoint:
             raise InputError("give either pretrained or a checkpoint, not both")
+
+
+DEFAULT_ENCODER = EncoderConfig("resnet18.img2imu_tin", pretrained=True)
+"""The encoder that comes with the toolkit, as it is read where nothing else is said."""

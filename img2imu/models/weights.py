@@ -15,7 +15,7 @@ from ..errors import InputError
 
 StateDict = dict[str, Tensor]
 
-REGISTRY: dict[str, str] = {}
+REGISTRY = {"resnet18.img2imu_tin": "resnet18.img2imu_tin.safetensors"}
 """The toolkit's own pre-trained encoders, ``architecture.tag``, and their files in this folder."""
 
 
@@ -53,6 +53,14 @@ def read_state_dict(path: Path) -> StateDict:
     if not state:
         raise InputError(f"{path} holds no tensors")
     return state
+
+
+def write_shipped(path: Path, state: StateDict) -> None:
+    """Write an encoder as it is shipped: convolutions in float16, norms as they are."""
+    from safetensors.torch import save_file
+
+    small = {name: value.half() if value.ndim == 4 else value for name, value in state.items()}
+    save_file({name: value.contiguous() for name, value in small.items()}, path)
 
 
 def load_weights(model: nn.Module, state: StateDict, origin: str) -> nn.Module:

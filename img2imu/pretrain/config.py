@@ -237,10 +237,11 @@ _SGD = PretrainConfig(
     stages=(2, 4),
     bands=6,
     policy="sensor-crops-soft",
+    batch_size=128,
     optimizer="sgd",
     lr=0.06,
     lr_schedule="cosine",
-    warmup_epochs=1,
+    warmup_epochs=0.4,
     weight_decay=1e-4,
 )
 _MOCO = MoCoConfig(
@@ -259,6 +260,7 @@ PRESETS: dict[str, dict[str, PretrainConfig]] = {
             stages=(4,),
             bands=1,
             epochs=100,
+            batch_size=256,
             lr=0.05,
             warmup_epochs=0,
         ),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..convert import SpectrogramConfig, View, WaveformConfig, paper_grid
 from ..errors import InputError
-from ..models.config import EncoderConfig
+from ..models.config import DEFAULT_ENCODER, EncoderConfig
 
 SHOTS = (1, 2, 5, 10, 20, 50)
 """Labelled windows per class of the paper's Fig. 7."""
@@ -47,7 +47,7 @@ class ProbeConfig:
     """
 
     preset: Literal["recommended", "paper"] = "recommended"
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EncoderConfig = DEFAULT_ENCODER
     probes: tuple[ProbeName, ...] = ("logistic",)
     shots: tuple[int, ...] = (10,)
     folds: int = 5
