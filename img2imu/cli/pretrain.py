@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -101,21 +103,41 @@ def open_source(name: str, size: str, count: int) -> Any:
 
 def _add_settings(group: Any, kind: type) -> None:
     """One option for each plain field of a settings class; nothing where it is not given."""
-    hints = get_type_hints(kind)
+    hints, described = get_type_hints(kind), _descriptions(kind)
     for each in fields(kind):
         hint, option = hints[each.name], "--" + each.name.replace("_", "-")
         known = {option for action in group._group_actions for option in action.option_strings}
         if each.name == "method" or option in known:
             continue
         if hint == tuple[int, ...]:
-            group.add_argument(option, type=int, nargs="+", default=argparse.SUPPRESS)
+            group.add_argument(
+                option,
+                type=int,
+                nargs="+",
+                default=argparse.SUPPRESS,
+                metavar="N",
+                help=described[each.name],
+            )
             continue
         choices = [value for value in get_args(hint) if isinstance(value, str)]
         plain = next((part for part in (hint, *get_args(hint)) if part in (int, float, str)), str)
         group.add_argument(
             option, type=plain, choices=choices or None, default=argparse.SUPPRESS,
-            metavar=None if choices else each.name.upper(),
+            metavar=None if choices else plain.__name__.upper(), help=described[each.name],
         )  # fmt: skip
+
+
+def _descriptions(kind: type) -> dict[str, str]:
+    """Of each field the first clause that the docstring says about it."""
+    described: dict[str, str] = {}
+    names: list[str] = []
+    for line in inspect.cleandoc(kind.__doc__ or "").splitlines():
+        if line.startswith("    "):
+            for name in names:
+                described[name] = f"{described.get(name, '')} {line.strip()}".strip()
+        else:
+            names = [name.strip() for name in line.split(",")]
+    return {name: re.split(r"[.:;](?:\s|$)", text)[0] for name, text in described.items()}
 
 
 def _config(args: argparse.Namespace) -> Any:

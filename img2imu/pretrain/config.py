@@ -23,14 +23,15 @@ class MoCoConfig:
     queue
         Keys of earlier batches that serve as negatives.
     momentum
-        Of the key encoder: the share of itself that it keeps in a step.
+        Share of itself that the key encoder keeps in a step.
     momentum_schedule
-        ``"constant"``, or ``"cosine"``: up to 1 at the end of training.
+        Course of that momentum: ``"constant"``, or ``"cosine"``, up to 1 at the end of training.
     temperature
-        Of InfoNCE.
+        Temperature of InfoNCE.
     head
-        ``"linear"`` (version 1), ``"mlp"`` with one hidden layer (version 2), or ``"mlp-bn"``
-        with batch norm and a predictor behind the query's (version 3).
+        Projection behind the encoder: ``"linear"`` (version 1), ``"mlp"`` with one hidden layer
+        (version 2), or ``"mlp-bn"`` with batch norm and a predictor behind the query's
+        (version 3).
     splits
         Groups of the batch with batch-norm statistics of their own, over all processes. With
         more than one, the keys are shuffled over the groups: ShuffleBN.
@@ -61,9 +62,9 @@ class SimSiamConfig:
     Parameters
     ----------
     dim
-        Of the projection.
+        Dimension of the projection.
     hidden
-        Of the predictor.
+        Units of the predictor's hidden layer.
     """
 
     dim: int = 2048
@@ -80,7 +81,7 @@ class SupervisedConfig:
     Parameters
     ----------
     smoothing
-        Of the labels.
+        Label smoothing.
     """
 
     smoothing: float = 0.1
@@ -116,10 +117,11 @@ class PretrainConfig:
         Augmentations, by name.
     encoder
         A timm architecture.
-    stages, bands
-        Stages to whose features the loss is applied, each with a head of its own, and the
-        frequency bands these are averaged in. The last stage over all is the usual way; a stage
-        in the middle learns faster what it is read for (deeply supervised nets, Lee et al. 2015).
+    stages
+        Stages that have a head and a loss of their own. The last alone is the usual way; one in
+        the middle learns faster what it is read for (deeply supervised nets, Lee et al. 2015).
+    bands
+        Frequency bands in which a stage is averaged for its head.
     init
         Weights to start from: a name that timm or torchvision know (``resnet18.tv_in1k``), or a
         file. Stages that a file lacks start at random.
@@ -128,19 +130,19 @@ class PretrainConfig:
     batch_size
         Images in a step, over all processes.
     optimizer
-        ``"adam"`` or ``"sgd"`` with Nesterov momentum 0.9.
+        What moves the weights: ``"adam"``, or ``"sgd"`` with Nesterov momentum 0.9.
     lr
         Learning rate of the optimiser at this batch size; nothing scales it.
     lr_schedule
-        ``"constant"``, or ``"cosine"``: down to 0 at the end.
+        Course of the learning rate: ``"constant"``, or ``"cosine"``, down to 0 at the end.
     warmup_epochs
-        Over which the learning rate rises from 0.
+        Epochs over which the learning rate rises from 0.
     weight_decay
-        Of the weights of convolutions and linear layers.
+        Weight decay of convolutions and linear layers.
     held
         Images kept out of training, on which nearest neighbours are tested.
     seed
-        Of the initial weights, the order of the images and the augmentations.
+        Seed of the initial weights, the order of the images and the augmentations.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from img2imu import models
 from img2imu.models import create_encoder
 from img2imu.models.weights import REGISTRY, read_state_dict, write_shipped
 from img2imu.pretrain.monitors import knn_accuracy
+
 from ..pretrain.sources import photographs_of
 
 FOLDER = Path(models.__file__).parent
