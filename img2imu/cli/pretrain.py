@@ -33,6 +33,7 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "pretrain",
         help="train an encoder on images: MoCo, SimSiam, supervised",
+        usage="img2imu pretrain --source STORE|NAME -o DIR [options]",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -67,7 +67,7 @@ class Trainer:
         self.policy = create_policy(_policy_config(config.policy, source), dtype=torch.bfloat16).to(
             world.device
         )
-        self.optimizer = create_optimizer(config, self.method, world.device)
+        self.optimizer = create_optimizer(config, self.method)
         if compile:
             mode = "reduce-overhead" if world.device.type == "cuda" else "default"
             for name in ("encoder", "key_encoder"):
@@ -407,15 +407,12 @@ def untrained_encoder(config: PretrainConfig) -> Backbone:
     )
 
 
-def create_optimizer(
-    config: PretrainConfig, method: Method, device: torch.device
-) -> torch.optim.Optimizer:
-    """The optimiser of the settings, fused on CUDA."""
+def create_optimizer(config: PretrainConfig, method: Method) -> torch.optim.Optimizer:
+    """The optimiser of the settings, in one pass over the weights."""
     groups = parameter_groups([method], config.weight_decay)
-    fused = device.type == "cuda"
     if config.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=config.lr, fused=fused)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=fused)
+        return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
 
 
 def learning_rate(config: PretrainConfig, step: int, steps_per_epoch: int) -> float:
