@@ -1,7 +1,9 @@
 import csv
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from img2imu.cli import main
 from img2imu.pretrain import PRESETS, PretrainConfig
@@ -57,6 +59,25 @@ def test_bad_input_is_one_sentence(tmp_path, capsys, options, said):
     assert said in error
     assert len(error.strip().splitlines()) == 1
     assert not (out / "encoder.safetensors").exists()
+
+
+def test_a_damaged_store_is_told_before_training(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos" / "noise").mkdir(parents=True)
+    for number in range(40):
+        pixels = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / "noise" / f"{number}.png")
+    store, out = tmp_path / "store", tmp_path / "run"
+    assert main(["pack", str(tmp_path / "photos"), str(store), "--size=32x24"]) == 0
+    with (store / "images.bin").open("r+b") as stream:
+        stream.seek(5000)
+        byte = stream.read(1)
+        stream.seek(5000)
+        stream.write(bytes([byte[0] ^ 1]))
+    capsys.readouterr()
+    assert main(["pretrain", "--source", str(store), "-o", str(out)]) == 2
+    assert "differs from its hash" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_transfer_is_measured_during_training(tmp_path, exercise):

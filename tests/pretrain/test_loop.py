@@ -219,6 +219,15 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
     assert not (tmp_path / "run" / "encoder.safetensors").exists()
 
 
+def test_a_full_gpu_is_told(tmp_path, monkeypatch):
+    def full(self, batch, step):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loop.Trainer, "step", full)
+    with pytest.raises(InputError, match=r"the GPU's memory is full: lower batch_size \(32\)"):
+        pretrain(MOCO, stripes(200), tmp_path / "run", ALONE)
+
+
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
     checkpoint.save(path, {"step": 1})
