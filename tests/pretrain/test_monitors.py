@@ -1,11 +1,12 @@
 import csv
+import math
 
 import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from img2imu.pretrain.monitors import CsvLog, collapse_warning, knn_accuracy
+from img2imu.pretrain.monitors import CsvLog, TensorBoardLog, collapse_warning, knn_accuracy
 
 
 def test_knn_agrees_with_sklearn():
@@ -46,6 +47,16 @@ def test_log_of_a_new_run_replaces_an_old_one(tmp_path):
     CsvLog(path, 0).append({"step": 50, "loss": 1.0})
     CsvLog(path, 0).append({"step": 50, "loss": 2.0})
     assert path.read_text().split() == ["step,loss", "50,2"]
+
+
+def test_event_files_hold_the_same_numbers(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    board = TensorBoardLog(tmp_path / "tensorboard", 0)
+    board.append({"step": 50, "loss": 2.5})
+    board.append({"step": 100, "loss": 1.5, "transfer": math.nan})
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert events.Tags()["scalars"] == ["loss"]
+    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(50, 2.5), (100, 1.5)]
 
 
 def test_collapse_is_told():
