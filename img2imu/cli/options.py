@@ -37,12 +37,13 @@ def encoder_config(args: argparse.Namespace) -> Any:
     """The ``EncoderConfig`` that :func:`add_encoder_options` describes."""
     from dataclasses import replace
 
+    from ..models import DEFAULT_ENCODER
     from ..probe.config import PRESETS
 
-    settings = dict(PRESETS[args.preset])
-    if args.stages:
-        settings["stages"] = tuple(args.stages)
-    return replace(chosen_encoder(args), **settings)
+    encoder = chosen_encoder(args)
+    if args.preset != "recommended" or encoder != DEFAULT_ENCODER:
+        encoder = replace(encoder, **PRESETS[args.preset])
+    return replace(encoder, stages=tuple(args.stages)) if args.stages else encoder
 
 
 def add_weights_options(parser: Any) -> None:

@@ -51,5 +51,5 @@ class EncoderConfig:
             raise InputError("give either pretrained or a checkpoint, not both")
 
 
-DEFAULT_ENCODER = EncoderConfig("resnet18.img2imu_tin", pretrained=True)
-"""The encoder that comes with the toolkit, as it is read where nothing else is said."""
+DEFAULT_ENCODER = EncoderConfig("resnet18.img2imu_tin", pretrained=True, stages=(1,))
+"""The encoder that comes with the toolkit, read at the stage that validation subjects chose."""
