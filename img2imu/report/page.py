@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import __version__
 from ..convert import View
+from ..models import DEFAULT_ENCODER
 from . import figures
 
 if TYPE_CHECKING:
@@ -188,7 +189,8 @@ def _weights(weights: Results, at_shots: Mapping[str, Results]) -> dict[str, str
             f"Over the same network with random weights they are worth "
             f"{'+' if gain >= 0 else ''}{number(gain)} macro-F1 here."
         )
-    return {"title": weights["title"], "meaning": meaning, "advice": ""}
+    own = weights["encoder"] == DEFAULT_ENCODER.name
+    return {"title": weights["title"], "meaning": meaning, "advice": better if own else ""}
 
 
 def _table(records: Sequence[Results]) -> list[dict[str, Any]]:
