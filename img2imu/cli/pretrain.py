@@ -12,10 +12,13 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from ..errors import InputError
 from .options import parse_size, progress_bar, write_json
+
+if TYPE_CHECKING:
+    from ..pretrain import PretrainConfig
 
 _EXAMPLES = """\
 examples:
@@ -70,7 +73,7 @@ def run_pretrain(args: argparse.Namespace) -> None:
     source = open_source(args.source, args.size, args.count)
     out, after = Path(args.out), None
     if args.transfer:
-        after = _transfer(args.transfer, args.transfer_every, config.encoder, out)
+        after = _transfer(args.transfer, args.transfer_every, config, out)
     with join_world(args.device) as world:
         last = pretrain(
             config,
@@ -167,7 +170,7 @@ def _settings_of_methods() -> set[str]:
 
 
 def _transfer(
-    path: str, every: int, name: str, out: Path
+    path: str, every: int, config: PretrainConfig, out: Path
 ) -> Callable[[int, Any], dict[str, float]]:
     """Few-shot macro-F1 on the windows' validation subjects, every so many epochs."""
     from ..models import EncoderConfig
@@ -177,6 +180,8 @@ def _transfer(
     from ..recordings import load_windows
 
     windows = load_windows(path)
+    # Stage 2 says most, where the encoder goes so far.
+    stages = (min(2, max(config.stages)),)
 
     def after_epoch(epoch: int, encoder: Any) -> dict[str, float]:
         if epoch % every:
@@ -184,9 +189,10 @@ def _transfer(
         with TemporaryDirectory(dir=out) as folder:
             weights = Path(folder, "encoder.safetensors")
             save_encoder(weights, encoder)
-            config = ProbeConfig(encoder=EncoderConfig(name, checkpoint=str(weights)))
+            encoder_config = EncoderConfig(config.encoder, checkpoint=str(weights), stages=stages)
+            probe = ProbeConfig(encoder=encoder_config)
             cache = FeatureCache(Path(folder))
-            [result] = evaluate(windows, config, ["img2imu"], cache=cache)["results"]
+            [result] = evaluate(windows, probe, ["img2imu"], cache=cache)["results"]
         return {"transfer": result["validation_f1"]}
 
     return after_epoch

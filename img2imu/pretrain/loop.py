@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -208,7 +209,7 @@ def _run(
     """Epoch upon epoch from step `start`; the last epoch's row."""
     world, steps = trainer.world, trainer.loader.steps
     row: dict[str, Number] = logs.last_epoch()
-    saved = time.monotonic()
+    saved, warned = time.monotonic(), False
     for epoch in range(start // steps, trainer.config.epochs):
         meter.restart()
         for index, batch in enumerate(trainer.loader.epoch(epoch, start % steps), start % steps):
@@ -220,8 +221,10 @@ def _run(
             numbers = meter.read(done)
             bar.set_postfix_str(f"loss {numbers['loss']:.3f}, chance {numbers['chance']:.3f}")
             logs.step(numbers)
-            if warning := collapse_warning(numbers):
+            warning = collapse_warning(numbers)
+            if warning and not warned and world.first:
                 say(f"step {done}: {warning}")
+                warned = True
             late = time.monotonic() - saved > CHECKPOINT_SECONDS
             if index + 1 < steps and _agree(late, world):
                 _save(trainer, done, meter, path)
@@ -372,7 +375,9 @@ def describe_source(source: Source) -> dict[str, Any]:
     """What identifies the images of a run."""
     manifest = getattr(source, "manifest", None)
     if manifest is not None:
-        return {name: manifest[name] for name in ("count", "width", "height", "labels_sha256")}
+        pixels = hashlib.sha256("".join(block["sha256"] for block in manifest["blocks"]).encode())
+        shape = {name: manifest[name] for name in ("count", "width", "height", "labels_sha256")}
+        return {**shape, "blocks_sha256": pixels.hexdigest()}
     names = ("name", "width", "height")
     return {"count": len(source), **{name: getattr(source, name, None) for name in names}}
 

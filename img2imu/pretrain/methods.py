@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import torch
@@ -30,7 +31,7 @@ class PerStage(nn.ModuleList):
         return torch.stack([module(part) for module, part in zip(self, parts, strict=True)])
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """A loss on the views of a batch, around the encoder that is kept.
 
     Attributes
@@ -47,6 +48,7 @@ class Method(nn.Module):
     views = 2
     chance = 0.0
 
+    @abstractmethod
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
         """The loss, averaged over stages, and its companions, of the last stage.
 
@@ -59,7 +61,6 @@ class Method(nn.Module):
         step
             Number of the step since the beginning of training; the same in all processes.
         """
-        raise NotImplementedError
 
     def after_step(self, progress: float) -> None:
         """What follows the optimiser's step; `progress` is the share of training done."""
@@ -105,7 +106,7 @@ class MoCo(Method):
         first = torch.zeros(logits.shape[:2], dtype=torch.int64, device=logits.device)
         loss = F.cross_entropy(logits.flatten(0, 1), first.flatten())
         with torch.no_grad():
-            top5 = logits[-1].topk(5, dim=1).indices == 0
+            top5 = logits[-1].topk(min(5, logits.shape[2]), dim=1).indices == 0
             measures = {"top1": top5[:, 0].float().mean(), "top5": top5.any(1).float().mean()}
             measures |= geometry(query[-1], key[-1])
         return {"loss": loss, **measures}

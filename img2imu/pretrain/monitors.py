@@ -102,7 +102,8 @@ class CsvLog:
         self.rows: list[dict[str, Any]] = []
         if step and path.is_file():
             with path.open(newline="", encoding="utf-8") as stream:
-                self.rows = [row for row in csv.DictReader(stream) if int(row["step"]) <= step]
+                rows = [row for row in csv.DictReader(stream) if None not in row.values()]
+            self.rows = [row for row in rows if int(row["step"]) <= step]
         if self.rows:
             self._write("w", self.rows, header=True)
         else:

@@ -1,12 +1,15 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from img2imu.cli import main
+from img2imu.images import ImageStore
 from img2imu.pretrain import PRESETS, PretrainConfig
+from img2imu.pretrain.loop import describe_source
 
 SMALL = [
     "--count=96",
@@ -69,6 +72,7 @@ def test_a_damaged_store_is_told_before_training(tmp_path, capsys):
         Image.fromarray(pixels).save(tmp_path / "photos" / "noise" / f"{number}.png")
     store, out = tmp_path / "store", tmp_path / "run"
     assert main(["pack", str(tmp_path / "photos"), str(store), "--size=32x24"]) == 0
+    before = describe_source(ImageStore.open(store))
     with (store / "images.bin").open("r+b") as stream:
         stream.seek(5000)
         byte = stream.read(1)
@@ -78,6 +82,13 @@ def test_a_damaged_store_is_told_before_training(tmp_path, capsys):
     assert main(["pretrain", "--source", str(store), "-o", str(out)]) == 2
     assert "differs from its hash" in capsys.readouterr().err
     assert not out.exists()
+    # Packed anew from other pixels with the same labels, it is another source.
+    shutil.rmtree(store)
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(tmp_path / "photos" / "noise" / "0.png")
+    assert main(["pack", str(tmp_path / "photos"), str(store), "--size=32x24"]) == 0
+    after = describe_source(ImageStore.open(store))
+    assert after["labels_sha256"] == before["labels_sha256"]
+    assert after != before
 
 
 def test_transfer_is_measured_during_training(tmp_path, exercise):

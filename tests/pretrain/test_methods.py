@@ -145,6 +145,13 @@ def test_heads_give_the_dimension_and_learn(head):
     assert has_predictor == (head == "mlp-bn")
 
 
+def test_a_queue_may_be_shorter_than_five():
+    torch.manual_seed(0)
+    method = MoCo(SmallEncoder(), MoCoConfig(dim=4, queue=2, splits=1), ALONE)
+    views = [torch.rand(2, 3, 16, 16) for _ in range(2)]
+    assert method(views, torch.zeros(2, dtype=torch.long), 0)["top5"] == 1
+
+
 def test_follow_is_the_moving_average():
     leader, follower = nn.Linear(2, 2), nn.Linear(2, 2)
     before = follower.weight.detach().clone()

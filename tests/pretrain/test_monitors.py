@@ -42,6 +42,12 @@ def test_log_forgets_the_steps_that_were_lost(tmp_path):
     ]
 
 
+def test_log_forgets_a_line_that_was_cut_off(tmp_path):
+    path = tmp_path / "steps.csv"
+    path.write_text("step,loss\n50,0.5\n10")
+    assert [row["step"] for row in CsvLog(path, 100).rows] == ["50"]
+
+
 def test_log_of_a_new_run_replaces_an_old_one(tmp_path):
     path = tmp_path / "steps.csv"
     CsvLog(path, 0).append({"step": 50, "loss": 1.0})
