@@ -141,6 +141,9 @@ class WaveformConfig:
         Of the windows, in Hz.
     low, high
         Acceleration in g at the bottom and at the top row.
+    detrend
+        Take each axis' mean out first: a narrow range then shows small movements whatever the
+        posture.
     width, height
         Of the picture in pixels.
 
@@ -153,6 +156,7 @@ class WaveformConfig:
     sampling_rate: float = 50.0
     low: float = -2.0
     high: float = 2.0
+    detrend: bool = False
     width: int = 128
     height: int = 96
 

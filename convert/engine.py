@@ -152,6 +152,8 @@ class Waveform(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """(n, 3, samples) in g to (n, 3, height, width) in [0, 1]."""
+        if self.config.detrend:
+            windows = windows - windows.mean(-1, keepdim=True)
         low, high = self.config.low, self.config.high
         steep = (windows - low) * (self.config.height / 2 / (high - low))
         trace = F.interpolate(steep, size=self.config.width, mode="linear")

@@ -202,9 +202,9 @@ def _draw_trace(
 
 
 def _title(view: View) -> str:
-    if isinstance(view, WaveformConfig):
-        return "waveform, g"
     detrended = ", detrended" if view.detrend else ""
+    if isinstance(view, WaveformConfig):
+        return f"waveform{detrended}, g"
     return f"nfft {view.nfft}, hop {view.hop}, {view.normalize}{detrended}, Hz"
 
 

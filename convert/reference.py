@@ -79,6 +79,8 @@ def _normalize(decibels: Array, config: SpectrogramConfig) -> Array:
 
 
 def _waveform(signal: Array, config: WaveformConfig) -> Array:
+    if config.detrend:
+        signal = signal - signal.mean(-1, keepdims=True)
     trace = _resize(signal[:, :, None, :], config.width, 1)
     relative = (trace - config.low) / (config.high - config.low)
     level = np.linspace(1, 0, config.height)[:, None]

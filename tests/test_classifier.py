@@ -15,7 +15,8 @@ from img2imu import Img2ImuClassifier
 from img2imu.convert import SpectrogramConfig, to_images
 from img2imu.errors import InputError
 from img2imu.models import EncoderConfig, create_encoder
-from img2imu.probe.linear import QUIET
+from img2imu.probe.features import extract
+from img2imu.probe.linear import QUIET, fit_logistic
 from img2imu.recordings import few_shot
 
 PAPER = {"views": (SpectrogramConfig(),), "encoder": EncoderConfig(stages=(1,), bands=2)}
@@ -45,11 +46,34 @@ def test_probabilities_equal_a_pipeline_of_other_parts(few, fitted, exercise):
 
     scaler = StandardScaler().fit(features(few[0]))
     scaler.scale_ = np.maximum(scaler.scale_, QUIET * np.median(scaler.scale_))
-    peer = LogisticRegression(C=0.01, tol=1e-8, max_iter=5000)
+    peer = LogisticRegression(C=0.1, tol=1e-8, max_iter=5000)
     peer.fit(scaler.transform(features(few[0])), few[1])
     unseen = exercise.X[::100]
     wanted = peer.predict_proba(scaler.transform(features(unseen)))
     np.testing.assert_allclose(fitted.predict_proba(unseen), wanted, atol=5e-3)
+
+
+def test_unlabelled_windows_standardise_and_nothing_else(few, exercise):
+    windows, labels = few
+    others = exercise.X[::40]
+    classifier = Img2ImuClassifier(**PAPER).fit(
+        np.concatenate([others, windows]), np.concatenate([np.full(len(others), ""), labels])
+    )
+    assert classifier.classes_.tolist() == exercise.classes
+    assert classifier.trained_on_["windows"] == len(windows)
+    encoder, views = classifier.network_.encoder, classifier.views_
+    known, more, unseen = (
+        extract(X, views, encoder)[0] for X in (windows, others, exercise.X[5::100])
+    )
+    head = fit_logistic(
+        known,
+        np.unique(labels, return_inverse=True)[1],
+        0.1,
+        unlabelled=np.concatenate([known, more]),
+    )
+    np.testing.assert_allclose(
+        classifier.predict_proba(exercise.X[5::100]), head.probabilities(unseen), atol=1e-4
+    )
 
 
 def test_it_learns_real_exercises(few, fitted, exercise):

@@ -28,7 +28,7 @@ def add_window_options(parser: argparse.ArgumentParser) -> None:
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     """Which encoder reads the pictures: the fields of ``EncoderConfig``, and the preset."""
     group = parser.add_argument_group("encoder")
-    group.add_argument("--preset", choices=("recommended", "paper"), default="recommended")
+    group.add_argument("--preset", choices=("recommended", "fast", "paper"), default="recommended")
     add_weights_options(group)
     group.add_argument("--stages", type=int, nargs="+", help="stages to choose among, or to read")
 
@@ -37,13 +37,15 @@ def encoder_config(args: argparse.Namespace) -> Any:
     """The ``EncoderConfig`` that :func:`add_encoder_options` describes."""
     from dataclasses import replace
 
-    from ..models import DEFAULT_ENCODER
     from ..probe.config import PRESETS
 
     encoder = chosen_encoder(args)
-    if args.preset != "recommended" or encoder != DEFAULT_ENCODER:
-        encoder = replace(encoder, **PRESETS[args.preset])
-    return replace(encoder, stages=tuple(args.stages)) if args.stages else encoder
+    if encoder.reads_windows:
+        if args.stages:
+            raise InputError(f"{encoder.name} reads windows: it has no stages to choose among")
+        return encoder
+    reading = {**PRESETS[args.preset], **({"stages": tuple(args.stages)} if args.stages else {})}
+    return replace(encoder, **reading)
 
 
 def add_weights_options(parser: Any) -> None:

@@ -13,6 +13,7 @@ _EXAMPLES = """\
 examples:
   img2imu probe windows.npz --model out/model
   img2imu probe windows.npz --shots 1 2 5 10 20 50 --probe logistic paper
+  img2imu probe windows.npz --encoder conv1d --weights out/simclr/encoder.safetensors
   img2imu probe windows.npz --preset paper --encoder torchvision/resnet18 --pretrained
 """
 
@@ -33,7 +34,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--folds", type=int, default=5, help="subject-disjoint folds (5)")
     parser.add_argument("--seeds", type=int, default=5, help="draws of the labelled windows (5)")
     parser.add_argument(
-        "--C", type=float, nargs="+", default=[0.01], help="penalties to choose among (0.01)"
+        "--C", type=float, nargs="+", default=[0.1], help="penalties to choose among (0.1)"
     )
     parser.add_argument(
         "--methods", nargs="+", metavar="NAME", help="rows of the table (all that are installed)"

@@ -16,7 +16,7 @@ from ..progress import Progress, silent
 from ..recordings.splits import SplitManifest, missing_classes
 from ..recordings.windows import Windows
 from .config import ProbeConfig
-from .features import FeatureCache
+from .features import FeatureCache, view_widths
 from .methods import (
     FixedFeatures,
     Learner,
@@ -26,10 +26,16 @@ from .methods import (
     hand_forest,
     minirocket,
 )
-from .protocol import Task, score_method, summarize
+from .protocol import Outcome, Task, choose, score_method, summarize, vote
 
-METHODS = ("img2imu", "random-2d", "hand-forest", "minirocket")
+METHODS = ("img2imu", "random-2d", "hand-forest", "minirocket", "vote", "vote-no-images")
 """Rows of the result table, in order."""
+
+VOTES = {
+    "vote": {"img2imu": 0.6, "hand-forest": 0.2, "minirocket": 0.2},
+    "vote-no-images": {"hand-forest": 0.5, "minirocket": 0.5},
+}
+"""Who votes with which weight; what the first has over the second is the images' share."""
 
 
 def evaluate(
@@ -40,6 +46,7 @@ def evaluate(
     name: str = "windows",
     cache: FeatureCache | None = None,
     progress: Progress = silent,
+    jobs: int | None = None,
 ) -> dict[str, Any]:
     """Run the few-shot protocol.
 
@@ -57,6 +64,8 @@ def evaluate(
         Where features are kept.
     progress
         Opens a progress bar for each long step.
+    jobs
+        Worker processes; None takes all cores, 1 stays in this process.
 
     Returns
     -------
@@ -79,15 +88,27 @@ def evaluate(
         name, windows, config.shots, range(config.seeds), config.folds, config.seed
     )
     task = Task.from_manifest(windows, manifest)
+    needed = dict.fromkeys(member for name in methods for member in VOTES.get(name, (name,)))
     cache = cache or FeatureCache()
-    results = []
-    for wanted in methods:
-        for method in _methods(wanted, windows, config, cache, progress):
-            jobs = len(method.feature_sets) * len(manifest.folds)
-            bar = progress(f"{wanted} ({method.probe})", jobs)
-            scores = score_method(task, method, bar)
+    outcomes: dict[str, list[Outcome]] = {}
+    for member in needed:
+        outcomes[member] = []
+        for method in _methods(member, windows, config, cache, progress):
+            steps = len(method.feature_sets) * len(manifest.folds)
+            bar = progress(f"{member} ({method.probe})", steps)
+            outcomes[member].append(choose(task, method, score_method(task, method, bar, jobs)))
             bar.close()
-            results += summarize(task, method, scores)
+    for wanted in methods:
+        if wanted in VOTES:
+            # The first probe asked for votes.
+            members = [(outcomes[name][0], weight) for name, weight in VOTES[wanted].items()]
+            outcomes[wanted] = [vote(wanted, members)]
+    results = [
+        record
+        for wanted in methods
+        for outcome in outcomes[wanted]
+        for record in summarize(task, outcome)
+    ]
     return {"settings": _settings(windows, config, task), "results": results}
 
 
@@ -111,7 +132,7 @@ def _methods(
     if name == "hand-forest":
         return [hand_forest(windows)]
     if name == "minirocket":
-        return [minirocket(windows, config.C)]
+        return [minirocket(windows)]
     encoder = config.encoder
     if name == "random-2d":
         encoder = replace(encoder, pretrained=False, checkpoint=None)
@@ -144,7 +165,7 @@ def encoder_features(
             if len(drawings) > 1:
                 view = view_to_dict(views[0])
                 settings |= {"nfft": view["nfft"], "noverlap": view["noverlap"]}
-            sets.append(FixedFeatures(settings, array))
+            sets.append(FixedFeatures(settings, array, view_widths(array.shape[1], len(views))))
     bar.close()
     return sets
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from .. import __version__
 from ..convert import View, Views, view_to_dict
-from ..models import Encoder
+from ..models import AnyEncoder
 from ..paths import cache_folder
 
 Features = NDArray[np.float32]
@@ -36,7 +37,7 @@ def fast_precision() -> torch.dtype:
 def extract(
     windows: NDArray[np.float32],
     views: Sequence[View],
-    encoder: Encoder,
+    encoder: AnyEncoder,
     *,
     precision: torch.dtype = torch.float32,
     device: str = "cpu",
@@ -50,7 +51,7 @@ def extract(
     windows
         Shape (n, 3, samples), float32, g.
     views, encoder
-        What is drawn and what reads it.
+        What is drawn and what reads it; without views the windows themselves are read.
     precision
         Of the encoder's arithmetic; pictures are drawn in float32.
     on_batch
@@ -63,9 +64,9 @@ def extract(
     list of ndarray of shape (n, features)
         One for each stage the encoder reads.
     """
-    drawing = Views(views).to(device)
+    drawing = Views(views).to(device) if views else nn.Identity()
     encoder = encoder.to(device)
-    step = max(1, BATCH // len(views))
+    step = max(1, BATCH // max(1, len(views)))
     with (
         torch.inference_mode(),
         torch.autocast(device, precision, enabled=precision != torch.float32),
@@ -84,6 +85,11 @@ def extract(
     return list(outputs or [])
 
 
+def view_widths(features: int, views: int) -> list[int]:
+    """How many of a stage's `features` come from each view; all of them where none is drawn."""
+    return [features // views] * views if views else [features]
+
+
 class FeatureCache:
     """Features on disk, found again by the content of what made them.
 
@@ -98,7 +104,7 @@ class FeatureCache:
         self,
         windows: NDArray[np.float32],
         views: Sequence[View],
-        encoder: Encoder,
+        encoder: AnyEncoder,
         on_batch: Callable[[int], Any] = lambda count: None,
     ) -> list[Features]:
         """The features of each stage, from disk or computed now; see :func:`extract`."""
@@ -130,7 +136,7 @@ class FeatureCache:
         return [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
 
     @staticmethod
-    def _widths(views: Sequence[View], samples: int, encoder: Encoder) -> list[int]:
+    def _widths(views: Sequence[View], samples: int, encoder: AnyEncoder) -> list[int]:
         silence = np.zeros((1, 3, samples), np.float32)
         return [part.shape[1] for part in extract(silence, views, encoder)]
 

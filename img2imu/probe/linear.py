@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 Array = NDArray[np.floating]
 
@@ -26,9 +28,26 @@ class LinearHead:
         """Scores of shape (n, classes)."""
         return features @ self.weight.T + self.bias
 
+    def probabilities(self, features: Array) -> Array:
+        """Shape (n, classes), in the precision of the features."""
+        # A head in float64 would copy all features at every prediction.
+        weight, bias = self.weight.T.astype(features.dtype), self.bias.astype(features.dtype)
+        return softmax(features @ weight + bias, axis=1)
 
-def fit_logistic(features: Array, labels: NDArray[np.int_], C: float) -> LinearHead:
-    """L2 multinomial logistic regression on standardised features.
+
+def fit_logistic(
+    features: Array,
+    labels: NDArray[np.int_],
+    C: float,
+    *,
+    widths: Sequence[int] | None = None,
+    unlabelled: Array | None = None,
+) -> LinearHead:
+    """L2 multinomial logistic regressions on standardised features, one for each view, summed.
+
+    Regressions that see one view each disagree where a single one over all views would fit the
+    few samples by whatever view fits them best. Their sum is a linear head again; it is divided
+    by the square root of their number, which leaves probabilities about as sharp as one's.
 
     A deviation below :data:`QUIET` of the median one counts as that, so that no weight can grow
     without bounds on features that the few samples hardly move.
@@ -40,16 +59,32 @@ def fit_logistic(features: Array, labels: NDArray[np.int_], C: float) -> LinearH
     labels
         Shape (n,), class numbers 0 to c - 1, each present.
     C
-        Inverse strength of the penalty.
+        Inverse strength of the penalty of each regression.
+    widths
+        How many features belong to each view, in order; None takes all together.
+    unlabelled
+        Shape (m, d), windows of whatever class that tell mean and deviation of the features
+        better than the few labelled ones; None takes those.
 
     Returns
     -------
     LinearHead
         For the features as given: mean and deviation are folded in.
     """
+    widths = widths or [features.shape[1]]
+    typical = features if unlabelled is None else unlabelled
+    edges = np.cumsum(widths)[:-1]
+    views = zip(np.split(features, edges, 1), np.split(typical, edges, 1), strict=True)
+    heads = [_fit_view(view, typical, labels, C) for view, typical in views]
+    scale = 1 / math.sqrt(len(widths))
+    weight = np.concatenate([head.weight for head in heads], axis=1)
+    return LinearHead(weight * scale, np.sum([head.bias for head in heads], axis=0) * scale)
+
+
+def _fit_view(features: Array, typical: Array, labels: NDArray[np.int_], C: float) -> LinearHead:
     from sklearn.linear_model import LogisticRegression
 
-    mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+    mean, deviation = typical.mean(0, dtype=np.float64), typical.std(0, dtype=np.float64)
     # Standardised as it is, a feature that hardly ever changes would be nothing but its noise.
     deviation = np.maximum(deviation, QUIET * np.median(deviation))
     deviation[deviation == 0] = 1.0

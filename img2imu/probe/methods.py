@@ -16,7 +16,9 @@ from .linear import fit_logistic, fit_paper
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int_]
-Predictor = Callable[[Features], Labels]
+Probabilities = NDArray[np.floating]
+Predictor = Callable[[Features], Probabilities]
+"""Features (n, d) to probabilities (n, classes)."""
 
 
 class FeatureSet(Protocol):
@@ -25,6 +27,11 @@ class FeatureSet(Protocol):
     @property
     def settings(self) -> dict[str, Any]:
         """What a result says of these features."""
+        ...
+
+    @property
+    def widths(self) -> Sequence[int] | None:
+        """How many features belong to each view; None if they are all of one kind."""
         ...
 
     def of_fold(self, training: NDArray[np.int_]) -> Features:
@@ -38,6 +45,7 @@ class FixedFeatures:
 
     settings: dict[str, Any]
     array: Features
+    widths: Sequence[int] | None = None
 
     def of_fold(self, training: NDArray[np.int_]) -> Features:
         """The features as they are."""
@@ -50,6 +58,7 @@ class MiniRocketFeatures:
 
     settings: dict[str, Any]
     windows: NDArray[np.float32]
+    widths: None = None
 
     def of_fold(self, training: NDArray[np.int_]) -> Features:
         """Fit the kernels' biases on the training windows and transform all."""
@@ -62,6 +71,31 @@ class MiniRocketFeatures:
         return np.asarray(transform.transform(self.windows.astype(np.float64)), np.float32)
 
 
+@dataclass(frozen=True)
+class Problem:
+    """A few labelled windows: features (n, d), labels (n,) and the seed of whatever is random."""
+
+    features: Features
+    labels: Labels
+    seed: int
+
+
+@dataclass(frozen=True)
+class Background:
+    """What all problems of a fold may learn from beside their labelled windows.
+
+    Attributes
+    ----------
+    unlabelled
+        Features (m, d) of windows of the training subjects, their labels unknown.
+    widths
+        How many features belong to each view; None if they are all of one kind.
+    """
+
+    unlabelled: Features
+    widths: Sequence[int] | None
+
+
 class Learner(Protocol):
     """Learns small problems from features."""
 
@@ -70,9 +104,7 @@ class Learner(Protocol):
         """What a result says of this learner."""
         ...
 
-    def fit(
-        self, features: Sequence[Features], labels: Sequence[Labels], seeds: Sequence[int]
-    ) -> list[Predictor]:
+    def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """One predictor for each problem; all problems are of one size."""
         ...
 
@@ -88,12 +120,18 @@ class LogisticLearner:
         """What a result says of this learner."""
         return {"C": self.C}
 
-    def fit(
-        self, features: Sequence[Features], labels: Sequence[Labels], seeds: Sequence[int]
-    ) -> list[Predictor]:
+    def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """Each problem by itself."""
-        heads = [fit_logistic(f, y, self.C) for f, y in zip(features, labels, strict=True)]
-        return [_by_head(head.weight, head.bias) for head in heads]
+        return [
+            fit_logistic(
+                problem.features,
+                problem.labels,
+                self.C,
+                widths=background.widths,
+                unlabelled=background.unlabelled,
+            ).probabilities
+            for problem in problems
+        ]
 
 
 @dataclass(frozen=True)
@@ -105,12 +143,14 @@ class PaperLearner:
         """What a result says of this learner."""
         return {}
 
-    def fit(
-        self, features: Sequence[Features], labels: Sequence[Labels], seeds: Sequence[int]
-    ) -> list[Predictor]:
+    def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """All problems side by side."""
-        heads = fit_paper(np.stack(features), np.stack(labels), list(seeds))
-        return [_by_head(head.weight, head.bias) for head in heads]
+        heads = fit_paper(
+            np.stack([problem.features for problem in problems]),
+            np.stack([problem.labels for problem in problems]),
+            [problem.seed for problem in problems],
+        )
+        return [head.probabilities for head in heads]
 
 
 @dataclass(frozen=True)
@@ -122,15 +162,14 @@ class ForestLearner:
         """What a result says of this learner."""
         return {"trees": 300}
 
-    def fit(
-        self, features: Sequence[Features], labels: Sequence[Labels], seeds: Sequence[int]
-    ) -> list[Predictor]:
+    def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """Each problem by itself."""
         from sklearn.ensemble import RandomForestClassifier
 
+        forests = [RandomForestClassifier(300, random_state=problem.seed) for problem in problems]
         return [
-            RandomForestClassifier(300, random_state=seed).fit(f, y).predict
-            for f, y, seed in zip(features, labels, seeds, strict=True)
+            forest.fit(problem.features, problem.labels).predict_proba
+            for forest, problem in zip(forests, problems, strict=True)
         ]
 
 
@@ -150,7 +189,11 @@ def hand_forest(windows: Windows) -> Method:
     return Method("hand-forest", "forest", [FixedFeatures({}, features)], [ForestLearner()])
 
 
-def minirocket(windows: Windows, C: Sequence[float]) -> Method:
+MINIROCKET_C = 0.01
+"""Inverse penalty of MiniRocket's regression: of 9,996 features, not of one view's."""
+
+
+def minirocket(windows: Windows) -> Method:
     """MiniRocket with the same logistic regression as ours.
 
     Raises
@@ -162,11 +205,5 @@ def minirocket(windows: Windows, C: Sequence[float]) -> Method:
 
     if find_spec("sktime") is None:
         raise InputError("minirocket needs sktime: pip install 'img2imu[baselines]'")
-    learners = [LogisticLearner(c) for c in C]
+    learners = [LogisticLearner(MINIROCKET_C)]
     return Method("minirocket", "logistic", [MiniRocketFeatures({}, windows.X)], learners)
-
-
-def _by_head(weight: NDArray[np.floating], bias: NDArray[np.floating]) -> Predictor:
-    # float32 like the features: a float64 head would copy them all at every prediction.
-    w, b = weight.T.astype(np.float32), bias.astype(np.float32)
-    return lambda features: (features @ w + b).argmax(1)

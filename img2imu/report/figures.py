@@ -73,7 +73,9 @@ _COLUMNS = 2400
 _P = ParamSpec("_P")
 
 
-def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Give what a function draws the style of all figures."""
+
     @wraps(draw)
     def drawn(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with rc_context(_STYLE):
@@ -120,7 +122,9 @@ def example_views(views: Sequence[View]) -> list[tuple[str, View]]:
     kinds: dict[str, list[View]] = {}
     for view in views:
         if not isinstance(view, SpectrogramConfig):
-            kinds.setdefault("waveform", []).append(view)
+            kinds.setdefault("waveform, no gravity" if view.detrend else "waveform", []).append(
+                view
+            )
         elif view.normalize == "fixed":
             kinds.setdefault("spectrogram, fixed range", []).append(view)
         elif view.detrend:
@@ -130,7 +134,7 @@ def example_views(views: Sequence[View]) -> list[tuple[str, View]]:
     return [(title, group[len(group) // 2]) for title, group in kinds.items()]
 
 
-@_styled
+@styled
 def draw_gallery(windows: Windows, views: Sequence[View]) -> Figure:
     """One window of each class as it was measured, and below it the pictures drawn from it."""
     examples = [int(np.flatnonzero(windows.y == name)[0]) for name in windows.classes]
@@ -155,7 +159,7 @@ def draw_gallery(windows: Windows, views: Sequence[View]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_curve(results: Sequence[Mapping[str, Any]], chance: float) -> Figure:
     """Macro-F1 over the number of labelled windows, one line for each method."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
@@ -205,7 +209,7 @@ def _label_ends(axis: Axes, x: float, ends: list[tuple[float, str, str, bool]]) 
         )  # fmt: skip
 
 
-@_styled
+@styled
 def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
     """Counts, shaded by their share of the row: of what a class truly was."""
     counts = np.asarray(confusion)
@@ -236,7 +240,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     return figure
 
 
-@_styled
+@styled
 def draw_timeline(timeline: Timeline) -> Figure:
     """Acceleration, labels and confidence over time, for the first recordings."""
     drawn = [track for track in timeline.tracks if track.envelope is not None]
@@ -362,7 +366,7 @@ def _time_unit(seconds: float) -> tuple[float, str]:
     return 1.0, "seconds"
 
 
-@_styled
+@styled
 def draw_training(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """The course of runs of pre-training, epoch by epoch.
 

@@ -29,8 +29,10 @@ SPECTROGRAMS = [
     SpectrogramConfig(nfft=128, noverlap=124, normalize="fixed", width=96, height=72),
 ]
 
+WAVEFORMS = [WaveformConfig(), WaveformConfig(low=-0.6, high=0.6, detrend=True)]
 
-@pytest.mark.parametrize("view", [*SPECTROGRAMS, WaveformConfig()])
+
+@pytest.mark.parametrize("view", [*SPECTROGRAMS, *WAVEFORMS])
 def test_module_draws_what_to_images_draws(view):
     windows = movement(3, 250)
     drawn = Views((view,))(torch.from_numpy(windows))
@@ -105,7 +107,7 @@ def test_onnx_graph_gives_the_same_pictures_for_any_batch(onnx_session, count):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@pytest.mark.parametrize("view", [*SPECTROGRAMS, WaveformConfig()])
+@pytest.mark.parametrize("view", [*SPECTROGRAMS, *WAVEFORMS])
 def test_cuda_draws_the_same_pictures(view):
     windows = movement(70, 250)
     on_gpu = to_images(windows, view, dtype="uint8", device="cuda").astype(int)

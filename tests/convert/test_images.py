@@ -22,6 +22,7 @@ VIEWS = (
     SpectrogramConfig(width=20, height=10),
     SpectrogramConfig(nfft=32, noverlap=30, normalize="fixed", detrend=True, width=20, height=10),
     WaveformConfig(width=20, height=10),
+    WaveformConfig(low=-0.6, high=0.6, detrend=True, width=20, height=10),
 )
 ENGINES = pytest.mark.parametrize("engine", ["torch", "reference"])
 
@@ -31,7 +32,7 @@ ENGINES = pytest.mark.parametrize("engine", ["torch", "reference"])
 def test_one_view_gives_one_picture_and_several_give_a_row(engine, dtype):
     windows = movement(5, 250)
     several = to_images(windows, VIEWS, engine=engine, dtype=dtype)
-    assert several.shape == (5, 3, 3, 10, 20)
+    assert several.shape == (5, len(VIEWS), 3, 10, 20)
     assert several.dtype == dtype
     for index, view in enumerate(VIEWS):
         single = to_images(windows, view, engine=engine, dtype=dtype)
@@ -49,7 +50,7 @@ def test_bytes_are_the_rounded_floats(engine, view):
 
 
 def test_no_windows_give_no_pictures():
-    assert to_images(np.zeros((0, 3, 250)), VIEWS).shape == (0, 3, 3, 10, 20)
+    assert to_images(np.zeros((0, 3, 250)), VIEWS).shape == (0, len(VIEWS), 3, 10, 20)
 
 
 def test_pictures_do_not_depend_on_their_neighbours_or_the_threads():
@@ -122,6 +123,18 @@ def test_waveform_follows_its_formula(engine):
     expected = 1 / (1 + np.exp(-(relative - level) * 4 / 2))
     images = to_images(signal, config, engine=engine)
     np.testing.assert_allclose(images[0, 1], expected, atol=1e-6)
+
+
+@ENGINES
+def test_detrended_waveform_is_that_of_the_signal_without_its_mean(engine):
+    windows = movement(4, 250)
+    centred = windows - windows.mean(-1, keepdims=True)
+    drawn, expected = (
+        to_images(signal, WaveformConfig(low=-0.6, high=0.6, detrend=detrend), engine=engine)
+        for signal, detrend in ((windows, True), (centred, False))
+    )
+    np.testing.assert_allclose(drawn, expected, atol=1e-5)
+    assert abs(drawn - to_images(windows, WaveformConfig(low=-0.6, high=0.6), engine)).max() > 0.5
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,11 @@ def render(signal, view, **options):
 
 
 views = spectrograms() | st.builds(
-    WaveformConfig, low=st.floats(-16, 0), high=st.floats(0.5, 16), **SIZES
+    WaveformConfig,
+    low=st.floats(-16, 0),
+    high=st.floats(0.5, 16),
+    detrend=st.booleans(),
+    **SIZES,
 )
 
 

@@ -13,7 +13,7 @@ from img2imu.models import EncoderConfig
 from img2imu.probe import ProbeConfig, evaluate
 from img2imu.probe.handmade import handmade_features
 from img2imu.probe.methods import FixedFeatures, LogisticLearner, Method
-from img2imu.probe.protocol import Task, score_method, summarize
+from img2imu.probe.protocol import Task, choose, score_method, summarize, vote
 from img2imu.recordings import SplitManifest
 
 SMALL = EncoderConfig(stages=(1, 2), bands=2)
@@ -61,9 +61,40 @@ def test_settings_are_chosen_by_validation_subjects_alone(windows):
         sets.append(FixedFeatures({"trap": fold}, treacherous.astype(np.float32)))
     sets.append(FixedFeatures({"trap": None}, honest.astype(np.float32)))
     method = Method("m", "logistic", sets, [LogisticLearner(1.0)])
-    [record] = summarize(task, method, score_method(task, method))
+    [record] = summarize(task, choose(task, method, score_method(task, method)))
     for fold, chosen in enumerate(record["chosen"]):
         assert chosen["trap"] != fold
+
+
+def test_a_vote_averages_what_its_members_chose(windows):
+    task = task_of(windows)
+    rng = np.random.default_rng(0)
+    hints = np.eye(len(task.classes))[task.labels]
+    outcomes = []
+    for name in ("a", "b"):
+        features = (hints + rng.normal(size=hints.shape)).astype(np.float32)
+        method = Method(name, "logistic", [FixedFeatures({}, features)], [LogisticLearner(1.0)])
+        outcomes.append(choose(task, method, score_method(task, method, jobs=1)))
+    [record] = summarize(task, vote("both", [(outcomes[0], 0.75), (outcomes[1], 0.25)]))
+    scores = []
+    for first, second in zip(outcomes[0].scores, outcomes[1].scores, strict=True):
+        assert first.draw == second.draw
+        guess = (0.75 * first.test + 0.25 * second.test).argmax(1)
+        truth = task.labels[task.test[first.draw.fold]]
+        scores.append(f1_score(truth, guess, average="macro"))
+    assert record["f1_each"] == pytest.approx(scores, abs=1e-4)
+    alone = [summarize(task, outcome)[0]["f1_mean"] for outcome in outcomes]
+    assert record["f1_mean"] > max(alone)
+
+
+def test_votes_bring_their_members_along(windows):
+    pytest.importorskip("sktime", reason="the baselines extra is not installed")
+    few = windows.select(slice(None, None, 3))
+    config = ProbeConfig(encoder=SMALL, shots=(1,), seeds=1)
+    outcome = evaluate(few, config, ["vote-no-images", "hand-forest", "vote"])
+    names = [(record["method"], record["probe"]) for record in outcome["results"]]
+    assert names == [("vote-no-images", "vote"), ("hand-forest", "forest"), ("vote", "vote")]
+    assert outcome["results"][0]["f1_each"] != outcome["results"][2]["f1_each"]
 
 
 def test_no_subject_is_on_two_sides(windows):

@@ -35,6 +35,26 @@ def test_logistic_equals_scikit_learn(n, d, classes, C):
     np.testing.assert_allclose(ours, peer.predict_proba(scaler.transform(unseen)), atol=2e-3)
 
 
+def test_views_have_a_regression_each_and_unlabelled_windows_scale_them():
+    features, labels = problem(30, 70, 3)
+    unlabelled, _ = problem(200, 70, 3, seed=2)
+    unseen, _ = problem(50, 70, 3, seed=1)
+    logits = np.zeros((50, 3))
+    for view in (slice(0, 20), slice(20, 70)):
+        scaler = StandardScaler().fit(unlabelled[:, view].astype(np.float64))
+        scaler.scale_ = np.maximum(scaler.scale_, QUIET * np.median(scaler.scale_))
+        peer = LogisticRegression(C=0.1, tol=1e-9, max_iter=20000)
+        peer.fit(scaler.transform(features[:, view].astype(np.float64)), labels)
+        logits += peer.decision_function(scaler.transform(unseen[:, view]))
+    head = fit_logistic(features, labels, 0.1, widths=[20, 50], unlabelled=unlabelled)
+    # A softmax does not see what all classes share.
+    ours, wanted = (z - z.mean(1, keepdims=True) for z in (head.logits(unseen), logits / 2**0.5))
+    np.testing.assert_allclose(ours, wanted, atol=2e-2)
+    exponents = np.exp(wanted)
+    expected = exponents / exponents.sum(1, keepdims=True)
+    np.testing.assert_allclose(head.probabilities(unseen), expected, atol=5e-3)
+
+
 def test_a_feature_that_never_changes_is_ignored():
     features, labels = problem(40, 20, 4)
     features[:, 3] = 1e3
