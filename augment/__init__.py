@@ -1,4 +1,7 @@
-"""Image augmentations for time along x, on kornia. Knows nothing of recordings or training."""
+"""Image augmentations for time along x, on kornia; those of the signals themselves in `sensor`.
+
+Knows nothing of recordings or training.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

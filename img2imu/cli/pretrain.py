@@ -1,4 +1,4 @@
-"""``img2imu pretrain``: an encoder out of images."""
+"""``img2imu pretrain``: an encoder out of images, or out of windows for comparison."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ examples:
   img2imu pretrain --source imagenet.store -o out/moco
   img2imu pretrain --source imagenet.store --init resnet18.tv_in1k --epochs 5 -o out/adapted
   img2imu pretrain --source dead-leaves --count 100000 --size 64x48 -o out/leaves
+  img2imu pretrain --source windows.npz --method simclr -o out/simclr
   torchrun --nproc-per-node 8 -m img2imu pretrain --source imagenet.store --preset paper -o out/p
 Repeat the command to go on with an interrupted run.
 """
@@ -37,13 +38,14 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "pretrain",
         help="train an encoder on images: MoCo, SimSiam, supervised",
-        usage="img2imu pretrain --source STORE|NAME -o DIR [options]",
+        usage="img2imu pretrain --source STORE|NAME|FILE.npz -o DIR [options]",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--source", required=True, metavar="STORE|NAME",
-        help="packed store, or dead-leaves, color-noise, fractals: images made on the way",
+        "--source", required=True, metavar="...",
+        help="packed store; dead-leaves, color-noise, fractals: images made on the way; or "
+        "windows (.npz) for simclr, multitask, cpc",
     )  # fmt: skip
     parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder of the run")
     parser.add_argument("--preset", choices=tuple(PRESETS), default="recommended")
@@ -97,10 +99,15 @@ def run_pretrain(args: argparse.Namespace) -> None:
 
 
 def open_source(name: str, size: str, count: int) -> Any:
-    """A packed store, or procedural images by name."""
+    """A packed store, procedural images by name, or a windows file."""
     from ..images import ImageStore, ProceduralImages
     from ..images.procedural import PROCEDURES
+    from ..pretrain import WindowsSource
+    from ..recordings import load_windows
 
+    if name.endswith(".npz"):
+        windows = load_windows(name)
+        return WindowsSource(windows.X, windows.sampling_rate)
     if name not in PROCEDURES:
         # One process is enough to compare the pixels with their hashes; it takes seconds.
         return ImageStore.open(name, verify=os.environ.get("RANK", "0") == "0")
@@ -180,8 +187,10 @@ def _transfer(
     from ..recordings import load_windows
 
     windows = load_windows(path)
-    # Stage 2 says most, where the encoder goes so far.
-    stages = (min(2, max(config.stages)),)
+    read = EncoderConfig(config.encoder)
+    if not config.reads_windows:
+        # Stage 2 says most, where the encoder goes so far.
+        read = replace(read, stages=(min(2, max(config.stages)),))
 
     def after_epoch(epoch: int, encoder: Any) -> dict[str, float]:
         if epoch % every:
@@ -189,8 +198,7 @@ def _transfer(
         with TemporaryDirectory(dir=out) as folder:
             weights = Path(folder, "encoder.safetensors")
             save_encoder(weights, encoder)
-            encoder_config = EncoderConfig(config.encoder, checkpoint=str(weights), stages=stages)
-            probe = ProbeConfig(encoder=encoder_config)
+            probe = ProbeConfig(encoder=replace(read, checkpoint=str(weights)))
             cache = FeatureCache(Path(folder))
             [result] = evaluate(windows, probe, ["img2imu"], cache=cache)["results"]
         return {"transfer": result["validation_f1"]}

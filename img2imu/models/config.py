@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 
+SENSOR_ENCODERS = ("conv1d", "cpc1d")
+"""Encoders that read the windows themselves, not pictures of them."""
+
+_STAGES, _BANDS = (2,), 6
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -15,7 +20,8 @@ class EncoderConfig:
     ----------
     name
         A timm architecture, with a tag for timm's own weights (``resnet18.tv_in1k``) or the
-        toolkit's, or ``torchvision/NAME``.
+        toolkit's, or ``torchvision/NAME``; or one of :data:`SENSOR_ENCODERS`, which have weights
+        by checkpoint only, and neither stages nor bands.
     pretrained
         Take the weights that the name stands for; timm or torchvision download theirs.
     checkpoint
@@ -38,8 +44,8 @@ class EncoderConfig:
     pretrained: bool = False
     checkpoint: str | None = None
     seed: int = 0
-    stages: tuple[int, ...] = (2,)
-    bands: int = 6
+    stages: tuple[int, ...] = _STAGES
+    bands: int = _BANDS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -49,7 +55,16 @@ class EncoderConfig:
             raise InputError(f"bands must be at least 1, not {self.bands}")
         if self.pretrained and self.checkpoint:
             raise InputError("give either pretrained or a checkpoint, not both")
+        if self.reads_windows and self.pretrained:
+            raise InputError(f"there are no weights by the name of {self.name}: give a checkpoint")
+        if self.reads_windows and (self.stages, self.bands) != (_STAGES, _BANDS):
+            raise InputError(f"{self.name} reads windows: it has neither stages nor bands")
+
+    @property
+    def reads_windows(self) -> bool:
+        """Whether the encoder takes windows (n, 3, samples) instead of pictures."""
+        return self.name in SENSOR_ENCODERS
 
 
-DEFAULT_ENCODER = EncoderConfig("resnet18.img2imu_tin", pretrained=True, stages=(1,))
-"""The encoder that comes with the toolkit, read at the stage that validation subjects chose."""
+DEFAULT_ENCODER = EncoderConfig("resnet18.img2imu_tin", pretrained=True)
+"""The encoder that comes with the toolkit."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .config import EncoderConfig
+from .conv1d import SensorEncoder, create_sensor_encoder
 from .weights import (
     REGISTRY,
     StateDict,
@@ -71,6 +72,10 @@ class Encoder(nn.Module):
         return torch.cat(self.stage_features(images), dim=1)
 
 
+AnyEncoder = Encoder | SensorEncoder
+"""Has ``stage_features``, of pictures or of windows."""
+
+
 def pool_bands(features: Tensor, bands: int) -> Tensor:
     """Average a map (n, channels, rows, columns) over time and, in `bands`, over frequency.
 
@@ -91,7 +96,7 @@ def create_encoder(
     seed: int = 0,
     stages: tuple[int, ...] = (2,),
     bands: int = 6,
-) -> Encoder:
+) -> AnyEncoder:
     """Build a frozen encoder in evaluation mode; see :class:`EncoderConfig` for the parameters.
 
     Raises
@@ -110,8 +115,10 @@ def create_encoder(
     return build_encoder(EncoderConfig(name, pretrained, path, seed, stages, bands))
 
 
-def build_encoder(config: EncoderConfig) -> Encoder:
+def build_encoder(config: EncoderConfig) -> AnyEncoder:
     """:func:`create_encoder` from settings."""
+    if config.reads_windows:
+        return create_sensor_encoder(config).eval().requires_grad_(False)
     backbone = _backbone(config)
     if config.checkpoint:
         state = read_state_dict(Path(config.checkpoint))
@@ -153,6 +160,10 @@ class Backbone(nn.Module):
         return [pool_bands(part, self.bands).flatten(1) for part in self.body(images)]
 
 
+AnyBackbone = Backbone | SensorEncoder
+"""An encoder to be trained, of images or of windows."""
+
+
 def create_backbone(
     name: str,
     *,
@@ -160,6 +171,7 @@ def create_backbone(
     bands: int = 1,
     init: str | None = None,
     seed: int = 0,
+    images: Tensor | None = None,
 ) -> Backbone:
     """Build an encoder up to the last of `stages`, to be trained.
 
@@ -174,6 +186,9 @@ def create_backbone(
         of the toolkit's, or a file. Stages that a file lacks start at random.
     seed
         Of the random weights.
+    images
+        Normalised photographs (n, 3, height, width), on which batch norm that `init` has folded
+        into its convolutions is measured anew; see :func:`~.weights.start_from`.
 
     Raises
     ------
@@ -182,7 +197,7 @@ def create_backbone(
     """
     body = _backbone(EncoderConfig(name, seed=seed, stages=stages, bands=bands))
     if init is not None:
-        start_from(body, _initial_state(init), init)
+        start_from(body, _initial_state(init), init, images)
     return Backbone(body, bands)
 
 

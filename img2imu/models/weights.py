@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -97,28 +98,50 @@ def load_weights(model: nn.Module, state: StateDict, origin: str) -> nn.Module:
     return model.eval()
 
 
-def start_from(model: nn.Module, state: StateDict, origin: str) -> None:
+def start_from(
+    model: nn.Module, state: StateDict, origin: str, images: Tensor | None = None
+) -> None:
     """Load what `state` has of `model`, to train on; what it lacks stays as it is.
+
+    Batch norm that the file has folded into its convolutions is made anew, from `images`.
+
+    Parameters
+    ----------
+    model
+        Changed in place.
+    state, origin
+        Tensors by name, and where they come from.
+    images
+        Normalised, (n, 3, height, width), needed for a folded file only. The network in evaluation
+        mode is the folded one whatever they are; the nearer they are to the images of the
+        original training, the nearer its batch norm is to the one that was lost.
 
     Raises
     ------
     InputError
-        If nothing fits, a tensor has another shape, or the batch norm is folded away: then there
-        is nothing left to train it with.
+        If nothing fits, a tensor has another shape, or there are no images for a folded file.
     """
     state = _strip_prefix(model, state)
     wanted = model.state_dict()
     shared = [name for name in wanted if name in state]
     if not shared:
         raise InputError(f"{origin} holds no tensor of this encoder")
-    norms = [name for name, part in model.named_modules() if isinstance(part, nn.BatchNorm2d)]
-    if norms and not any(f"{name}.running_var" in state for name in norms):
+    folded = {
+        norm: f"{conv}.bias"
+        for conv, norm in _folding_pairs(model)
+        if f"{conv}.weight" in state and f"{norm}.running_var" not in state
+    }
+    if not all(bias in state for bias in folded.values()):
+        raise InputError(f"{origin} has convolutions without their batch norm")
+    if folded and images is None:
         raise InputError(
-            f"{origin} has its batch norm folded into the convolutions: it can be probed, but "
-            "not be trained further"
+            f"{origin} has its batch norm folded into the convolutions: training on it needs images"
         )
-    _require_shapes(wanted, state, origin)
+    biases = {bias: wanted[f"{norm}.bias"] for norm, bias in folded.items()}
+    _require_shapes(wanted | biases, state, origin)
     model.load_state_dict({name: state[name] for name in shared}, strict=False)
+    if folded and images is not None:
+        _revive_batch_norm(model, {norm: state[bias] for norm, bias in folded.items()}, images)
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
@@ -130,13 +153,12 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     """
     model = model.eval()
     folded = copy.deepcopy(model)
-    for parent in folded.modules():
-        children = list(parent.named_children())
-        for (name, conv), (norm_name, norm) in pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(conv, norm))
-                # timm's BatchNormAct2d carries the activation, which must stay.
-                setattr(parent, norm_name, getattr(norm, "act", nn.Identity()))
+    for conv, norm in _folding_pairs(model):
+        before, behind = folded.get_submodule(conv), folded.get_submodule(norm)
+        assert isinstance(before, nn.Conv2d) and isinstance(behind, nn.BatchNorm2d)
+        folded.set_submodule(conv, fuse_conv_bn_eval(before, behind))
+        # timm's BatchNormAct2d carries the activation, which must stay.
+        folded.set_submodule(norm, getattr(behind, "act", nn.Identity()))
     noise = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         pairs = zip(_as_list(model(noise)), _as_list(folded(noise)), strict=True)
@@ -144,6 +166,45 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
             torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max())) for a, b in pairs
         )
     return folded.requires_grad_(False) if same else model.requires_grad_(False)
+
+
+@torch.no_grad()
+def _revive_batch_norm(model: nn.Module, biases: StateDict, images: Tensor) -> None:
+    """Set each norm named in `biases` to the statistics of what reaches it from `images`.
+
+    Its scale and shift undo them and add the folded bias, so that in evaluation mode the network
+    stays what it was folded. A norm is set just before it is run: one pass is enough.
+    """
+
+    def revive(norm: nn.BatchNorm2d, inputs: tuple[Tensor], bias: Tensor) -> None:
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
+        values = {
+            "running_mean": mean,
+            "running_var": variance,
+            "weight": (variance + norm.eps).sqrt(),
+            "bias": bias + mean,
+        }
+        norm.load_state_dict(values, strict=False)
+
+    training = model.training
+    hooks = [
+        model.get_submodule(name).register_forward_pre_hook(partial(revive, bias=bias))
+        for name, bias in biases.items()
+    ]
+    model.eval()(images)
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+
+
+def _folding_pairs(model: nn.Module) -> list[tuple[str, str]]:
+    """Names of each convolution and of the batch norm registered behind it."""
+    return [
+        (f"{parent}.{conv}".lstrip("."), f"{parent}.{norm}".lstrip("."))
+        for parent, module in model.named_modules()
+        for (conv, first), (norm, second) in pairwise(module.named_children())
+        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d)
+    ]
 
 
 def _require_shapes(wanted: StateDict, state: StateDict, origin: str) -> None:

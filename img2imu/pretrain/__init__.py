@@ -1,4 +1,4 @@
-"""Pre-training of image encoders: MoCo and the methods it is compared with, on one loop."""
+"""Pre-training of encoders: MoCo and the methods it is compared with, on one loop."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 from .config import (
     METHODS,
     PRESETS,
+    CPCConfig,
     MoCoConfig,
+    MultitaskConfig,
     PretrainConfig,
     RandomConfig,
+    SimCLRConfig,
     SimSiamConfig,
     SupervisedConfig,
 )
@@ -16,21 +19,31 @@ from .config import (
 if TYPE_CHECKING:
     from .distributed import World, join_world
     from .loop import pretrain
+    from .windows import WindowsSource
 
 __all__ = [
     "METHODS",
     "PRESETS",
+    "CPCConfig",
     "MoCoConfig",
+    "MultitaskConfig",
     "PretrainConfig",
     "RandomConfig",
+    "SimCLRConfig",
     "SimSiamConfig",
     "SupervisedConfig",
+    "WindowsSource",
     "World",
     "join_world",
     "pretrain",
 ]
 
-_MODULES = {"World": "distributed", "join_world": "distributed", "pretrain": "loop"}
+_MODULES = {
+    "WindowsSource": "windows",
+    "World": "distributed",
+    "join_world": "distributed",
+    "pretrain": "loop",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..models import Backbone
+from ..models import AnyBackbone, Backbone
 from .distributed import World, gather
 
 FILE = "checkpoint.pt"
@@ -91,11 +91,15 @@ def restore_random_states(states: list[Tensor], world: World) -> None:
         torch.cuda.set_rng_state(states[1][world.rank].clone(), world.device)
 
 
-def save_encoder(path: Path, encoder: Backbone) -> None:
-    """Write the encoder's tensors under timm's names as safetensors, whole or not at all."""
+def save_encoder(path: Path, encoder: AnyBackbone) -> None:
+    """Write the encoder's tensors as safetensors, a timm one's under timm's names.
+
+    Whole or not at all.
+    """
     from safetensors.torch import save_file
 
-    tensors = {name: value.contiguous().cpu() for name, value in encoder.body.state_dict().items()}
+    body = encoder.body if isinstance(encoder, Backbone) else encoder
+    tensors = {name: value.contiguous().cpu() for name, value in body.state_dict().items()}
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial)
     partial.replace(path)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from ..errors import InputError
+from ..models.config import SENSOR_ENCODERS
 
 Head = Literal["linear", "mlp", "mlp-bn"]
 Schedule = Literal["constant", "cosine"]
@@ -95,12 +96,57 @@ class RandomConfig:
     """No training: the encoder as it is initialised, a row of every table."""
 
 
-MethodConfig = MoCoConfig | SimSiamConfig | SupervisedConfig | RandomConfig
+@dataclass(frozen=True)
+class SimCLRConfig:
+    """SimCLR on windows (Tang et al. 2020, arXiv 2011.11542).
+
+    Parameters
+    ----------
+    dim
+        Dimension of the embeddings that are compared.
+    temperature
+        Temperature of NT-Xent.
+    """
+
+    dim: int = 64
+    temperature: float = 0.1
+
+    def __post_init__(self) -> None:
+        _require(self.dim >= 2, f"dim must be at least 2, not {self.dim}")
+        _require(self.temperature > 0, f"temperature must be positive, not {self.temperature}")
+
+
+@dataclass(frozen=True)
+class MultitaskConfig:
+    """Which of eight transformations a window went through (Saeed et al. 2019, 1907.11879)."""
+
+
+@dataclass(frozen=True)
+class CPCConfig:
+    """Contrastive predictive coding, enhanced (Haresamudram et al. 2023, arXiv 2211.06173).
+
+    Parameters
+    ----------
+    horizon
+        Steps of four samples that are predicted from each step.
+    """
+
+    horizon: int = 12
+
+    def __post_init__(self) -> None:
+        _require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
+
+
+SensorMethodConfig = SimCLRConfig | MultitaskConfig | CPCConfig
+MethodConfig = MoCoConfig | SimSiamConfig | SupervisedConfig | SensorMethodConfig | RandomConfig
 
 METHODS: dict[str, type[MethodConfig]] = {
     "moco": MoCoConfig,
     "simsiam": SimSiamConfig,
     "supervised": SupervisedConfig,
+    "simclr": SimCLRConfig,
+    "multitask": MultitaskConfig,
+    "cpc": CPCConfig,
     "random": RandomConfig,
 }
 
@@ -114,9 +160,9 @@ class PretrainConfig:
     method
         What is learnt, with its own settings.
     policy
-        Augmentations, by name.
+        Augmentations of images, by name; methods that learn from windows have their own.
     encoder
-        A timm architecture.
+        A timm architecture; conv1d or cpc1d for windows, which have neither stages nor bands.
     stages
         Stages that have a head and a loss of their own. The last alone is the usual way; one in
         the middle learns faster what it is read for (deeply supervised nets, Lee et al. 2015).
@@ -124,7 +170,8 @@ class PretrainConfig:
         Frequency bands in which a stage is averaged for its head.
     init
         Weights to start from: a name that timm or torchvision know (``resnet18.tv_in1k``), or a
-        file. Stages that a file lacks start at random.
+        file. Stages that a file lacks start at random. Batch norm that it has folded into the
+        convolutions is measured anew on images of the run.
     epochs
         Passes over the images.
     batch_size
@@ -178,6 +225,7 @@ class PretrainConfig:
         _require(self.warmup_epochs >= 0, "warmup_epochs must not be negative")
         _require(self.weight_decay >= 0, "weight_decay must not be negative")
         _require(self.held >= 0, f"held must not be negative, not {self.held}")
+        _require(self.seed >= 0, f"seed must not be negative, not {self.seed}")
         if isinstance(self.method, MoCoConfig):
             _require(
                 self.method.queue >= self.batch_size,
@@ -188,10 +236,35 @@ class PretrainConfig:
                 f"batch_size ({self.batch_size}) must be a multiple of splits "
                 f"({self.method.splits})",
             )
+        self._require_fitting_encoder()
+
+    def _require_fitting_encoder(self) -> None:
+        name = self.method_name
+        if isinstance(self.method, SensorMethodConfig):
+            own = "cpc1d" if isinstance(self.method, CPCConfig) else "conv1d"
+            _require(
+                self.encoder == own,
+                f"{name} learns from windows, with the encoder {own}, not {self.encoder}",
+            )
+            _require(self.policy == "none", f"{name} has augmentations of its own: no policy")
+        elif not isinstance(self.method, RandomConfig):
+            _require(
+                not self.reads_windows,
+                f"{name} learns from images, which the encoder {self.encoder} does not read",
+            )
+        _require(
+            not self.reads_windows or (self.stages, self.bands) == ((4,), 1),
+            f"the encoder {self.encoder} has neither stages nor bands",
+        )
+
+    @property
+    def reads_windows(self) -> bool:
+        """Whether the encoder takes windows, not images."""
+        return self.encoder in SENSOR_ENCODERS
 
     @property
     def method_name(self) -> str:
-        """As on the command line: ``moco``, ``simsiam``, ``supervised``, ``random``."""
+        """As on the command line, such as ``moco``."""
         return next(name for name, kind in METHODS.items() if type(self.method) is kind)
 
     def to_dict(self) -> dict[str, Any]:
@@ -249,6 +322,11 @@ _SGD = PretrainConfig(
 _MOCO = MoCoConfig(
     queue=8192, momentum=0.99, momentum_schedule="cosine", temperature=0.2, head="mlp", splits=1
 )
+_SENSOR = PretrainConfig(
+    MultitaskConfig(), policy="none", encoder="conv1d", epochs=50, batch_size=256, lr=1e-3
+)
+_SIMCLR = replace(_SENSOR, method=SimCLRConfig(), batch_size=1024)
+_CPC = replace(_SENSOR, method=CPCConfig(), encoder="cpc1d", batch_size=64)
 
 PRESETS: dict[str, dict[str, PretrainConfig]] = {
     # Paper §IV-A4; its eight GPUs gave batch norm over 32 images each. SimSiam is as published
@@ -266,12 +344,18 @@ PRESETS: dict[str, dict[str, PretrainConfig]] = {
             lr=0.05,
             warmup_epochs=0,
         ),
+        "simclr": _SIMCLR,
+        "multitask": _SENSOR,
+        "cpc": _CPC,
         "random": PretrainConfig(RandomConfig()),
     },
     "recommended": {
         "moco": replace(_SGD, method=_MOCO),
         "simsiam": replace(_SGD, method=SimSiamConfig(), lr=0.05),
         "supervised": replace(_SGD, method=SupervisedConfig(), lr=0.1),
+        "simclr": _SIMCLR,
+        "multitask": _SENSOR,
+        "cpc": _CPC,
         "random": PretrainConfig(RandomConfig()),
     },
 }

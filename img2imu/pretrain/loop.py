@@ -1,4 +1,4 @@
-"""The training loop, from packed images to an encoder on disk."""
+"""The training loop, from packed images or windows to an encoder on disk."""
 
 from __future__ import annotations
 
@@ -21,20 +21,33 @@ from torch.nn.parallel import DistributedDataParallel
 from ..augment import POLICIES, AugmentationError, KorniaPolicy, MoCoDefaultConfig, create_policy
 from ..errors import InputError
 from ..images import Batch, Loader, Source
-from ..models import Backbone, create_backbone
+from ..models import (
+    AnyBackbone,
+    Backbone,
+    EncoderConfig,
+    SensorEncoder,
+    create_backbone,
+    create_sensor_encoder,
+)
 from ..progress import Progress, silent
 from . import checkpoint
 from .config import PretrainConfig, RandomConfig, SupervisedConfig
 from .distributed import World
 from .methods import Measures, Method, create_method, parameter_groups
 from .monitors import CsvLog, Number, TensorBoardLog, collapse_warning, encode, knn_accuracy
+from .sensor import create_sensor_method
+from .windows import WindowsLoader, WindowsSource
 
 LOG_STEPS = 50
 CHECKPOINT_SECONDS = 120.0
 BANK = 10_000
 """Training images among which held ones look for their neighbours."""
 
-AfterEpoch = Callable[[int, Backbone], dict[str, Number]]
+REVIVAL = 256
+"""Images from which batch norm is measured that initial weights have folded away."""
+
+AnySource = Source | WindowsSource
+AfterEpoch = Callable[[int, AnyBackbone], dict[str, Number]]
 """``after_epoch(epoch, encoder)``: more numbers for the epoch's row."""
 
 
@@ -46,7 +59,7 @@ class Trainer:
     config
         Settings of the run.
     source
-        Images.
+        Images or windows.
     world
         This process among all.
     compile
@@ -54,20 +67,34 @@ class Trainer:
     """
 
     def __init__(
-        self, config: PretrainConfig, source: Source, world: World, compile: bool = False
+        self, config: PretrainConfig, source: AnySource, world: World, compile: bool = False
     ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.source, self.world = config, source, world
         self.held, training = split_rows(source, config)
-        self.loader = Loader(
-            source, config.batch_size, config.seed, world.device, world.rank, world.size, training
-        )
-        encoder = untrained_encoder(config)
-        method = create_method(config, encoder, classes_of(source, config), world)
+        encoder = untrained_encoder(config, source)
+        self.loader: Loader | WindowsLoader
+        if isinstance(source, WindowsSource):
+            assert isinstance(encoder, SensorEncoder), "pretrain has compared them"
+            self.loader = WindowsLoader(source, config.batch_size, config.seed, world)
+            self.policy: nn.Module = nn.Identity()
+            share = config.batch_size // world.size
+            method = create_sensor_method(config, encoder, share, source.windows.shape[2])
+        else:
+            assert isinstance(encoder, Backbone), "pretrain has compared them"
+            self.loader = Loader(
+                source,
+                config.batch_size,
+                config.seed,
+                world.device,
+                world.rank,
+                world.size,
+                training,
+            )
+            policy = _policy_config(config.policy, source)
+            self.policy = create_policy(policy, dtype=torch.bfloat16).to(world.device)
+            method = create_method(config, encoder, classes_of(source, config), world)
         self.method: Method = method.to(world.device).to(memory_format=torch.channels_last)
-        self.policy = create_policy(_policy_config(config.policy, source), dtype=torch.bfloat16).to(
-            world.device
-        )
         self.optimizer = create_optimizer(config, self.method)
         if compile:
             mode = "reduce-overhead" if world.device.type == "cuda" else "default"
@@ -130,7 +157,7 @@ class Trainer:
 
 def pretrain(
     config: PretrainConfig,
-    source: Source,
+    source: AnySource,
     out: Path,
     world: World,
     *,
@@ -146,9 +173,9 @@ def pretrain(
     config
         Settings of the run.
     source
-        Images: a packed store or procedural ones.
+        Images, a packed store or procedural ones; or windows, for the methods that take them.
     out
-        Folder of the run. It gets ``encoder.safetensors`` (tensors under timm's names),
+        Folder of the run. It gets ``encoder.safetensors`` (a timm one's under timm's names),
         ``config.json``, ``steps.csv``, ``epochs.csv``, ``tensorboard/`` where that is installed,
         and ``checkpoint.pt``.
     world
@@ -170,12 +197,13 @@ def pretrain(
     Raises
     ------
     InputError
-        If the settings differ from those of the run in `out`, the loss is no longer finite, the
-        disk or the GPU's memory is full.
+        If the encoder cannot read the source, the settings differ from those of the run in `out`,
+        the loss is no longer finite, the disk or the GPU's memory is full.
     """
+    require_readable(config, source)
     require_same_run(out, config, source)
     if isinstance(config.method, RandomConfig):
-        backbone = untrained_encoder(config)
+        backbone = untrained_encoder(config, source)
         begin_folder(out, config, source, world)
         checkpoint.save_encoder(out / "encoder.safetensors", backbone)
         return {"step": 0, "epoch": 0}
@@ -340,7 +368,18 @@ class Logs:
         return {name: float(value) for name, value in rows[-1].items()} if rows else {}
 
 
-def require_same_run(out: Path, config: PretrainConfig, source: Source) -> None:
+def require_readable(config: PretrainConfig, source: AnySource) -> None:
+    """Raise :class:`InputError` for windows where images are wanted, or the other way round."""
+    kinds = ("images", "windows")
+    has, wants = kinds[isinstance(source, WindowsSource)], kinds[config.reads_windows]
+    if has != wants:
+        raise InputError(
+            f"{config.method_name} with the encoder {config.encoder} learns from {wants}, "
+            f"and the source holds {has}"
+        )
+
+
+def require_same_run(out: Path, config: PretrainConfig, source: AnySource) -> None:
     """Raise :class:`InputError` if the folder holds something else than this very run."""
     path = out / "config.json"
     if not path.is_file():
@@ -358,7 +397,7 @@ def require_same_run(out: Path, config: PretrainConfig, source: Source) -> None:
         )
 
 
-def begin_folder(out: Path, config: PretrainConfig, source: Source, world: World) -> None:
+def begin_folder(out: Path, config: PretrainConfig, source: AnySource, world: World) -> None:
     """Write the settings of the run, once all of them have proved possible."""
     if world.first:
         out.mkdir(parents=True, exist_ok=True)
@@ -371,8 +410,10 @@ def begin_folder(out: Path, config: PretrainConfig, source: Source, world: World
         dist.barrier()
 
 
-def describe_source(source: Source) -> dict[str, Any]:
-    """What identifies the images of a run."""
+def describe_source(source: AnySource) -> dict[str, Any]:
+    """What identifies the images or windows of a run."""
+    if isinstance(source, WindowsSource):
+        return source.describe()
     manifest = getattr(source, "manifest", None)
     if manifest is not None:
         pixels = hashlib.sha256("".join(block["sha256"] for block in manifest["blocks"]).encode())
@@ -383,7 +424,7 @@ def describe_source(source: Source) -> dict[str, Any]:
 
 
 def split_rows(
-    source: Source, config: PretrainConfig
+    source: AnySource, config: PretrainConfig
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
     """Rows held out for the neighbours' test, and rows to train on, each in rising order."""
     labels = getattr(source, "labels", None)
@@ -401,14 +442,22 @@ def classes_of(source: Source, config: PretrainConfig) -> int:
     return count
 
 
-def untrained_encoder(config: PretrainConfig) -> Backbone:
-    """What training starts from."""
+def untrained_encoder(config: PretrainConfig, source: AnySource) -> AnyBackbone:
+    """What training starts from; an encoder of windows knows their mean and deviation."""
+    if isinstance(source, WindowsSource):
+        encoder = create_sensor_encoder(
+            EncoderConfig(config.encoder, checkpoint=config.init, seed=config.seed)
+        )
+        if config.init is None:
+            encoder.normalise_by(source.mean, source.deviation)
+        return encoder
     return create_backbone(
         config.encoder,
         stages=config.stages,
         bands=config.bands,
         init=config.init,
         seed=config.seed,
+        images=_revival_images(config, source) if config.init else None,
     )
 
 
@@ -429,6 +478,16 @@ def learning_rate(config: PretrainConfig, step: int, steps_per_epoch: int) -> fl
         return config.lr
     share = (step - warmup) / max(1.0, config.epochs * steps_per_epoch - warmup)
     return config.lr * (1 + math.cos(math.pi * share)) / 2
+
+
+def _revival_images(config: PretrainConfig, source: Source) -> Tensor:
+    """Images of the run from which folded batch norm is measured, the same in each process.
+
+    They are not augmented, as the statistics that were lost are those of photographs.
+    """
+    _, rows = split_rows(source, config)
+    loader = Loader(source, min(REVIVAL, len(rows)), config.seed, "cpu", rows=rows)
+    return KorniaPolicy(nn.Identity())(next(loader.epoch(0)).images)
 
 
 def _policy_config(name: str, source: Source) -> Any:

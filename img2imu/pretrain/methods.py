@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..models import Backbone
+from ..models import AnyBackbone, Backbone
 from .config import MoCoConfig, PretrainConfig, SimSiamConfig, SupervisedConfig
 from .distributed import World, gather, own_part
 from .norm import split_batch_norm
@@ -44,7 +44,7 @@ class Method(nn.Module, ABC):
         The loss of a guess.
     """
 
-    encoder: Backbone
+    encoder: AnyBackbone
     views = 2
     chance = 0.0
 
@@ -55,7 +55,8 @@ class Method(nn.Module, ABC):
         Parameters
         ----------
         views
-            Of shape (n, 3, height, width) each, normalised: this process' part of a batch.
+            Of shape (n, 3, height, width) each, normalised: this process' part of a batch. Or
+            windows (n, 3, samples) as they are.
         labels
             (n,), -1 where unknown.
         step

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..models import Backbone
+from ..models import AnyBackbone
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -56,7 +56,7 @@ def knn_accuracy(
 
 @torch.inference_mode()
 def encode(
-    encoder: Backbone,
+    encoder: AnyBackbone,
     images: NDArray[np.uint8],
     rows: NDArray[np.int64],
     normalise: nn.Module,

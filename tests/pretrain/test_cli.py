@@ -4,10 +4,12 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from img2imu.cli import main
 from img2imu.images import ImageStore
+from img2imu.models import create_encoder
 from img2imu.pretrain import PRESETS, PretrainConfig
 from img2imu.pretrain.loop import describe_source
 
@@ -38,6 +40,19 @@ def test_an_encoder_of_no_data_at_all(tmp_path, capsys):
     assert written.differences(preset) == [
         "batch_size", "encoder", "epochs", "lr", "method.queue",
     ]  # fmt: skip
+
+
+def test_folded_weights_are_a_start(tmp_path, reference_weights):
+    out, init = tmp_path / "run", ["--init", str(reference_weights), "--stages=3", "--lr=1e-9"]
+    small = [option.replace("test_resnet", "resnet18") for option in SMALL]
+    assert main(["pretrain", "--source=dead-leaves", "-o", str(out), *small, *init]) == 0
+    images = torch.rand(4, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    trained, start = (
+        create_encoder(checkpoint=path, stages=(1,))(images)
+        for path in (out / "encoder.safetensors", reference_weights)
+    )
+    # So slow a run moves nothing but the running statistics of batch norm.
+    assert 0 < (trained - start).norm() < 0.2 * start.norm()
 
 
 @pytest.mark.parametrize(

@@ -285,10 +285,28 @@ def test_init_starts_from_a_file(tmp_path):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_folded_weights_cannot_be_trained_on(tmp_path, reference_weights):
-    config = replace(MOCO, encoder="resnet18", init=str(reference_weights))
-    with pytest.raises(InputError, match="batch norm folded"):
-        pretrain(config, stripes(100), tmp_path / "run", ALONE)
+def test_folded_weights_are_trained_on_and_resumed(tmp_path, monkeypatch, reference_weights):
+    config = replace(
+        MOCO, method=SupervisedConfig(), encoder="resnet18", init=str(reference_weights), epochs=2
+    )
+    source, whole, broken = stripes(140), tmp_path / "whole", tmp_path / "broken"
+    pretrain(config, source, whole, ALONE)
+    step = loop.Trainer.step
+
+    def interrupted(self, batch, number):
+        if number == 5:
+            raise KeyboardInterrupt
+        return step(self, batch, number)
+
+    monkeypatch.setattr(loop.Trainer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, source, broken, ALONE)
+    monkeypatch.setattr(loop.Trainer, "step", step)
+    # What batch norm was measured on at the beginning no longer counts.
+    monkeypatch.setattr(loop, "REVIVAL", 8)
+    pretrain(config, source, broken, ALONE)
+    expected, resumed = (load_file(run / "encoder.safetensors") for run in (whole, broken))
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
 
 
 def test_config_file_tells_everything(tmp_path):

@@ -1,0 +1,183 @@
+"""Encoders of the signals themselves: the one-dimensional networks that ours is compared with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from ..errors import InputError
+from .config import EncoderConfig
+from .weights import read_state_dict
+
+DROPOUT = 0.1
+
+
+class SensorEncoder(nn.Module, ABC):
+    """Windows (n, 3, samples) in g to one vector each, (n, `width`).
+
+    Axes are normalised at the door by the mean and deviation of the windows of pre-training,
+    which lie in the encoder's file with its weights.
+
+    Attributes
+    ----------
+    width : int
+        Features of a window.
+    shortest : int
+        Samples that a window must have.
+    """
+
+    width: int
+    shortest: int
+    # An image encoder keeps some frequency bands of each stage; here there is neither.
+    bands = 1
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3, 1))
+        self.register_buffer("deviation", torch.ones(3, 1))
+
+    def normalise_by(self, mean: ArrayLike, deviation: ArrayLike) -> None:
+        """Take the mean and the deviation of each axis, in g."""
+        for buffer, values in ((self.mean, mean), (self.deviation, deviation)):
+            buffer.copy_(torch.as_tensor(values)[:, None])
+
+    @abstractmethod
+    def forward(self, windows: Tensor) -> Tensor:
+        """The features of windows."""
+
+    def stage_features(self, windows: Tensor) -> list[Tensor]:
+        """The features of windows, as of the only stage there is."""
+        return [self(windows)]
+
+    def require_length(self, samples: int) -> None:
+        """Raise :class:`InputError` if windows of `samples` are too short to be read."""
+        if samples < self.shortest:
+            raise InputError(
+                f"windows of {samples} samples are too short for this encoder, which needs "
+                f"{self.shortest}"
+            )
+
+    def normalised(self, windows: Tensor) -> Tensor:
+        """Windows of mean 0 and deviation 1 on each axis; InputError if they cannot be read."""
+        if windows.ndim != 3 or windows.shape[1] != 3:
+            raise InputError(
+                f"this encoder reads windows (n, 3, samples), not {tuple(windows.shape)}"
+            )
+        self.require_length(windows.shape[2])
+        return (windows - self.mean) / self.deviation
+
+
+class Conv1d(SensorEncoder):
+    """Three convolutions along time and the maximum over time (Haresamudram et al. 2022).
+
+    The network of the assessment study (arXiv 2202.12938), after that of Saeed et al. 2019:
+    32, 64 and 96 filters of 24, 16 and 8 samples.
+    """
+
+    width = 96
+    shortest = 24 + 16 + 8 - 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels, filters, kernel in ((3, 32, 24), (32, 64, 16), (64, self.width, 8)):
+            layers += [nn.Conv1d(channels, filters, kernel), nn.ReLU(), nn.Dropout(DROPOUT)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """The features of windows."""
+        features: Tensor = self.layers(self.normalised(windows)).amax(2)
+        return features
+
+
+class CausalConv1d(SensorEncoder):
+    """The network of enhanced contrastive predictive coding (Haresamudram et al. 2023).
+
+    After arXiv 2211.06173: strided convolutions make a latent vector every fourth sample, causal
+    ones of growing kernels a context of each from those up to it. What is read is the mean and
+    the deviation of the context over time.
+
+    Notes
+    -----
+    Layers and channels are our choice, of the size of :class:`Conv1d`. A context is normalised
+    step by step: a norm over time would let it see what comes.
+    """
+
+    channels = 96
+    width = 2 * channels
+    shortest = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latent = nn.Sequential(
+            nn.Conv1d(3, 32, 4, stride=2),
+            nn.ReLU(),
+            nn.Conv1d(32, 64, 4, stride=2),
+            nn.ReLU(),
+            nn.Dropout(DROPOUT),
+            nn.Conv1d(64, self.channels, 1),
+        )
+        self.context = nn.Sequential(*(CausalBlock(self.channels, k) for k in (2, 3, 4, 5)))
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """The features of windows."""
+        _, context = self.sequences(windows)
+        return torch.cat([context.mean(2), context.std(2, correction=0)], dim=1)
+
+    def sequences(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent vectors and their contexts, (n, channels, steps) each."""
+        latent = self.latent(self.normalised(windows))
+        return latent, self.context(latent)
+
+    @staticmethod
+    def steps(samples: int) -> int:
+        """Latent vectors of windows of `samples`."""
+        halved = (samples - 4) // 2 + 1
+        return (halved - 4) // 2 + 1
+
+
+class CausalBlock(nn.Module):
+    """A convolution that sees no future, with a way around it; (n, channels, steps) both sides."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels, channels, kernel)
+        self.norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """The steps and what is learnt from those up to each."""
+        past = F.pad(steps, (self.conv.kernel_size[0] - 1, 0))
+        change = self.norm(self.conv(past).mT).mT
+        return steps + self.dropout(change.relu())
+
+
+ARCHITECTURES: dict[str, type[SensorEncoder]] = {"conv1d": Conv1d, "cpc1d": CausalConv1d}
+"""By the names in :data:`~.config.SENSOR_ENCODERS`."""
+
+
+def create_sensor_encoder(config: EncoderConfig) -> SensorEncoder:
+    """Build an encoder of windows, to be trained or, in evaluation mode, to be read.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is missing, damaged or of something else.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoder = ARCHITECTURES[config.name]()
+    if config.checkpoint:
+        state = read_state_dict(Path(config.checkpoint))
+        wanted = {name: value.shape for name, value in encoder.state_dict().items()}
+        if {name: value.shape for name, value in state.items()} != wanted:
+            raise InputError(f"{config.checkpoint} does not hold an encoder {config.name}")
+        encoder.load_state_dict(state)
+    return encoder

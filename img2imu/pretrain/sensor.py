@@ -1,0 +1,258 @@
+"""What is learnt from unlabelled windows: SimCLR, which transformation was applied, the future."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from ..augment import sensor
+from ..errors import InputError
+from ..models import SensorEncoder
+from ..models.conv1d import CausalConv1d
+from .config import CPCConfig, MultitaskConfig, PretrainConfig, SimCLRConfig
+from .methods import Measures, Method, geometry, perceptron, projection
+
+Transform = Callable[[Tensor, torch.Generator], Tensor]
+
+VIEWS: tuple[Transform, ...] = (
+    sensor.rotate,
+    sensor.scale,
+    sensor.time_warp,
+    sensor.permute,
+    sensor.jitter,
+)
+"""What a view of SimCLR may have gone through, in this order."""
+
+TASKS: tuple[Transform, ...] = (
+    sensor.jitter,
+    sensor.scale,
+    sensor.rotate,
+    lambda windows, _: sensor.negate(windows),
+    lambda windows, _: sensor.reverse(windows),
+    sensor.permute,
+    sensor.time_warp,
+    sensor.shuffle_axes,
+)
+"""What the heads of multi-task learning recognise."""
+
+
+class SensorMethod(Method):
+    """A method that takes windows as they are, and changes them itself.
+
+    Random numbers come from torch's global generator of the device, whose state a checkpoint
+    holds.
+    """
+
+    views = 1
+
+    def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
+        """The loss and its companions, of the only view: windows (n, 3, samples) in g."""
+        return self.measure(views[0])
+
+    @abstractmethod
+    def measure(self, windows: Tensor) -> Measures:
+        """The loss on windows and its companions."""
+
+
+class SimCLR(SensorMethod):
+    """Two views of a window find each other among those of the batch (Tang et al. 2020).
+
+    After arXiv 2011.11542. With several processes each compares within its own part of the batch.
+    """
+
+    def __init__(self, encoder: SensorEncoder, config: SimCLRConfig, n: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = projection("mlp", encoder.width, config.dim)
+        self.temperature = config.temperature
+        self.chance = math.log(2 * n - 1)
+
+    def measure(self, windows: Tensor) -> Measures:
+        """NT-Xent."""
+        views = torch.cat([random_view(windows), random_view(windows)])
+        first, second = F.normalize(self.head(self.encoder(views)).float(), dim=1).chunk(2)
+        logits, target = nt_xent_logits(first, second, self.temperature)
+        with torch.no_grad():
+            measures = {"top1": (logits.argmax(1) == target).float().mean()}
+            measures |= geometry(first, second)
+        return {"loss": F.cross_entropy(logits, target), **measures}
+
+
+class Multitask(SensorMethod):
+    """Eight heads, each of which tells whether its transformation was applied (Saeed et al. 2019).
+
+    After arXiv 1907.11879. The windows of a batch take turns: an eighth is for each head, and
+    half of that is transformed.
+    """
+
+    chance = math.log(2)
+
+    def __init__(self, encoder: SensorEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = nn.ModuleList(perceptron(encoder.width, 256, 1) for _ in TASKS)
+
+    def measure(self, windows: Tensor) -> Measures:
+        """Binary cross-entropy of each window's own head."""
+        changed, task, applied = transformed(windows)
+        features = self.encoder(changed)
+        every = torch.cat([head(features) for head in self.heads], dim=1).float()
+        logits = every.gather(1, task[:, None])[:, 0]
+        loss = F.binary_cross_entropy_with_logits(logits, applied)
+        right = (logits > 0) == applied.bool()
+        return {"loss": loss, "top1": right.float().mean()}
+
+
+class CPC(SensorMethod):
+    """The context of every step predicts the latent vectors of the next ones.
+
+    The enhanced form of contrastive predictive coding (Haresamudram et al. 2023, arXiv
+    2211.06173). The others to choose from are the latent vectors of the batch's other windows at
+    the same step.
+    """
+
+    encoder: CausalConv1d
+
+    def __init__(self, encoder: CausalConv1d, config: CPCConfig, n: int, samples: int) -> None:
+        super().__init__()
+        steps = encoder.steps(samples)
+        if steps <= config.horizon:
+            raise InputError(
+                f"horizon must be less than {steps}, the steps in windows of {samples} samples, "
+                f"not {config.horizon}"
+            )
+        self.encoder = encoder
+        self.predictors = nn.ModuleList(
+            nn.Linear(encoder.channels, encoder.channels) for _ in range(config.horizon)
+        )
+        self.chance = math.log(n)
+
+    def measure(self, windows: Tensor) -> Measures:
+        """InfoNCE over all steps and all futures."""
+        latent, context = (part.permute(2, 0, 1) for part in self.encoder.sequences(windows))
+        predicted = [
+            predictor(context[:-ahead]) for ahead, predictor in enumerate(self.predictors, 1)
+        ]
+        return predictive_info_nce(predicted, latent)
+
+
+def create_sensor_method(
+    config: PretrainConfig, encoder: SensorEncoder, n: int, samples: int
+) -> Method:
+    """The method that `config` names, around an encoder.
+
+    Parameters
+    ----------
+    config
+        Settings of the run.
+    encoder
+        Reads windows.
+    n
+        Windows of a batch that this process takes.
+    samples
+        Of each window.
+
+    Raises
+    ------
+    InputError
+        If windows are too short.
+    """
+    encoder.require_length(samples)
+    if isinstance(config.method, SimCLRConfig):
+        return SimCLR(encoder, config.method, n)
+    if isinstance(config.method, MultitaskConfig):
+        return Multitask(encoder)
+    assert isinstance(config.method, CPCConfig) and isinstance(encoder, CausalConv1d)
+    return CPC(encoder, config.method, n, samples)
+
+
+def random_view(windows: Tensor) -> Tensor:
+    """Windows each of which went through about half of :data:`VIEWS`."""
+    generator = global_generator(windows.device)
+    with torch.autocast(windows.device.type, enabled=False):
+        for transform in VIEWS:
+            gate = torch.rand(len(windows), 1, 1, device=windows.device) < 0.5
+            windows = torch.where(gate, transform(windows, generator), windows)
+    return windows
+
+
+def transformed(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Every other eight windows, each changed by one of the :data:`TASKS`.
+
+    Returns
+    -------
+    windows
+        (n, 3, samples).
+    task
+        (n,) int64, the head that is asked.
+    applied
+        (n,), 1 where its transformation was applied and 0 where not.
+    """
+    generator, count = global_generator(windows.device), len(TASKS)
+    number = torch.arange(len(windows), device=windows.device)
+    changed = windows.clone()
+    with torch.autocast(windows.device.type, enabled=False):
+        for task, transform in enumerate(TASKS):
+            rows = slice(count + task, None, 2 * count)
+            changed[rows] = transform(windows[rows], generator)
+    return changed, number % count, (number // count % 2).float()
+
+
+def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Similarities of all views of a batch, and where each finds its other view.
+
+    Parameters
+    ----------
+    first, second
+        (n, dim), of unit length.
+    temperature
+        Of the softmax.
+
+    Returns
+    -------
+    logits
+        (2n, 2n); a view is not compared with itself.
+    target
+        (2n,) int64.
+    """
+    rows = torch.cat([first, second])
+    logits = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
+    return logits, torch.arange(len(rows), device=rows.device).roll(len(first))
+
+
+def predictive_info_nce(predicted: Sequence[Tensor], latent: Tensor) -> Measures:
+    """How well predictions find their future among those of the other windows.
+
+    Parameters
+    ----------
+    predicted
+        From each step the next one, (steps − 1, n, channels), the one after it,
+        (steps − 2, n, channels), and so on.
+    latent
+        (steps, n, channels).
+
+    Returns
+    -------
+    dict
+        ``loss``, the mean over windows, steps and futures that lie in the window, and ``top1``.
+    """
+    window = torch.arange(latent.shape[1], device=latent.device)
+    losses, hits = [], []
+    for ahead, query in enumerate(predicted, 1):
+        logits = (query @ latent[ahead:].mT).float().flatten(0, 1)
+        target = window.repeat(len(query))
+        losses.append(F.cross_entropy(logits, target, reduction="none"))
+        hits.append(logits.detach().argmax(1) == target)
+    return {"loss": torch.cat(losses).mean(), "top1": torch.cat(hits).float().mean()}
+
+
+def global_generator(device: torch.device) -> torch.Generator:
+    """The generator that ``torch.manual_seed`` seeds on a device."""
+    if device.type == "cuda":
+        return torch.cuda.default_generators[device.index]
+    return torch.default_generator
