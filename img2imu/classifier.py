@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from . import __version__
 from .convert import View, Views, view_from_dict, view_to_dict
 from .errors import InputError
-from .models import DEFAULT_ENCODER, Encoder, EncoderConfig, build_encoder
+from .models import DEFAULT_ENCODER, AnyEncoder, EncoderConfig, build_encoder
 from .probe.config import recommended_views
-from .probe.features import extract
+from .probe.features import extract, view_widths
 from .probe.linear import fit_logistic
+from .probe.protocol import UNLABELLED_SAMPLE
+from .recordings import UNLABELLED
 
 FORMAT = 1
 """Of the classifier folder; a reader refuses a newer one."""
@@ -41,14 +43,14 @@ class Img2ImuNetwork(nn.Module):
     Parameters
     ----------
     drawing
-        (n, 3, samples) in g to pictures.
+        (n, 3, samples) in g to pictures, or the windows themselves.
     encoder
-        Pictures to features.
+        Pictures, or windows, to features.
     head
         Features to logits.
     """
 
-    def __init__(self, drawing: Views, encoder: Encoder, head: nn.Linear) -> None:
+    def __init__(self, drawing: Views | nn.Identity, encoder: AnyEncoder, head: nn.Linear) -> None:
         super().__init__()
         self.drawing, self.encoder, self.head = drawing, encoder, head
 
@@ -60,8 +62,8 @@ class Img2ImuNetwork(nn.Module):
 class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
     """Classify windows of a triaxial accelerometer from a handful of labelled ones.
 
-    Each window is drawn as pictures, a frozen image encoder reads them, and a logistic regression
-    on standardised features decides.
+    Each window is drawn as pictures, a frozen image encoder reads them, and logistic regressions
+    on standardised features, one for each picture, decide together.
 
     Parameters
     ----------
@@ -103,7 +105,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         sampling_rate: float = 50.0,
         views: Sequence[View] | None = None,
         encoder: EncoderConfig | None = None,
-        C: float = 0.01,
+        C: float = 0.1,
         device: str = "cpu",
     ) -> None:
         self.sampling_rate = sampling_rate
@@ -113,14 +115,15 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Img2ImuClassifier:
-        """Learn from labelled windows.
+        """Learn from a few labelled windows and, where there are some, unlabelled ones.
 
         Parameters
         ----------
         X
             Shape (n, 3, samples), in g.
         y
-            Shape (n,), labels of at least two classes.
+            Shape (n,), labels of at least two classes. Windows labelled ``""`` are unlabelled: up
+            to 1,000 of them tell the features' mean and deviation better than the labelled few.
 
         Raises
         ------
@@ -132,20 +135,25 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(labels)
         if labels.shape != (len(windows),):
             raise InputError(f"{len(windows)} windows but labels of shape {labels.shape}")
+        known = labels != UNLABELLED if labels.dtype.kind == "U" else np.full(len(labels), True)
+        others = windows[~known]
+        windows, labels = windows[known], labels[known]
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"at least two classes are needed, not only {self.classes_.tolist()}")
         self.n_samples_ = windows.shape[-1]
-        self.views_ = tuple(self.views or recommended_views(self.sampling_rate, self.n_samples_))
+        encoder_config = self.encoder or DEFAULT_ENCODER
+        self.views_ = tuple(self.views or ())
+        if not self.views_ and not encoder_config.reads_windows:
+            self.views_ = recommended_views(self.sampling_rate, self.n_samples_)
         for view in self.views_:
             if view.degenerate(self.n_samples_):
                 raise InputError(view.degenerate(self.n_samples_))
-        encoder = build_encoder(self.encoder or DEFAULT_ENCODER)
-        features = extract(windows, self.views_, encoder, device=self.device)
-        learnt = fit_logistic(np.concatenate(features, axis=1), numbers, self.C)
-        head = nn.Linear(learnt.weight.shape[1], len(self.classes_))
-        head.weight.data = torch.from_numpy(learnt.weight).float()
-        head.bias.data = torch.from_numpy(learnt.bias).float()
+        encoder = build_encoder(encoder_config)
+        sample = np.random.default_rng(0).permutation(len(others))[:UNLABELLED_SAMPLE]
+        seen = np.concatenate([windows, others[np.sort(sample)]])
+        stages = extract(seen, self.views_, encoder, device=self.device)
+        head = _fit_head(stages, len(self.views_), numbers, self.C)
         self.network_ = _assemble(self.views_, encoder, head)
         firsts = [np.flatnonzero(numbers == k)[:CHECK_WINDOWS] for k in range(len(self.classes_))]
         self.check_windows_ = windows[np.concatenate(firsts)]
@@ -324,5 +332,19 @@ def check_windows(X: ArrayLike) -> NDArray[np.float32]:
     return windows
 
 
-def _assemble(views: Sequence[View], encoder: Encoder, head: nn.Linear) -> Img2ImuNetwork:
-    return Img2ImuNetwork(Views(views), encoder, head).eval().requires_grad_(False)
+def _fit_head(
+    stages: Sequence[NDArray[np.float32]], views: int, labels: NDArray[np.int_], C: float
+) -> nn.Linear:
+    """The head of the first windows' labels; `stages` hold features of all, labelled ones first."""
+    features = np.concatenate(stages, axis=1)
+    widths = [width for stage in stages for width in view_widths(stage.shape[1], views)]
+    learnt = fit_logistic(features[: len(labels)], labels, C, widths=widths, unlabelled=features)
+    head = nn.Linear(features.shape[1], len(learnt.bias))
+    head.weight.data = torch.from_numpy(learnt.weight).float()
+    head.bias.data = torch.from_numpy(learnt.bias).float()
+    return head
+
+
+def _assemble(views: Sequence[View], encoder: AnyEncoder, head: nn.Linear) -> Img2ImuNetwork:
+    drawing = Views(views) if views else nn.Identity()
+    return Img2ImuNetwork(drawing, encoder, head).eval().requires_grad_(False)

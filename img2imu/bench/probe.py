@@ -1,27 +1,29 @@
-"""How long the probing takes: the paper's whole grid, beside scikit-learn's plain pipeline."""
+"""How long probing takes: features beside the bare network, fits beside scikit-learn's pipeline."""
 
 from __future__ import annotations
 
 import resource
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ..convert import paper_grid
+from ..convert import Views, paper_grid
 from ..errors import InputError
-from ..models import EncoderConfig
+from ..models import DEFAULT_ENCODER, EncoderConfig, build_encoder
 from ..probe.config import PRESETS, SHOTS, ProbeConfig
 from ..probe.evaluation import encoder_features
-from ..probe.features import FeatureCache
+from ..probe.features import BATCH, FeatureCache, extract, fast_precision
 from ..probe.methods import FixedFeatures, LogisticLearner, Method
 from ..probe.protocol import Task, choose, score_fold, score_method, summarize
 from ..progress import Progress, silent
 from ..recordings import SplitManifest, WindowConfig, Windows, make_windows, open_source
 from .environment import environment
-from .timing import summary
+from .timing import race, summary
 
 WINDOWS = 2000
 SEEDS = 5
@@ -37,10 +39,13 @@ def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[
     one fold of one cell with ``make_pipeline(StandardScaler(), LogisticRegression())`` and
     ``f1_score``, alternating with ours.
 
+    Extraction of features, pictures included, is timed beside the encoder alone on pictures drawn
+    before, in the same batches and precision.
+
     Returns
     -------
     dict
-        Seconds of each part, fits per second, peak memory, environment.
+        Seconds of each part, fits and windows per second, peak memory, environment.
     """
     windows = _windows()
     encoder = EncoderConfig(**PRESETS["paper"])
@@ -66,6 +71,9 @@ def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[
         "probing_seconds": round(probing, 2),
         "fits_per_second": round(fits / probing, 1),
         "peer": _beside_peer(task, sets[0].array),
+        "extraction": {
+            preset: _extraction(windows.X, preset) for preset in ("recommended", "fast")
+        },
         "f1_by_shots": {r["shots"]: r["f1_mean"] for r in results},
         "peak_memory_gib": round(_peak_memory(), 2),
         "environment": environment(),
@@ -82,6 +90,11 @@ def table(report: dict[str, Any]) -> str:
         f"peak memory {report['peak_memory_gib']:.2f} GiB\n"
         f"one fold of one cell: {peer['ours_seconds']['median']:.3f} s, "
         f"{peer['name']} {peer['peer_seconds']['median']:.3f} s ({peer['ratio']:.2f} times)"
+        + "".join(
+            f"\n{preset}: {part['windows_per_second']['median']:.0f} windows/s drawn and read, "
+            f"{part['share']:.2f} of the bare forward pass ({part['precision']})"
+            for preset, part in report["extraction"].items()
+        )
     )
 
 
@@ -107,6 +120,34 @@ def _beside_peer(task: Task, features: NDArray[np.float32], rounds: int = 3) -> 
         "ours_seconds": summary(ours),
         "peer_seconds": summary(peer),
         "ratio": round(float(np.median(peer) / np.median(ours)), 2),
+    }
+
+
+def _extraction(windows: NDArray[np.float32], preset: str, rounds: int = 5) -> dict[str, Any]:
+    """Windows per second from samples to features, and of the encoder alone."""
+    encoder = build_encoder(replace(DEFAULT_ENCODER, **PRESETS[preset]))
+    precision = fast_precision()
+    [views] = ProbeConfig(preset, encoder=DEFAULT_ENCODER).drawings(50.0, windows.shape[-1])
+    batch = windows[: BATCH // len(views)]
+    with torch.inference_mode():
+        pictures = Views(views)(torch.from_numpy(batch))
+
+    def bare() -> None:
+        with torch.inference_mode(), torch.autocast("cpu", precision):
+            encoder.stage_features(pictures)
+
+    contestants = {
+        "extraction": (lambda: extract(batch, views, encoder, precision=precision), len(batch)),
+        "bare": (bare, len(batch)),
+    }
+    rates = race(contestants, rounds)
+    shares = np.array(rates["extraction"]) / np.array(rates["bare"])
+    return {
+        "views": len(views),
+        "precision": str(precision).removeprefix("torch."),
+        "windows_per_second": summary(rates["extraction"]),
+        "bare_windows_per_second": summary(rates["bare"]),
+        "share": round(float(np.median(shares)), 3),
     }
 
 

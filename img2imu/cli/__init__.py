@@ -21,6 +21,8 @@ COMMANDS = (
     "pack",
     "pretrain",
     "probe",
+    "finetune",
+    "study",
     "predict",
     "export",
     "bench",

@@ -22,7 +22,7 @@ def register(subparsers: Any) -> None:
     """Add the command ``probe`` to the parser."""
     parser = subparsers.add_parser(
         "probe",
-        help="few-shot evaluation on unseen subjects, beside the usual baselines",
+        help="few-shot evaluation on unseen subjects, beside baselines",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -37,7 +37,7 @@ def register(subparsers: Any) -> None:
         "--C", type=float, nargs="+", default=[0.1], help="penalties to choose among (0.1)"
     )
     parser.add_argument(
-        "--methods", nargs="+", metavar="NAME", help="rows of the table (all that are installed)"
+        "--methods", nargs="+", metavar="NAME", help="rows of the table (all but votes)"
     )
     parser.add_argument("--sampling-rate", type=float, metavar="HZ", help="of a folder of arrays")
     parser.add_argument("--json", metavar="FILE", help="write settings, splits and results")
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     from importlib.util import find_spec
 
     from ..fitting import fit_classifier
-    from ..probe import METHODS, ProbeConfig, evaluate
+    from ..probe import METHODS, VOTES, ProbeConfig, evaluate
     from ..recordings.windows_file import load_windows
 
     config = ProbeConfig(
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         seeds=args.seeds,
         C=args.C,
     )
-    methods = args.methods or list(METHODS)
+    methods = args.methods or [name for name in METHODS if name not in VOTES]
     if args.methods is None and find_spec("sktime") is None:
         methods.remove("minirocket")
         print("minirocket left out: pip install 'img2imu[baselines]' brings it")

@@ -5,19 +5,20 @@ from typing import TYPE_CHECKING, Any
 from .config import PRESETS, SHOTS, ProbeConfig, recommended_views
 
 if TYPE_CHECKING:
-    from .evaluation import METHODS, evaluate
+    from .evaluation import METHODS, VOTES, evaluate
 
 __all__ = [
     "METHODS",
     "PRESETS",
     "SHOTS",
+    "VOTES",
     "ProbeConfig",
     "evaluate",
     "recommended_views",
 ]
 
 
-_LAZY = {"METHODS": "evaluation", "evaluate": "evaluation"}
+_LAZY = {"METHODS": "evaluation", "VOTES": "evaluation", "evaluate": "evaluation"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .. import __version__
-from ..convert import View, Views, view_to_dict
+from ..convert import View, Views, to_images, view_to_dict
 from ..models import AnyEncoder
 from ..paths import cache_folder
 
@@ -64,7 +64,7 @@ def extract(
     list of ndarray of shape (n, features)
         One for each stage the encoder reads.
     """
-    drawing = Views(views).to(device) if views else nn.Identity()
+    draw = _drawing(views, device)
     encoder = encoder.to(device)
     step = max(1, BATCH // max(1, len(views)))
     with (
@@ -72,10 +72,8 @@ def extract(
         torch.autocast(device, precision, enabled=precision != torch.float32),
     ):
         for start in range(0, len(windows), step):
-            # The copy makes the batch contiguous and writable whatever the windows are.
-            part = torch.tensor(windows[start : start + step], device=device)
             with torch.autocast(device, enabled=False):
-                images = drawing(part)
+                images = draw(windows[start : start + step])
             stages = [stage.float().cpu().numpy() for stage in encoder.stage_features(images)]
             if outputs is None:
                 outputs = [np.empty((len(windows), stage.shape[1]), np.float32) for stage in stages]
@@ -83,6 +81,16 @@ def extract(
                 output[start : start + step] = stage
             on_batch(len(stages[0]))
     return list(outputs or [])
+
+
+def _drawing(views: Sequence[View], device: str) -> Callable[[NDArray[np.float32]], torch.Tensor]:
+    """Windows to pictures on the device, or to the windows themselves where there are no views."""
+    if views and device == "cpu":
+        # Several times as fast as the module, whose pictures these are but for rounding.
+        return lambda windows: torch.from_numpy(to_images(windows, views))
+    module = Views(views).to(device) if views else nn.Identity()
+    # The copy makes the batch contiguous and writable whatever the windows are.
+    return lambda windows: module(torch.tensor(windows, device=device))
 
 
 def view_widths(features: int, views: int) -> list[int]:

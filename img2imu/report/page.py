@@ -42,6 +42,14 @@ def write_report(
     timeline
         Labels of the held-out recording.
     """
+    text = render("report.html", **_context(results, windows, views, timeline))
+    partial = Path(f"{path}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def render(template: str, **context: Any) -> str:
+    """A template of this folder with everything filled in."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
@@ -52,10 +60,7 @@ def write_report(
         lstrip_blocks=True,
     )
     templates.globals["number"] = number
-    text = templates.get_template("report.html").render(_context(results, windows, views, timeline))
-    partial = Path(f"{path}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    return templates.get_template(template).render(context)
 
 
 def number(value: float) -> str:
@@ -102,7 +107,7 @@ def _context(
         ),
         "latency": _latency(results["export"]["latency"]),
         "settings": _settings(results, windows, views),
-        "environment": _environment(results["environment"]),
+        "environment": describe_environment(results["environment"]),
         "steps": [(step["name"], duration(step["seconds"])) for step in results["steps"]],
         "total": duration(sum(step["seconds"] for step in results["steps"])),
         "figures": {
@@ -313,7 +318,8 @@ def _settings(results: Results, windows: Windows, views: Sequence[View]) -> list
     ]
 
 
-def _environment(machine: Results) -> list[tuple[str, str]]:
+def describe_environment(machine: Results) -> list[tuple[str, str]]:
+    """Date, commit, machine and versions, in words."""
     versions = machine["versions"]
     packages = ("torch", "timm", "onnxruntime", "numpy", "scikit-learn")
     return [

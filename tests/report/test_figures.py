@@ -118,12 +118,13 @@ def test_gallery_draws_the_pictures_of_the_views():
     titles = [axis.get_title() for axis in figure.axes[:2]]
     assert titles == ["a", "b"]
     shown = figure.axes[2].images[0].get_array()
-    expected = to_images(windows.X[[1]], views[2])[0].transpose(1, 2, 0)
+    expected = to_images(windows.X[[1]], views[0])[0].transpose(1, 2, 0)
     np.testing.assert_array_equal(shown, expected)
     assert [title for title, _ in figures.example_views(views)] == [
         "spectrogram, fixed range",
         "spectrogram, no gravity",
         "waveform",
+        "waveform, no gravity",
     ]
 
 

@@ -1,0 +1,135 @@
+"""The data sets of a study: windows files, thinned, split, and what is missing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..recordings import SplitManifest, Windows, load_windows
+from ..recordings.splits import fingerprint
+from .config import StudyConfig
+from .results import Missing
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A windows file as the study uses it.
+
+    Attributes
+    ----------
+    name
+        Of the file, without its ending.
+    windows
+        Labelled, at most as many as the study takes.
+    manifest
+        Folds and draws.
+    identity
+        What the windows are, for the keys of the cells.
+    """
+
+    name: str
+    windows: Windows
+    manifest: SplitManifest
+    identity: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shots(self) -> tuple[int, ...]:
+        """Shots that every class has windows for."""
+        return tuple(dict.fromkeys(draw.shots for draw in self.manifest.draws if draw.shots))
+
+    def describe(self) -> dict[str, Any]:
+        """Numbers of windows, subjects and classes."""
+        X, y = self.windows.X, self.windows.y
+        return {
+            "windows": len(X),
+            "samples": X.shape[-1],
+            "sampling_rate": self.windows.sampling_rate,
+            "subjects": len(self.windows.subjects),
+            "classes": {name: int((y == name).sum()) for name in self.windows.classes},
+            "shots": list(self.shots),
+            **self.identity,
+        }
+
+
+def load_sets(
+    paths: Sequence[str | Path], config: StudyConfig
+) -> tuple[list[DataSet], list[Missing]]:
+    """Read the windows files; those that cannot take part are named with the reason.
+
+    Raises
+    ------
+    InputError
+        If two files have one name, or none can take part.
+    """
+    names = [Path(path).name.removesuffix(".npz") for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"two windows files are called {twice[0]}: rename one")
+    sets, missing = [], []
+    for name, path in zip(names, paths, strict=True):
+        try:
+            data, lacking = prepare(name, load_windows(path), config)
+        except InputError as error:
+            missing.append(Missing(name, "", str(error)))
+        else:
+            sets.append(data)
+            missing += lacking
+    if not sets:
+        raise InputError(missing[0].reason if missing else "a study needs windows files")
+    return sets, missing
+
+
+def prepare(name: str, windows: Windows, config: StudyConfig) -> tuple[DataSet, list[Missing]]:
+    """Thin and split; numbers of shots that a class has too few windows for are missing.
+
+    Raises
+    ------
+    InputError
+        If subjects, classes or windows do not suffice for any number of shots.
+    """
+    from ..probe.evaluation import require_live_axes
+    from ..probe.features import content_hash
+
+    windows = windows.select(windows.y != "")
+    if len(windows.classes) < 2:
+        raise InputError(f"{name} has {len(windows.classes)} classes, two are needed")
+    require_live_axes(windows)
+    windows = thin(windows, config.windows)
+    probe = config.probe
+    possible, missing = [], []
+    for shots in probe.shots:
+        try:
+            SplitManifest.create(name, windows, (shots,), range(1), probe.folds, probe.seed)
+            possible.append(shots)
+        except InputError as error:
+            missing.append(Missing(name, "", f"{shots} shots: {error}"))
+    if not possible:
+        raise InputError(missing[0].reason)
+    manifest = SplitManifest.create(
+        name, windows, possible, range(probe.seeds), probe.folds, probe.seed
+    )
+    identity = {"fingerprint": fingerprint(windows), "samples_sha256": content_hash(windows.X)}
+    return DataSet(name, windows, manifest, identity), missing
+
+
+def thin(windows: Windows, count: int | None, seed: int = 0) -> Windows:
+    """At most `count` windows, drawn evenly over all pairs of a subject and a class.
+
+    Every pair gives its first drawn window before any gives its second, and so on; a pair that
+    runs out leaves its share to the others.
+    """
+    if count is None or len(windows) <= count:
+        return windows
+    pairs = np.char.add(np.char.add(windows.subject, "\0"), windows.y)
+    rng = np.random.default_rng(seed)
+    turn = np.empty(len(windows), np.intp)
+    for pair in np.unique(pairs):
+        members = np.flatnonzero(pairs == pair)
+        turn[members] = rng.permutation(len(members))
+    first = np.lexsort((rng.random(len(windows)), turn))[:count]
+    return windows.select(np.sort(first))

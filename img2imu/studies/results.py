@@ -1,0 +1,187 @@
+"""What a study found: scores, what is missing, comparisons with the reference row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import paper
+from .folder import write_csv
+
+COLUMNS = (
+    "dataset", "row", "probe", "shots", "f1_mean", "f1_std", "f1_each", "validation_f1", "stages",
+    "gain", "p", "paper_f1", "paper_std", "missing",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a study cannot show, and why in one sentence; an empty name stands for all."""
+
+    dataset: str
+    row: str
+    reason: str
+
+    def __str__(self) -> str:
+        where = ", ".join(filter(None, (self.dataset, self.row)))
+        return f"{where}: {self.reason}" if where else self.reason
+
+
+@dataclass(frozen=True)
+class Result:
+    """Macro-F1 of one row on one data set.
+
+    Attributes
+    ----------
+    dataset, row, probe
+        Names.
+    shots
+        Labelled windows per class; None is all of them.
+    each
+        Macro-F1 on test subjects of every fold, in it every draw.
+    validation
+        Mean macro-F1 on validation subjects, which choose settings.
+    stages
+        Stage of the encoder that each fold chose; empty where there is none.
+    gain, p
+        Mean difference to the reference row, and p of Wilcoxon's signed-rank test against it;
+        None where there is nothing to compare with.
+    """
+
+    dataset: str
+    row: str
+    probe: str
+    shots: int | None
+    each: tuple[float, ...]
+    validation: float
+    stages: tuple[int, ...] = ()
+    gain: float | None = None
+    p: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean of :attr:`each`."""
+        return float(np.mean(self.each))
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of :attr:`each`."""
+        return float(np.std(self.each))
+
+
+@dataclass(frozen=True)
+class Overall:
+    """A row over all data sets: the mean of their means, its gain, and `p` over all their pairs."""
+
+    row: str
+    probe: str
+    shots: int | None
+    mean: float
+    gain: float | None
+    p: float | None
+
+
+def compare(results: Sequence[Result], reference: str) -> list[Result]:
+    """The results with `gain` and `p` against the reference row, fold by fold, draw by draw.
+
+    A probe is compared with the reference's same probe; one that the reference does not have,
+    such as a forest, with the reference's first. All labels are compared with nothing.
+    """
+    others = _opponents(results, reference)
+    return [
+        replace(result, gain=result.mean - other.mean, p=signed_rank(result.each, other.each))
+        if other
+        else result
+        for result, other in zip(results, others, strict=True)
+    ]
+
+
+def over_sets(results: Sequence[Result], reference: str) -> list[Overall]:
+    """Every row, probe and number of shots that all data sets have."""
+    sets = {result.dataset for result in results}
+    groups: dict[tuple[str, str, int | None], list[tuple[Result, Result | None]]] = {}
+    for result, other in zip(results, _opponents(results, reference), strict=True):
+        key = (result.row, result.probe, result.shots)
+        groups.setdefault(key, []).append((result, other))
+    overall = []
+    for key, pairs in groups.items():
+        if len(pairs) == len(sets):
+            mean = float(np.mean([result.mean for result, _ in pairs]))
+            others = [other for _, other in pairs if other]
+            gain = p = None
+            if len(others) == len(pairs):
+                gain = mean - float(np.mean([other.mean for other in others]))
+                p = signed_rank(
+                    [value for result, _ in pairs for value in result.each],
+                    [value for other in others for value in other.each],
+                )
+            overall.append(Overall(*key, mean, gain, p))
+    return overall
+
+
+def _opponents(results: Sequence[Result], reference: str) -> list[Result | None]:
+    """What each result is compared with; None for the reference itself."""
+    theirs: dict[tuple[str, int | None], dict[str, Result]] = {}
+    for result in results:
+        if result.row == reference:
+            theirs.setdefault((result.dataset, result.shots), {})[result.probe] = result
+    opponents: list[Result | None] = []
+    for result in results:
+        probes = theirs.get((result.dataset, result.shots))
+        if probes is None or result.row == reference:
+            opponents.append(None)
+        else:
+            opponents.append(probes.get(result.probe) or next(iter(probes.values())))
+    return opponents
+
+
+def signed_rank(one: Sequence[float], other: Sequence[float]) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test on pairs; 1 where no pair differs."""
+    from scipy.stats import wilcoxon
+
+    if np.array_equal(one, other):
+        return 1.0
+    return float(wilcoxon(one, other).pvalue)
+
+
+def write_scores(
+    path: Path,
+    results: Sequence[Result],
+    missing: Sequence[Missing],
+    overall: Sequence[Overall] = (),
+) -> None:
+    """Write one row for each result, each mean over data sets, and each thing missing."""
+    rows = [_columns_of(result) for result in results]
+    for entry in overall:
+        rows.append({"dataset": "mean", **_shared_columns(entry), "f1_mean": f"{entry.mean:.4f}"})
+    for gap in missing:
+        rows.append({"dataset": gap.dataset, "row": gap.row, "missing": gap.reason})
+    write_csv(path, COLUMNS, rows)
+
+
+def _columns_of(result: Result) -> dict[str, Any]:
+    columns = {
+        "dataset": result.dataset,
+        **_shared_columns(result),
+        "f1_mean": f"{result.mean:.4f}",
+        "f1_std": f"{result.std:.4f}",
+        "f1_each": " ".join(f"{value:.4f}" for value in result.each),
+        "validation_f1": f"{result.validation:.4f}",
+        "stages": " ".join(map(str, result.stages)),
+    }
+    published = paper.table_ii(result.row, result.dataset, result.shots)
+    return columns | dict(zip(("paper_f1", "paper_std"), published or (), strict=False))
+
+
+def _shared_columns(entry: Result | Overall) -> dict[str, Any]:
+    return {
+        "row": entry.row,
+        "probe": entry.probe,
+        "shots": entry.shots or "all",
+        "gain": "" if entry.gain is None else f"{entry.gain:.4f}",
+        "p": "" if entry.p is None else f"{entry.p:.3g}",
+    }

@@ -1,0 +1,243 @@
+"""The rows of the tables: which methods there are, and with which encoders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..models.config import DEFAULT_ENCODER, SENSOR_ENCODERS, EncoderConfig
+from ..probe.config import PRESETS
+from .results import Missing
+
+GROUPS = {
+    "sensor": "Sensor-based, 1-D",
+    "image": "Image-based, 2-D",
+    "usual": "What one would use otherwise",
+    "vote": "Averages of methods",
+    "ceiling": "All labels of the training subjects",
+}
+
+TITLES = {
+    "random-1d": ("sensor", "random, 1-D"),
+    "simclr-1d": ("sensor", "SimCLR"),
+    "multitask-1d": ("sensor", "multi-task"),
+    "cpc-1d": ("sensor", "CPC"),
+    "random-2d": ("image", "random, 2-D"),
+    "supervised": ("image", "ImageNet-supervised"),
+    "simsiam": ("image", "SimSiam"),
+    "moco-default": ("image", "MoCo, its own augmentations"),
+    "moco-all": ("image", "MoCo, all augmentations"),
+    "sensor-aware": ("image", "MoCo, sensor-aware"),
+    "shipped": ("image", "weights of the toolkit"),
+    "hand-forest": ("usual", "hand-made features + forest"),
+    "minirocket": ("usual", "MiniRocket + logistic"),
+    "vote": ("vote", "vote with forest and MiniRocket"),
+    "vote-no-images": ("vote", "vote of forest and MiniRocket alone"),
+    "all-labels": ("ceiling", "all labels"),
+}
+"""Group and title of the rows, in their order; other encoders stand at the end of their group."""
+
+BORROWERS = ("vote", "all-labels")
+"""Rows that read the reference's encoder."""
+
+WITHOUT_ENCODER = ("hand-forest", "minirocket", "vote-no-images")
+
+NEEDING_SKTIME = ("minirocket", "vote", "vote-no-images")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes
+    ----------
+    name
+        As it is asked for.
+    group
+        Key of :data:`GROUPS`.
+    title
+        As a table shows it.
+    encoder
+        None where the row has none.
+    method
+        ``"img2imu"`` for an encoder's few-shot probe, else as `name`.
+    """
+
+    name: str
+    group: str
+    title: str
+    encoder: EncoderConfig | None
+    method: str
+
+
+def read_encoders(
+    entries: Sequence[str], stages: Sequence[int] | None = None
+) -> dict[str, EncoderConfig]:
+    """Encoders by row, from the command line.
+
+    Parameters
+    ----------
+    entries
+        Each ``NAME=FILE``, the weights or the folder of a pre-training, or a JSON file of such
+        pairs. There a value may also hold fields of :class:`EncoderConfig`; its paths start from
+        the JSON file's folder.
+    stages
+        Read where an entry states none; None takes the recommended preset's.
+
+    Raises
+    ------
+    InputError
+        If an entry cannot be understood. A missing file of weights is the row's matter.
+    """
+    reading = _reading(stages)
+    encoders: dict[str, EncoderConfig] = {}
+    for entry in entries:
+        name, given, path = entry.partition("=")
+        pairs = {name: path} if given else _read_pairs(Path(entry))
+        for name, value in pairs.items():
+            if not re.fullmatch(r"[\w.-]+", name):
+                raise InputError(f"{name!r} is no name of a row: letters, digits, . _ and - only")
+            fields = value if isinstance(value, dict) else {"checkpoint": value}
+            encoders[name] = _encoder(name, fields, reading)
+    return encoders
+
+
+def build_rows(
+    encoders: Mapping[str, EncoderConfig],
+    wanted: Sequence[str] | None = None,
+    reference: str = "shipped",
+    stages: Sequence[int] | None = None,
+) -> tuple[list[Row], list[Missing]]:
+    """The rows to compute, and those that cannot be, with the reason.
+
+    Parameters
+    ----------
+    encoders
+        From :func:`read_encoders`; names that are not in :data:`TITLES` become rows of their own.
+    wanted
+        Names; None takes all. The reference is always among them.
+    reference
+        Row that the others are compared with, and whose encoder :data:`BORROWERS` read.
+    stages
+        Read by the random and the shipped encoder, too; None leaves each its own.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown.
+    """
+    known = {
+        "random-1d": EncoderConfig("conv1d"),
+        "random-2d": EncoderConfig(**_reading(stages)),
+        "shipped": replace(DEFAULT_ENCODER, stages=tuple(stages or DEFAULT_ENCODER.stages)),
+        **encoders,
+    }
+    own = [name for name in encoders if name not in TITLES]
+    names = sorted([*TITLES, *own], key=lambda name: list(GROUPS).index(_described(name)[0]))
+    unknown = [name for name in (*(wanted or ()), reference) if name not in names]
+    if unknown:
+        raise InputError(f"unknown row {unknown[0]!r}; known: {', '.join(names)}")
+    rows, missing = [], []
+    for name in names:
+        if wanted is None or name in wanted or name == reference:
+            row = _row(name, known, reference)
+            reason = _lacks(row, reference)
+            if reason:
+                missing.append(Missing("", name, reason))
+            else:
+                rows.append(row)
+    return rows, missing
+
+
+def identity(encoder: EncoderConfig | None) -> dict[str, Any] | None:
+    """Settings of an encoder with its weights' SHA-256 in place of their path."""
+    from ..models.weights import REGISTRY
+
+    if encoder is None:
+        return None
+    path = Path(encoder.checkpoint) if encoder.checkpoint else None
+    if encoder.pretrained and encoder.name in REGISTRY:
+        path = Path(__file__).parents[1] / "models" / REGISTRY[encoder.name]
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path else None
+    return {**asdict(encoder), "checkpoint": None, "sha256": sha256}
+
+
+def _reading(stages: Sequence[int] | None) -> dict[str, Any]:
+    """Where an image encoder is read."""
+    return {**PRESETS["recommended"], **({"stages": tuple(stages)} if stages else {})}
+
+
+def _described(name: str) -> tuple[str, str]:
+    return TITLES.get(name, ("sensor" if name.endswith("-1d") else "image", name))
+
+
+def _row(name: str, encoders: Mapping[str, EncoderConfig], reference: str) -> Row:
+    group, title = _described(name)
+    if name in BORROWERS:
+        title = f"{_described(reference)[1]}, {title}"
+        return Row(name, group, title, encoders.get(reference), name)
+    method = name if name in WITHOUT_ENCODER else "img2imu"
+    return Row(name, group, title, encoders.get(name), method)
+
+
+def _lacks(row: Row, reference: str) -> str:
+    """Why a row cannot be computed; empty when nothing is known against it."""
+    if row.name in NEEDING_SKTIME and find_spec("sktime") is None:
+        return "sktime is not installed: pip install 'img2imu[baselines]'"
+    if row.name in WITHOUT_ENCODER:
+        return ""
+    if row.encoder is None:
+        name = reference if row.name in BORROWERS else row.name
+        return f"no encoder given (--encoders {name}=FILE)"
+    if row.encoder.checkpoint and not Path(row.encoder.checkpoint).is_file():
+        return f"no weights file at {row.encoder.checkpoint}"
+    return ""
+
+
+def _read_pairs(path: Path) -> dict[str, Any]:
+    try:
+        pairs = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"--encoders takes NAME=FILE or a JSON file, not {str(path)!r}") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(pairs, dict) or not all(isinstance(v, str | dict) for v in pairs.values()):
+        raise InputError(f"{path} must hold rows by name, each a file or the fields of an encoder")
+    for name, value in pairs.items():
+        fields = value if isinstance(value, dict) else {"checkpoint": value}
+        if fields.get("checkpoint"):
+            fields = {**fields, "checkpoint": str(path.parent / str(fields["checkpoint"]))}
+        pairs[name] = fields
+    return pairs
+
+
+def _encoder(name: str, fields: Mapping[str, Any], reading: Mapping[str, Any]) -> EncoderConfig:
+    fields = dict(fields)
+    if fields.get("checkpoint"):
+        path, architecture = _weights(Path(fields["checkpoint"]))
+        default = "conv1d" if name.endswith("-1d") else "resnet18"
+        fields = {"name": architecture or default, **fields, "checkpoint": str(path)}
+    # A network of the windows themselves has neither stages nor bands.
+    read = {} if fields.get("name") in SENSOR_ENCODERS else reading
+    try:
+        return EncoderConfig(**{**read, **fields})
+    except (InputError, TypeError) as error:
+        raise InputError(f"the encoder of row {name}: {error}") from None
+
+
+def _weights(path: Path) -> tuple[Path, str | None]:
+    """The file of weights, and the architecture where a pre-training's settings lie beside it."""
+    if path.is_dir():
+        path = path / "encoder.safetensors"
+    try:
+        settings = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
+        return path, str(settings["pretrain"]["encoder"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return path, None

@@ -1,0 +1,67 @@
+"""``img2imu study`` from the command line."""
+
+import json
+
+import pytest
+
+from img2imu.cli import main
+
+from .samples import windows_file
+
+
+def refused(capsys, *arguments):
+    """The sentence with which a command was refused."""
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as stop:  # argparse's own way out
+        code = stop.code
+    printed = capsys.readouterr()
+    assert code == 2, printed.out
+    [line] = [line for line in printed.err.splitlines() if line.strip()]
+    return line
+
+
+def test_a_study_runs_and_prints(tmp_path, capsys):
+    path = windows_file(tmp_path)
+    arguments = ["study", "table2", path, "-o", tmp_path / "out", "--rows", "hand-forest",
+                 "--reference", "hand-forest", "--shots", 2, "--seeds", 1, "--jobs", 1,
+                 "--windows", 0]  # fmt: skip
+    assert main([str(argument) for argument in arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "| **hand-made features + forest** | forest |" in printed
+    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert settings["settings"]["windows"] is None
+    said = refused(capsys, "study", "shots", path, "-o", tmp_path / "out", "--rows", "hand-forest")
+    assert "holds the study 'table2'" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rows", "crystal-ball"], "unknown row"),
+        (["--reference", "ours"], "unknown row"),
+        (["--encoders", "supervised"], "NAME=FILE"),
+        (["--shots", 99], "99 shots"),
+        (["--folds", 2], "folds"),
+        (["--windows", -5], "windows"),
+        (["--jobs", 0, "--rows", "hand-forest"], "jobs"),
+        (["--shots", "few"], "--help"),
+    ],
+)
+def test_bad_settings_are_refused(tmp_path, capsys, options, message):
+    path = windows_file(tmp_path)
+    assert message in refused(capsys, "study", "table2", path, "-o", tmp_path / "out", *options)
+
+
+def test_bad_places_are_refused(tmp_path, capsys):
+    assert "does not exist" in refused(capsys, "study", "grid", "gone.npz", "-o", tmp_path / "out")
+    path = windows_file(tmp_path)
+    said = refused(capsys, "study", "table2", path, "-o", path, "--rows", "hand-forest")
+    assert "is a file" in said
+
+
+@pytest.mark.parametrize("study", ["table2", "shots", "grid"])
+def test_help_fits_a_screen(capsys, study):
+    with pytest.raises(SystemExit):
+        main(["study", study, "--help"])
+    assert len(capsys.readouterr().out.splitlines()) <= 72

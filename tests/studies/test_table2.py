@@ -1,0 +1,174 @@
+"""The table on small windows files: what is computed, kept, compared, named and shown."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+from img2imu.models import EncoderConfig
+from img2imu.probe import ProbeConfig, evaluate
+from img2imu.recordings import SplitManifest
+from img2imu.studies import probing, table2
+from img2imu.studies.config import StudyConfig
+from img2imu.studies.data import load_sets
+from img2imu.studies.rows import build_rows
+
+from .samples import windows_file
+
+TINY = EncoderConfig(stages=(1,), bands=1)
+CONFIG = StudyConfig(
+    ProbeConfig(probes=("logistic", "paper"), shots=(3,), seeds=2), windows=60, reference="tiny"
+)
+ROWS = ["hand-forest", "all-labels", "tiny", "deep", "simsiam"]
+
+
+def study(folder, files, config=CONFIG, jobs=1, names=ROWS):
+    """Run the table of the rows named; "deep" asks its encoder for a stage it does not have."""
+    encoders = {"tiny": TINY, "deep": EncoderConfig(stages=(7,))}
+    rows, lacking = build_rows(encoders, names, config.reference)
+    sets, missing = load_sets(files, config)
+    return table2.run(folder, sets, rows, config, [*lacking, *missing], jobs=jobs)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    few = windows_file(folder, "few", subjects=2)
+    return [windows_file(folder), windows_file(folder, "daphnet", classes="ab", seed=1), few]
+
+
+@pytest.fixture(scope="module")
+def out(files, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out") / "table2"
+    study(folder, files)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(out):
+    with (out / "table.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def values(record):
+    return [float(value) for value in record["f1_each"].split()]
+
+
+def test_the_folder_holds_everything(out):
+    assert sorted(path.name for path in out.iterdir()) == [
+        "cells", "environment.json", "figure.png", "settings.json", "splits", "table.csv",
+        "table.html", "table.md",
+    ]  # fmt: skip
+    cells = {path.stem for path in (out / "cells").iterdir()}
+    rows = ("hand-forest", "all-labels", "tiny")
+    assert cells == {f"{name}--{row}" for name in ("toy", "daphnet") for row in rows}
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["study"] == "table2" and settings["settings"]["windows"] == 60
+    assert settings["data"]["toy"]["windows"] == 60
+    SplitManifest.load(out / "splits" / "toy.json")
+
+
+def test_scores_are_those_of_the_probe(files, records):
+    [data, _], _ = load_sets(files, CONFIG)
+    config = ProbeConfig(encoder=TINY, probes=("logistic", "paper"), shots=(3,), seeds=2)
+    outcome = evaluate(data.windows, config, ["img2imu"], jobs=1)
+    expected = {r["probe"]: r["f1_each"] for r in outcome["results"]}
+    found = {(r["row"], r["probe"]): r for r in records if r["dataset"] == "toy"}
+    assert set(expected) == {"logistic", "paper"}
+    for probe, each in expected.items():
+        record = found["tiny", probe]
+        assert values(record) == each
+        assert float(record["f1_mean"]) == pytest.approx(np.mean(each), abs=1e-4)
+        assert float(record["f1_std"]) == pytest.approx(np.std(each), abs=1e-4)
+    ceiling = found["all-labels", "logistic"]
+    assert ceiling["shots"] == "all" and len(values(ceiling)) == 5
+    assert float(ceiling["f1_mean"]) > float(found["tiny", "logistic"]["f1_mean"])
+
+
+def test_p_is_scipys(records):
+    found = {(r["dataset"], r["row"], r["probe"]): r for r in records}
+    pairs = []
+    for name in ("toy", "daphnet"):
+        forest, tiny = found[name, "hand-forest", "forest"], found[name, "tiny", "logistic"]
+        pairs.append((values(forest), values(tiny)))
+        assert float(forest["p"]) == pytest.approx(wilcoxon(*pairs[-1]).pvalue, rel=1e-2)
+    together = found["mean", "hand-forest", "forest"]
+    pooled = wilcoxon(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
+    assert float(together["p"]) == pytest.approx(pooled.pvalue, rel=1e-2)
+    means = [np.mean(mine) for mine, _ in pairs]
+    assert float(together["f1_mean"]) == pytest.approx(np.mean(means), abs=1e-4)
+    assert found["toy", "tiny", "logistic"]["p"] == ""
+
+
+def test_what_is_missing_is_named(out, records):
+    gaps = {(r["dataset"], r["row"]): r["missing"] for r in records if r["missing"]}
+    assert "--encoders simsiam=FILE" in gaps["", "simsiam"]
+    assert "stages (7,)" in gaps["toy", "deep"] and "stages (7,)" in gaps["daphnet", "deep"]
+    assert "subjects" in gaps["few", ""]
+    for title in ("WISDM v1.1", "Goat Movement", "PVS"):
+        assert "not among" in gaps[title, ""]
+    assert ("Daphnet", "") not in gaps
+    for page in ("table.md", "table.html"):
+        text = (out / page).read_text()
+        assert "--encoders simsiam=FILE" in text and "Goat Movement" in text
+
+
+def test_markdown_lines_are_complete(out, records):
+    lines = (out / "table.md").read_text().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert table[0] == "| method | probe | toy | daphnet | paper | mean |"
+    assert {line.count("|") for line in table} == {7}
+    found = {(r["row"], r["probe"]): r for r in records if r["dataset"] == "toy"}
+    [forest] = [line for line in table if "forest |" in line]
+    assert f"{float(found['hand-forest', 'forest']['f1_mean']):.3f}"[1:] in forest
+
+
+def test_a_repeated_run_computes_nothing(out, files, monkeypatch):
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+    def fail(*arguments):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(probing, "_all_labels", fail)
+    monkeypatch.setattr(probing, "_few_shot", fail)
+    study(out, files, names=[name for name in ROWS if name != "deep"])
+    after = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert [line for line in before["table.csv"].splitlines() if b"deep" not in line] == after[
+        "table.csv"
+    ].splitlines()
+
+
+def test_processes_change_nothing(tmp_path, files, records):
+    study(tmp_path / "out", files[:1], jobs=2, names=["tiny", "all-labels"])
+    with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
+        parallel = [r for r in csv.DictReader(stream) if r["dataset"] == "toy"]
+    serial = [r for r in records if r["dataset"] == "toy" and r["row"] in ("tiny", "all-labels")]
+    assert len(parallel) == 3 and parallel == serial
+
+
+def test_voters_and_votes_share_a_cell():
+    names = ["tiny", "hand-forest", "minirocket", "vote", "vote-no-images", "all-labels"]
+    rows, _ = build_rows({"tiny": TINY}, names, "tiny")
+    assert [[row.name for row in bundle] for bundle in probing._bundles(rows)] == [
+        ["hand-forest", "minirocket", "vote", "vote-no-images"],
+        ["tiny"],
+        ["all-labels"],
+    ]
+    apart = [row for row in rows if row.group != "vote"]
+    assert [len(bundle) for bundle in probing._bundles(apart)] == [1] * 4
+
+
+def test_votes_are_the_probes(tmp_path, files):
+    pytest.importorskip("sktime", reason="the baselines extra is not installed")
+    config = replace(CONFIG, probe=replace(CONFIG.probe, seeds=1), windows=45)
+    study(tmp_path / "out", files[:1], config, names=["vote-no-images", "vote"])
+    [data], _ = load_sets(files[:1], config)
+    probe = replace(config.probe, encoder=TINY, probes=("logistic",))
+    [expected] = evaluate(data.windows, probe, ["vote"], jobs=1)["results"]
+    with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
+        found = {r["row"]: r for r in csv.DictReader(stream) if r["dataset"] == "toy"}
+    assert values(found["vote"]) == expected["f1_each"]
+    assert found["vote-no-images"]["p"] != ""
