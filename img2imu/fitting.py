@@ -10,7 +10,7 @@ from typing import Any
 from .classifier import Img2ImuClassifier
 from .errors import InputError
 from .probe import ProbeConfig
-from .recordings import Windows
+from .recordings import UNLABELLED, Windows
 
 
 def fit_classifier(
@@ -21,7 +21,7 @@ def fit_classifier(
     Parameters
     ----------
     windows
-        Labelled windows; unlabelled ones are left out.
+        Labelled windows; unlabelled ones help to standardise the features.
     config
         Of the evaluation.
     results
@@ -40,20 +40,23 @@ def fit_classifier(
     ours = [r for r in results if r["method"] == "img2imu" and r["probe"] == "logistic"]
     if not ours:
         raise InputError("a classifier needs the logistic probe of img2imu among the results")
-    windows = windows.select(windows.y != "")
     record = max(ours, key=lambda r: r["shots"])
     chosen = Counter(tuple(sorted(setting.items())) for setting in record["chosen"])
     setting = dict(chosen.most_common(1)[0][0])
     drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
     if "nfft" in setting:
         drawings = [views for views in drawings if _is(views[0], setting)]
+    encoder = config.encoder
+    if "stage" in setting:
+        encoder = replace(encoder, stages=(setting["stage"],))
     classifier = Img2ImuClassifier(
         windows.sampling_rate,
         drawings[0],
-        replace(config.encoder, stages=(setting["stage"],)),
+        encoder,
         setting["C"],
     ).fit(windows.X, windows.y)
-    classifier.trained_on_["subjects"] = len(windows.subjects)
+    labelled = windows.select(windows.y != UNLABELLED)
+    classifier.trained_on_["subjects"] = len(labelled.subjects)
     classifier.scores_ = {
         f"macro_f1_{r['shots']}_shots": {"mean": r["f1_mean"], "std": r["f1_std"]} for r in ours
     }

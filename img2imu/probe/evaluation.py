@@ -133,15 +133,21 @@ def _methods(
         return [hand_forest(windows)]
     if name == "minirocket":
         return [minirocket(windows)]
-    encoder = config.encoder
     if name == "random-2d":
-        encoder = replace(encoder, pretrained=False, checkpoint=None)
-    sets = encoder_features(windows, config, encoder, cache, progress, name)
+        config = replace(config, encoder=_random(config.encoder))
+    sets = encoder_features(windows, config, config.encoder, cache, progress, name)
     learners: dict[str, list[Learner]] = {
         "logistic": [LogisticLearner(C) for C in config.C],
         "paper": [PaperLearner()],
     }
     return [Method(name, probe, sets, learners[probe]) for probe in config.probes]
+
+
+def _random(encoder: EncoderConfig) -> EncoderConfig:
+    """The same network without training; a plain ResNet-18 where `encoder` reads windows."""
+    if encoder.reads_windows:
+        return EncoderConfig()
+    return replace(encoder, pretrained=False, checkpoint=None)
 
 
 def encoder_features(
@@ -161,7 +167,7 @@ def encoder_features(
         for stage, array in zip(
             encoder_config.stages, cache.get(windows.X, views, encoder, bar.update), strict=True
         ):
-            settings: dict[str, Any] = {"stage": stage}
+            settings: dict[str, Any] = {"stage": stage} if views else {}
             if len(drawings) > 1:
                 view = view_to_dict(views[0])
                 settings |= {"nfft": view["nfft"], "noverlap": view["noverlap"]}

@@ -154,7 +154,7 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band:
     width = 1.2 + 3.6 * columns
     # A name takes less than three inches of the legend.
     legend_columns = max(1, int(width // 2.9))
-    height = 1.0 + 3.2 * lines + 0.25 * -(-len(names) // legend_columns)
+    height = 1.2 + 3.2 * lines + 0.25 * -(-len(names) // legend_columns)
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
     for axis in axes[len(panels) :]:
@@ -171,7 +171,7 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band:
         axis.spines["left"].set_visible(False)
     handles = [_curve_handle(name, panels, colors[name], name == reference) for name in names]
     figure.legend(handles=handles, loc="outside upper center", ncols=legend_columns)
-    figure.supxlabel(f"labelled windows per class; bands: {band}", color=MUTED, fontsize=10)
+    figure.supxlabel(f"labelled windows per class\nbands: {band}", color=MUTED, fontsize=10)
     figure.supylabel("macro-F1 on subjects never seen", color=MUTED, fontsize=10)
     return figure
 

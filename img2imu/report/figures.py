@@ -102,9 +102,11 @@ def png_uri(figure: Figure) -> str:
 
 
 def save_png(path: str | Path, figure: Figure) -> None:
-    """Write the figure as a PNG of 150 dots per inch."""
+    """Write the figure as a PNG of 150 dots per inch, whole or not at all."""
+    partial = Path(f"{path}.partial")
     with rc_context(_STYLE):
-        figure.savefig(path, format="png", dpi=150, facecolor="white")
+        figure.savefig(partial, format="png", dpi=150, facecolor="white")
+    partial.replace(path)
 
 
 def save_timeline(path: str | Path, timeline: Timeline) -> None:

@@ -31,7 +31,7 @@ from .data import DataSet
 from .folder import write_csv, write_text
 from .heat import GRID, PARTS, agreement, grad_cam, pack, shares, unpack
 from .probing import begin, facts
-from .results import Missing
+from .results import Missing, require_any
 from .rows import Row, identity
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ def run(
     -------
     str
         The tables as Markdown.
+
+    Raises
+    ------
+    InputError
+        If nothing could be computed.
     """
     networks = [*(row for row in rows if row.group == "image"), _supervised()]
     missing = [
@@ -116,6 +121,7 @@ def run(
         else:
             looks[data.name][row.name] = _looks(outcome.result)
     records = [record for data in sets for record in measure(data, looks[data.name])]
+    require_any(records, missing)
     write_csv(out / "table.csv", COLUMNS, records)
     tables = {data.name: build_table(data, networks, records, config) for data in sets}
     notes = list(map(str, missing))
@@ -135,7 +141,7 @@ def run(
         figures=figures,
         tables=tables,
         notes=notes,
-        settings=facts(sets, config),
+        settings=facts(sets, config, "one spectrogram of 96×72, of fixed range"),
         environment=environment(),
     )
     write_page(out / "table.html", page)

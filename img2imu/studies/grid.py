@@ -22,7 +22,7 @@ from .config import StudyConfig
 from .data import DataSet
 from .folder import write_csv, write_text
 from .probing import begin, facts, protocol, reading
-from .results import Missing
+from .results import Missing, require_any
 from .rows import Row, identity
 
 COLUMNS = (
@@ -80,6 +80,11 @@ def run(
     -------
     str
         The tables as Markdown.
+
+    Raises
+    ------
+    InputError
+        If nothing could be computed.
     """
     missing = [
         *missing,
@@ -89,24 +94,24 @@ def run(
     begin(out, "grid", config, sets, rows, missing)
     landscapes = compute(out, sets, rows, config, jobs, progress)
     missing += _gaps(landscapes)
+    require_any(
+        [score for landscape in landscapes for score in landscape.scores("f1_mean")], missing
+    )
     tables = {landscape.title: build_table(landscape, config) for landscape in landscapes}
     notes = list(map(str, missing))
     text = "\n".join(f"## {title}\n\n{markdown(table)}" for title, table in tables.items())
     text += markdown_notes(notes)
     write_csv(out / "table.csv", COLUMNS, _csv_rows(landscapes, missing))
     write_text(out / "table.md", text)
-    figures = {}
-    if landscapes:
-        reasons = {o.reason for landscape in landscapes for o in landscape.places.values()}
-        foot = "\n".join(f"–: {reason}" for reason in sorted(reasons - {""}))
-        figure = draw_heats([_heats(landscape) for landscape in landscapes], foot)
-        save_png(out / "figure.png", figure)
-        figures = {"Macro-F1 by nfft and noverlap": svg_uri(figure)}
+    reasons = {o.reason for landscape in landscapes for o in landscape.places.values()}
+    foot = "\n".join(f"–: {reason}" for reason in sorted(reasons - {""}))
+    figure = draw_heats([_heats(landscape) for landscape in landscapes], foot)
+    save_png(out / "figure.png", figure)
     page = Page(
         eyebrow=f"img2imu study grid · {', '.join(data.name for data in sets)}",
         title="Macro-F1 by nfft and noverlap",
         lead=" ".join(map(_verdict, landscapes)),
-        figures=figures,
+        figures={"Macro-F1 by nfft and noverlap": svg_uri(figure)},
         tables=tables,
         notes=notes,
         settings=facts(sets, config, "one spectrogram of 128×96, each axis by its own range"),

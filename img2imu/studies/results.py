@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from . import paper
 from .folder import write_csv
 
@@ -137,6 +138,12 @@ def _opponents(results: Sequence[Result], reference: str) -> list[Result | None]
         else:
             opponents.append(probes.get(result.probe) or next(iter(probes.values())))
     return opponents
+
+
+def require_any(results: Sequence[Any], missing: Sequence[Missing]) -> None:
+    """Raise :class:`InputError` with the last reason if there is nothing to show."""
+    if not results:
+        raise InputError(f"nothing could be computed: {missing[-1] if missing else 'no rows'}")
 
 
 def signed_rank(one: Sequence[float], other: Sequence[float]) -> float:

@@ -104,6 +104,8 @@ def read_encoders(
         for name, value in pairs.items():
             if not re.fullmatch(r"[\w.-]+", name):
                 raise InputError(f"{name!r} is no name of a row: letters, digits, . _ and - only")
+            if name in (*WITHOUT_ENCODER, *BORROWERS):
+                raise InputError(f"row {name} takes no encoder of its own")
             fields = value if isinstance(value, dict) else {"checkpoint": value}
             encoders[name] = _encoder(name, fields, reading)
     return encoders

@@ -16,7 +16,7 @@ from .config import StudyConfig
 from .data import DataSet
 from .folder import write_text
 from .probing import begin, facts, probe_rows, protocol, reading
-from .results import Missing, Result, compare, write_scores
+from .results import Missing, Result, compare, require_any, write_scores
 from .rows import GROUPS, Row
 from .table2 import legend_of_marks, score_entry
 
@@ -54,10 +54,16 @@ def run(
     -------
     str
         The tables as Markdown.
+
+    Raises
+    ------
+    InputError
+        If nothing could be computed.
     """
     begin(out, "shots", config, sets, rows, missing)
     results, failed = probe_rows(out, sets, rows, config, jobs, progress)
     missing = [*missing, *failed]
+    require_any(results, missing)
     results = compare(results, config.reference)
     tables = {data.name: build_table(data, results, rows, config) for data in sets}
     notes = list(map(str, missing))

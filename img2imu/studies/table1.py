@@ -27,7 +27,7 @@ from .config import StudyConfig
 from .data import DataSet
 from .folder import begin_folder, write_csv, write_text
 from .probing import begin, facts, probe_rows, protocol
-from .results import Missing, Result, signed_rank
+from .results import Missing, Result, require_any, signed_rank
 from .rows import Row
 
 if TYPE_CHECKING:
@@ -128,6 +128,11 @@ def run(
     -------
     str
         The tables as Markdown.
+
+    Raises
+    ------
+    InputError
+        If nothing could be computed.
     """
     config = replace(config, probe=replace(config.probe, probes=config.probe.probes[:1]))
     rows = in_order(rows)
@@ -145,6 +150,7 @@ def run(
     results, failed = probe_rows(out, copies, rows, config, jobs, progress)
     missing = [*missing, *failed]
     drops = measure(sets, results)
+    require_any(drops, missing)
     tables = {data.name: build_table(data.name, drops, rows, config) for data in sets}
     tables["the paper, WISDM v1.1"] = paper_table()
     notes = list(map(str, missing))
@@ -153,16 +159,13 @@ def run(
     text += "\n" + "".join(f"- {finding}\n" for finding in findings) + markdown_notes(notes)
     write_csv(out / "table.csv", COLUMNS, _csv_rows(drops, missing))
     write_text(out / "table.md", text)
-    figures = {}
-    if drops:
-        figure = draw_heats(_heats(sets, drops, rows), "–: not shown, see the notes")
-        save_png(out / "figure.png", figure)
-        figures = {"Macro-F1, and its relative change from the original": svg_uri(figure)}
+    figure = draw_heats(_heats(sets, drops, rows), "–: not shown, see the notes")
+    save_png(out / "figure.png", figure)
     page = Page(
         eyebrow=f"img2imu study table1 · {', '.join(data.name for data in sets)}",
         title="What each augmentation does for robustness",
         lead=" ".join(findings),
-        figures=figures,
+        figures={"Macro-F1, and its relative change from the original": svg_uri(figure)},
         tables=tables,
         notes=notes,
         settings=facts(sets, config),
@@ -393,8 +396,9 @@ def _heats(sets: Sequence[DataSet], drops: Sequence[Drop], rows: Sequence[Row]) 
         places = [[found.get((data.name, copy, row.name)) for copy in COPIES] for row in rows]
         f1 = [[drop.result.mean if drop else np.nan for drop in line] for line in places]
         change = [[drop.drop if drop else np.nan for drop in line[1:]] for line in places]
-        above.append(Heat(f"{data.name}: macro-F1", titles, columns, f1))
-        below.append(Heat(f"{data.name}: change from the original", titles, columns[1:], change))
+        above.append(Heat(f"{data.name}: macro-F1", "", titles, columns, f1))
+        title = f"{data.name}: change from the original"
+        below.append(Heat(title, "", titles, columns[1:], change))
     return [above, below]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..bench.environment import environment
+from ..errors import InputError
 from ..progress import Progress, silent
 from ..report.charts import Dot, draw_scores
 from ..report.figures import save_png, svg_uri
@@ -15,7 +16,7 @@ from .config import StudyConfig
 from .data import DataSet
 from .folder import write_text
 from .probing import begin, facts, probe_rows, protocol, reading
-from .results import Missing, Overall, Result, compare, over_sets, write_scores
+from .results import Missing, Overall, Result, compare, over_sets, require_any, write_scores
 from .rows import GROUPS, Row
 
 SIGNIFICANT = 0.05
@@ -53,17 +54,25 @@ def run(
     -------
     str
         The table as Markdown.
+
+    Raises
+    ------
+    InputError
+        If there are several numbers of shots, or nothing could be computed.
     """
+    if len(config.probe.shots) != 1:
+        raise InputError(f"table2 takes one number of shots, not {config.probe.shots}")
     held = {paper.dataset_of(data.name) for data in sets}
     absent = [
         Missing(title, "", "a data set of the paper, not among the windows files")
         for name, title in paper.DATASETS.items()
         if name not in held
     ]
-    missing = [*missing, *absent]
+    missing = [*absent, *missing]
     begin(out, "table2", config, sets, rows, missing)
     results, failed = probe_rows(out, sets, rows, config, jobs, progress)
     missing += failed
+    require_any(results, missing)
     results = compare(results, config.reference)
     overall = over_sets(results, config.reference)
     table = build_table(results, overall, rows, config)

@@ -88,6 +88,7 @@ def test_identity_knows_the_weights_not_their_place(tmp_path, weights):
     [
         (["supervised"], "NAME=FILE"),
         (["a b=x"], "name of a row"),
+        (["vote=x"], "no encoder of its own"),
         (["{json}"], "valid JSON"),
         (["[1].json"], "by name"),
         (['{"a": {"depth": 3}}.json'], "encoder of row a"),

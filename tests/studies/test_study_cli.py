@@ -44,6 +44,7 @@ def test_a_study_runs_and_prints(tmp_path, capsys):
         (["--shots", 99], "99 shots"),
         (["--folds", 2], "folds"),
         (["--windows", -5], "windows"),
+        (["--stages", 9, "--rows", "random-2d", "--jobs", 1], "nothing could be computed"),
         (["--jobs", 0, "--rows", "hand-forest"], "jobs"),
         (["--shots", "few"], "--help"),
     ],
