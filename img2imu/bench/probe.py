@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..convert import Views, paper_grid
 from ..errors import InputError
 from ..models import DEFAULT_ENCODER, EncoderConfig, build_encoder
-from ..probe.config import PRESETS, SHOTS, ProbeConfig
+from ..probe.config import PRESETS, SHOTS, PresetName, ProbeConfig
 from ..probe.evaluation import encoder_features
 from ..probe.features import BATCH, FeatureCache, extract, fast_precision
 from ..probe.methods import FixedFeatures, LogisticLearner, Method
@@ -29,6 +29,9 @@ WINDOWS = 2000
 SEEDS = 5
 PENALTY = 0.1
 """Inverse, of the regressions timed."""
+
+EXTRACTED: tuple[PresetName, ...] = ("recommended", "fast")
+"""Presets whose features are timed."""
 
 
 def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[str, Any]:
@@ -123,7 +126,9 @@ def _beside_peer(task: Task, features: NDArray[np.float32], rounds: int = 3) -> 
     }
 
 
-def _extraction(windows: NDArray[np.float32], preset: str, rounds: int = 5) -> dict[str, Any]:
+def _extraction(
+    windows: NDArray[np.float32], preset: PresetName, rounds: int = 5
+) -> dict[str, Any]:
     """Windows per second from samples to features, and of the encoder alone."""
     encoder = build_encoder(replace(DEFAULT_ENCODER, **PRESETS[preset]))
     precision = fast_precision()

@@ -13,6 +13,7 @@ SHOTS = (1, 2, 5, 10, 20, 50)
 """Labelled windows per class of the paper's Fig. 7."""
 
 ProbeName = Literal["logistic", "paper"]
+PresetName = Literal["recommended", "fast", "paper"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ProbeConfig:
         If a value is out of its range.
     """
 
-    preset: Literal["recommended", "fast", "paper"] = "recommended"
+    preset: PresetName = "recommended"
     encoder: EncoderConfig = DEFAULT_ENCODER
     probes: tuple[ProbeName, ...] = ("logistic",)
     shots: tuple[int, ...] = (10,)
@@ -98,16 +99,16 @@ def recommended_views(
     longest = 8
     while 2 * longest <= samples * 2 / 3:
         longest *= 2
-    size = {"width": width, "height": height}
     nfft = max(4, longest // 4)
-    short = SpectrogramConfig(sampling_rate, nfft, nfft - max(1, longest // 64), **size)
-    long = SpectrogramConfig(sampling_rate, longest, longest - max(1, longest // 32), **size)
-    trace = WaveformConfig(sampling_rate, **size)
-    pattern = {"detrend": True, "dynamic_range": 80.0}
+    hop = max(1, longest // 64)
+    short = SpectrogramConfig(sampling_rate, nfft, nfft - hop, width=width, height=height)
+    hop = max(1, longest // 32)
+    long = SpectrogramConfig(sampling_rate, longest, longest - hop, width=width, height=height)
+    trace = WaveformConfig(sampling_rate, width=width, height=height)
     return (
         replace(short, normalize="fixed"),
-        replace(short, **pattern),
-        replace(long, **pattern),
+        replace(short, detrend=True, dynamic_range=80.0),
+        replace(long, detrend=True, dynamic_range=80.0),
         trace,
         replace(trace, low=-0.6, high=0.6, detrend=True),
     )

@@ -76,7 +76,9 @@ def draw_scores(
     rows = [row for names in groups.values() for row in names]
     place = _places(groups)
     height = 1.5 + 0.3 * (max(place.values()) + 1)
-    figure = Figure(figsize=(2.6 + 2.5 * len(panels), height), layout="constrained")
+    # A letter of a label takes about 0.08 inches.
+    width = 0.5 + 0.08 * max(map(len, rows)) + 2.5 * len(panels)
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (title, dots) in zip(axes, panels.items(), strict=True):
         for row in rows:
