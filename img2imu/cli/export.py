@@ -70,12 +70,15 @@ def run(args: argparse.Namespace) -> None:
 
 def format_report(report: ExportReport) -> str:
     """Size and agreement with PyTorch, in two lines."""
+    from ..export.parity import RELATIVE
+
     parity = report.parity
     return (
         f"{report.path}: {report.size / 1e6:.1f} MB, {sum(report.operators.values())} operators, "
         f"opset {report.opset}\n"
         f"same as PyTorch on {parity.windows} windows: logits within {parity.logits:.1e} "
-        f"({parity.tolerance:g} allowed), probabilities within {parity.probabilities:.1e}"
+        f"({parity.tolerance:g} and {RELATIVE:g} of the largest allowed), "
+        f"probabilities within {parity.probabilities:.1e}"
     )
 
 
