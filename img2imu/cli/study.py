@@ -80,6 +80,14 @@ def _add_study(
         "--reference", default=reference, metavar="NAME", help=f"row compared with ({reference})"
     )
     rows.add_argument("--stages", type=int, nargs="+", help="stages to choose among, or to read")
+    # The others draw what they are about.
+    if name in ("table1", "table2", "shots"):
+        rows.add_argument(
+            "--preset", choices=("recommended", "fast"), default="recommended",
+            help="views of image encoders (recommended)",
+        )  # fmt: skip
+    else:
+        parser.set_defaults(preset="recommended")
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (all cores)")
     parser.set_defaults(run=run)
     return parser
@@ -89,25 +97,27 @@ def run(args: argparse.Namespace) -> None:
     """Run the study and print its tables."""
     from importlib import import_module
 
-    from ..probe import ProbeConfig
+    from ..probe import PRESETS, ProbeConfig
     from ..studies.config import StudyConfig
     from ..studies.data import load_sets
     from ..studies.rows import build_rows, read_encoders
 
     probe = ProbeConfig(
-        probes=args.probes, shots=args.shots, folds=args.folds, seeds=args.seeds, C=args.C
-    )
+        args.preset,
+        probes=args.probes, shots=args.shots, folds=args.folds, seeds=args.seeds, C=args.C,
+    )  # fmt: skip
     config = StudyConfig(probe, args.windows or None, args.reference)
-    encoders = read_encoders(args.encoders, args.stages)
+    stages = args.stages or PRESETS[args.preset]["stages"]
+    encoders = read_encoders(args.encoders, stages)
     if args.study == "table1" and args.source:
         from ..studies.table1 import pretrain_policies
 
         made = pretrain_policies(
             Path(args.out), args.source, args.epochs, list(encoders), args.jobs, progress_bar
         )
-        encoders |= read_encoders(made, args.stages)
+        encoders |= read_encoders(made, stages)
     wanted = args.rows or _default_rows(args.study, list(encoders))
-    rows, lacking = build_rows(encoders, wanted, args.reference, args.stages)
+    rows, lacking = build_rows(encoders, wanted, args.reference, stages)
     sets, missing = load_sets(args.windows_files, config)
     study = import_module(f"..studies.{args.study}", __package__)
     text = study.run(
