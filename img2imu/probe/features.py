@@ -86,10 +86,10 @@ def extract(
 def _drawing(views: Sequence[View], device: str) -> Callable[[NDArray[np.float32]], torch.Tensor]:
     """Windows to pictures on the device, or to the windows themselves where there are no views."""
     if views and device == "cpu":
-        # Several times as fast as the module, whose pictures these are but for rounding.
-        return lambda windows: torch.from_numpy(to_images(windows, views))
+        # Several times as fast as the module, whose pictures these are but for rounding. The copy
+        # is writable, as torch wants it, also where the windows are a memory map.
+        return lambda windows: torch.from_numpy(to_images(np.array(windows), views))
     module = Views(views).to(device) if views else nn.Identity()
-    # The copy makes the batch contiguous and writable whatever the windows are.
     return lambda windows: module(torch.tensor(windows, device=device))
 
 

@@ -387,7 +387,7 @@ def _percent(value: float) -> str:
 
 
 def _heats(sets: Sequence[DataSet], drops: Sequence[Drop], rows: Sequence[Row]) -> list[list[Heat]]:
-    """Macro-F1 above, relative changes below, a panel for each data set."""
+    """Macro-F1 above, relative changes below, a panel for each data set, three side by side."""
     found = {(drop.dataset, drop.copy, drop.result.row): drop for drop in drops}
     titles = [row.title for row in rows]
     columns = [copy.replace("-", "-\n") for copy in COPIES]
@@ -397,9 +397,10 @@ def _heats(sets: Sequence[DataSet], drops: Sequence[Drop], rows: Sequence[Row]) 
         f1 = [[drop.result.mean if drop else np.nan for drop in line] for line in places]
         change = [[drop.drop if drop else np.nan for drop in line[1:]] for line in places]
         above.append(Heat(f"{data.name}: macro-F1", "", titles, columns, f1))
-        title = f"{data.name}: change from the original"
+        title = f"{data.name}: relative change"
         below.append(Heat(title, "", titles, columns[1:], change))
-    return [above, below]
+    starts = range(0, len(sets), 3)
+    return [line[start : start + 3] for start in starts for line in (above, below)]
 
 
 def _csv_rows(drops: Sequence[Drop], missing: Sequence[Missing]) -> list[dict[str, Any]]:
