@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,21 +105,24 @@ class CsvLog:
                 rows = [row for row in csv.DictReader(stream) if None not in row.values()]
             self.rows = [row for row in rows if int(row["step"]) <= step]
         if self.rows:
-            self._write("w", self.rows, header=True)
+            # A kill between truncating and writing would take the whole log.
+            partial = path.with_name(path.name + ".partial")
+            _write(partial, "w", self.rows, header=True)
+            partial.replace(path)
         else:
             path.unlink(missing_ok=True)
 
     def append(self, row: Mapping[str, Number]) -> None:
         """Add one row; `row` has ``step`` and always the same names."""
-        self._write("a", [row], header=not self.path.exists())
+        _write(self.path, "a", [row], header=not self.path.exists())
 
-    def _write(self, mode: str, rows: Iterable[Mapping[str, Any]], header: bool) -> None:
-        rows = list(rows)
-        with self.path.open(mode, newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            if header:
-                writer.writeheader()
-            writer.writerows({k: _short(v) for k, v in row.items()} for row in rows)
+
+def _write(path: Path, mode: str, rows: Sequence[Mapping[str, Any]], header: bool) -> None:
+    with path.open(mode, newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        if header:
+            writer.writeheader()
+        writer.writerows({k: _short(v) for k, v in row.items()} for row in rows)
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:

@@ -132,7 +132,8 @@ def _killed_at(out: Path, step: int) -> None:
     process = _start(out)
     log = out / "steps.csv"
     while process.poll() is None:
-        last = log.read_text().splitlines()[-1] if log.is_file() else ""
+        # The file is empty for a moment after it is made.
+        last = ["", *(log.read_text().splitlines() if log.is_file() else [])][-1]
         if last.split(",")[0].isdigit() and int(last.split(",")[0]) >= step:
             break
         time.sleep(0.005)
