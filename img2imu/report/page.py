@@ -97,6 +97,7 @@ def _context(
         "facts": _facts(results, windows, ours),
         "weights": _weights(results["weights"], at_shots),
         "views": views,
+        "drawn": len(figures.example_views(views)),
         "seconds": f"{windows.X.shape[-1] / windows.sampling_rate:g}",
         "gallery_subject": subject,
         "table": _table(results["results"]),

@@ -121,6 +121,11 @@ def test_has_every_section(page):
     ]  # fmt: skip
 
 
+def test_counts_the_pictures_that_are_shown(page):
+    # Four kinds among five: the two detrended spectrograms are one kind.
+    assert "Below it are 4 of the 5 pictures" in " ".join(page.split())
+
+
 def test_nothing_comes_from_elsewhere(page):
     collected = Collector(page)
     assert len(collected.fetched) == 4
