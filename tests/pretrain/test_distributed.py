@@ -1,6 +1,5 @@
 """Two processes that exchange over gloo do what one process does with the joined batch."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -73,23 +72,21 @@ with join_world("cpu") as world:
 def _torchrun(code: str, processes: int, *arguments: object, folder: Path) -> None:
     script = folder / "script.py"
     script.write_text(code)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    subprocess.run(
+    done = subprocess.run(
         [
             sys.executable,
             "-m",
             "torch.distributed.run",
             f"--nproc-per-node={processes}",
-            f"--master-port={port}",
+            # It finds a free port by itself, and keeps it.
+            "--standalone",
             str(script),
             *map(str, arguments),
         ],
-        check=True,
         capture_output=True,
         timeout=300,
     )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
 
 
 def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
