@@ -115,7 +115,10 @@ def contestants(signal: Windows, device: str) -> dict[str, Contestant]:
         "librosa": (lambda: one_by_one(few, librosa_density), len(few)),
         "img2imu uint8": (lambda: to_images(signal, CONFIG, dtype="uint8"), len(signal)),
         "img2imu float32": (lambda: to_images(signal, CONFIG), len(signal)),
-        "img2imu 7 views uint8": (lambda: to_images(some, views, dtype="uint8"), len(some)),
+        f"img2imu {len(views)} views uint8": (
+            lambda: to_images(some, views, dtype="uint8"),
+            len(some),
+        ),
     }
     if device != "cpu":
         entrants[f"img2imu {device} uint8"] = on_device(signal, device), len(signal)

@@ -55,7 +55,7 @@ def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[
     config = ProbeConfig(preset="paper", encoder=encoder, shots=SHOTS, seeds=SEEDS)
     began = time.perf_counter()
     cache = cache or FeatureCache()
-    sets = encoder_features(windows, config, config.encoder, cache, progress, "img2imu")
+    sets = encoder_features(windows, config, cache, progress, "img2imu")
     encoding = time.perf_counter() - began
     manifest = SplitManifest.create("bench", windows, SHOTS, range(SEEDS))
     task = Task.from_manifest(windows, manifest)
@@ -74,9 +74,7 @@ def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[
         "probing_seconds": round(probing, 2),
         "fits_per_second": round(fits / probing, 1),
         "peer": _beside_peer(task, sets[0].array),
-        "extraction": {
-            preset: _extraction(windows.X, preset) for preset in ("recommended", "fast")
-        },
+        "extraction": {preset: _extraction(windows.X, preset) for preset in EXTRACTED},
         "f1_by_shots": {r["shots"]: r["f1_mean"] for r in results},
         "peak_memory_gib": round(_peak_memory(), 2),
         "environment": environment(),

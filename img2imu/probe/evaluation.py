@@ -135,7 +135,7 @@ def _methods(
         return [minirocket(windows)]
     if name == "random-2d":
         config = replace(config, encoder=_random(config.encoder))
-    sets = encoder_features(windows, config, config.encoder, cache, progress, name)
+    sets = encoder_features(windows, config, cache, progress, name)
     learners: dict[str, list[Learner]] = {
         "logistic": [LogisticLearner(C) for C in config.C],
         "paper": [PaperLearner()],
@@ -153,19 +153,18 @@ def _random(encoder: EncoderConfig) -> EncoderConfig:
 def encoder_features(
     windows: Windows,
     config: ProbeConfig,
-    encoder_config: EncoderConfig,
     cache: FeatureCache,
     progress: Progress,
     name: str,
 ) -> list[FixedFeatures]:
     """The features of every candidate drawing and stage."""
-    encoder = build_encoder(encoder_config)
+    encoder = build_encoder(config.encoder)
     drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
     bar = progress(f"{name} (features)", len(drawings) * len(windows))
     sets = []
     for views in drawings:
         for stage, array in zip(
-            encoder_config.stages, cache.get(windows.X, views, encoder, bar.update), strict=True
+            config.encoder.stages, cache.get(windows.X, views, encoder, bar.update), strict=True
         ):
             settings: dict[str, Any] = {"stage": stage} if views else {}
             if len(drawings) > 1:

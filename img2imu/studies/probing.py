@@ -114,7 +114,7 @@ def _all_labels(data: DataSet, methods: Sequence[str], config: ProbeConfig) -> l
 
     [name] = methods
     cache = FeatureCache()
-    features = encoder_features(data.windows, config, config.encoder, cache, silent, name)
+    features = encoder_features(data.windows, config, cache, silent, name)
     manifest = SplitManifest.create(
         data.name, data.windows, (None,), range(1), config.folds, config.seed
     )
