@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..convert import view_to_dict
+from ..errors import InputError
 from ..probe.config import ProbeConfig
 from ..progress import Progress, silent
 from .cells import Cell, run_cells
@@ -16,7 +17,13 @@ from .config import StudyConfig
 from .data import DataSet
 from .folder import begin_folder
 from .results import Missing, Result
-from .rows import Row, identity
+from .rows import TRAINED, Row, identity
+
+LEAST_FINETUNED = 10
+"""Labelled windows per class from which on a row is fine-tuned."""
+
+FROM_SCRATCH: dict[str, Any] = {"stages_trained": None, "lr": 1e-3, "epochs": 60, "policy": None}
+"""Settings of fine-tuning under which a 1-D network starts from random weights."""
 
 
 def begin(
@@ -92,7 +99,10 @@ def _cell(data: DataSet, bundle: Sequence[Row], config: StudyConfig) -> Cell:
         "data": data.identity,
     }
     name = bundle[0].name if len(bundle) == 1 else "votes"
-    compute = _all_labels if methods == ["all-labels"] else _few_shot
+    if methods == ["all-labels"]:
+        compute = _all_labels
+    else:
+        compute = _trained if methods[0] in TRAINED else _few_shot
     return Cell(f"{data.name}--{name}", settings, partial(compute, data, methods, probe))
 
 
@@ -121,6 +131,33 @@ def _all_labels(data: DataSet, methods: Sequence[str], config: ProbeConfig) -> l
     task = Task.from_manifest(data.windows, manifest)
     method = Method(name, "logistic", features, [LogisticLearner(C) for C in config.C])
     return summarize(task, choose(task, method, score_method(task, method, jobs=1)))
+
+
+def _trained(data: DataSet, methods: Sequence[str], config: ProbeConfig) -> list[dict[str, Any]]:
+    """A network that learns as a whole: from the few labels, or one draw a fold of all."""
+    from ..finetune import FinetuneConfig, evaluate
+
+    [name] = methods
+    few = name == "finetune"
+    shots = tuple(k for k in config.shots if k and k >= LEAST_FINETUNED) if few else (None,)
+    if not shots:
+        raise InputError(f"fine-tuning takes at least {LEAST_FINETUNED} windows per class")
+    settings = FinetuneConfig(
+        config.preset,
+        config.encoder,
+        config.C[0],
+        shots=shots,
+        folds=config.folds,
+        seeds=config.seeds if few else 1,
+        seed=config.seed,
+    )
+    if name == "supervised-1d":
+        settings = replace(settings, **FROM_SCRATCH)
+    outcome = evaluate(data.windows, settings, name=data.name)
+    results = [record for record in outcome["results"] if record["method"] == "finetune"]
+    return [
+        {**record, "method": name, "shots": record["shots"] if few else None} for record in results
+    ]
 
 
 def _result(data: DataSet, bundle: Sequence[Row], record: dict[str, Any]) -> Result:

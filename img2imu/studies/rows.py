@@ -36,16 +36,22 @@ TITLES = {
     "moco-all": ("image", "MoCo, all augmentations"),
     "sensor-aware": ("image", "MoCo, sensor-aware"),
     "shipped": ("image", "weights of the toolkit"),
+    "finetune": ("image", "fine-tuned"),
     "hand-forest": ("usual", "hand-made features + forest"),
     "minirocket": ("usual", "MiniRocket + logistic"),
     "vote": ("vote", "vote with forest and MiniRocket"),
     "vote-no-images": ("vote", "vote of forest and MiniRocket alone"),
     "all-labels": ("ceiling", "all labels"),
+    "finetune-all": ("ceiling", "fine-tuned on all labels"),
+    "supervised-1d": ("ceiling", "1-D network trained from scratch"),
 }
 """Group and title of the rows, in their order; other encoders stand at the end of their group."""
 
-BORROWERS = ("vote", "all-labels")
+BORROWERS = ("finetune", "vote", "all-labels", "finetune-all")
 """Rows that read the reference's encoder."""
+
+TRAINED = ("finetune", "finetune-all", "supervised-1d")
+"""Rows whose encoder learns from the labels, too."""
 
 WITHOUT_ENCODER = ("hand-forest", "minirocket", "vote-no-images")
 
@@ -104,7 +110,7 @@ def read_encoders(
         for name, value in pairs.items():
             if not re.fullmatch(r"[\w.-]+", name):
                 raise InputError(f"{name!r} is no name of a row: letters, digits, . _ and - only")
-            if name in (*WITHOUT_ENCODER, *BORROWERS):
+            if name in (*WITHOUT_ENCODER, *BORROWERS, *TRAINED):
                 raise InputError(f"row {name} takes no encoder of its own")
             fields = value if isinstance(value, dict) else {"checkpoint": value}
             encoders[name] = _encoder(name, fields, reading)
@@ -137,6 +143,7 @@ def build_rows(
     """
     known = {
         "random-1d": EncoderConfig("conv1d"),
+        "supervised-1d": EncoderConfig("conv1d"),
         "random-2d": EncoderConfig(**_reading(stages)),
         "shipped": replace(DEFAULT_ENCODER, stages=tuple(stages or DEFAULT_ENCODER.stages)),
         **encoders,
@@ -185,7 +192,7 @@ def _row(name: str, encoders: Mapping[str, EncoderConfig], reference: str) -> Ro
     if name in BORROWERS:
         title = f"{_described(reference)[1]}, {title}"
         return Row(name, group, title, encoders.get(reference), name)
-    method = name if name in WITHOUT_ENCODER else "img2imu"
+    method = name if name in (*WITHOUT_ENCODER, *TRAINED) else "img2imu"
     return Row(name, group, title, encoders.get(name), method)
 
 

@@ -27,7 +27,7 @@ def test_every_row_stands_or_is_named(weights):
     assert "--encoders moco-all=FILE" in reasons["moco-all"]
     encoders = {row.name: row.encoder for row in rows}
     assert encoders["supervised"] == EncoderConfig("resnet18", checkpoint=str(weights))
-    assert encoders["shipped"] == encoders["all-labels"] == DEFAULT_ENCODER
+    assert encoders["shipped"] == encoders["all-labels"] == encoders["finetune"] == DEFAULT_ENCODER
     assert encoders["random-1d"].name == "conv1d"
 
 

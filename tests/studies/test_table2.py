@@ -172,3 +172,29 @@ def test_votes_are_the_probes(tmp_path, files):
         found = {r["row"]: r for r in csv.DictReader(stream) if r["dataset"] == "toy"}
     assert values(found["vote"]) == expected["f1_each"]
     assert found["vote-no-images"]["p"] != ""
+
+
+def test_trained_rows_are_those_of_finetune(files, tmp_path):
+    from img2imu.finetune import FinetuneConfig
+    from img2imu.finetune import evaluate as finetune
+
+    config = replace(
+        CONFIG, probe=replace(CONFIG.probe, probes=("logistic",), shots=(10,), seeds=1)
+    )
+    study(tmp_path / "out", files[:1], config, names=["tiny", "finetune", "supervised-1d"])
+    with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
+        found = {r["row"]: r for r in csv.DictReader(stream) if r["dataset"] == "toy"}
+    [data], _ = load_sets(files[:1], config)
+    expected = finetune(data.windows, FinetuneConfig(encoder=TINY, shots=(10,)))["results"]
+    assert values(found["tiny"]) == expected[0]["f1_each"]
+    assert values(found["finetune"]) == expected[1]["f1_each"]
+    assert found["finetune"]["shots"] == "10" and found["finetune"]["p"]
+    scratch = found["supervised-1d"]
+    assert scratch["shots"] == "all" and len(values(scratch)) == 5 and not scratch["p"]
+    # Sines of three paces, from all labels: far above a guess, a third.
+    assert float(scratch["f1_mean"]) > 0.5
+
+
+def test_too_few_shots_to_finetune_are_said(files, tmp_path):
+    study(tmp_path / "out", files[:1], names=["tiny", "finetune"])
+    assert "at least 10 windows per class" in (tmp_path / "out" / "table.md").read_text()
