@@ -18,6 +18,10 @@ MAX_ACCELERATION = 1e6
 """Largest magnitude accepted, in g: beyond it the squares of single precision overflow."""
 
 
+LARGEST = 1024
+"""Pixels of a picture's side: no encoder reads more, and no window says more."""
+
+
 class SignalError(ValueError):
     """A window or a setting that cannot be turned into a picture, told in one sentence."""
 
@@ -299,5 +303,6 @@ def _require_whole(**values: object) -> None:
 def _require_size(width: int, height: int) -> None:
     _require_whole(width=width, height=height)
     _require(
-        width >= 2 and height >= 2, f"a picture needs at least 2x2 pixels, not {width}x{height}"
+        min(width, height) >= 2 and max(width, height) <= LARGEST,
+        f"a picture has 2x2 to {LARGEST}x{LARGEST} pixels, not {width}x{height}",
     )

@@ -150,14 +150,17 @@ class Waveform(nn.Module):
         level = torch.linspace(config.height / 2, 0, config.height).unsqueeze(-1)
         self.register_buffer("level", level, persistent=False)
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """(n, 3, samples) in g to (n, 3, height, width) in [0, 1]."""
+    def trace(self, windows: Tensor) -> Tensor:
+        """(n, 3, samples) in g to (n, 3, width): 0 at `low`, half the height at `high`."""
         if self.config.detrend:
             windows = windows - windows.mean(-1, keepdim=True)
         low, high = self.config.low, self.config.high
         steep = (windows - low) * (self.config.height / 2 / (high - low))
-        trace = F.interpolate(steep, size=self.config.width, mode="linear")
-        return torch.sigmoid(trace.unsqueeze(-2) - self.level)
+        return F.interpolate(steep, size=self.config.width, mode="linear")
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """(n, 3, samples) in g to (n, 3, height, width) in [0, 1]."""
+        return torch.sigmoid(self.trace(windows).unsqueeze(-2) - self.level)
 
 
 class Views(nn.Module):

@@ -120,7 +120,7 @@ def _by_torch_on_cpu(
 ) -> None:
     import torch
 
-    from .engine import Spectrogram, renderer
+    from .engine import renderer
     from .fused import draw
 
     modules = [renderer(view) for view in views]
@@ -131,11 +131,7 @@ def _by_torch_on_cpu(
                 chunk = slice(start, min(start + CPU_CHUNK, last))
                 part = torch.from_numpy(windows[chunk])
                 for view, module in enumerate(modules):
-                    if isinstance(module, Spectrogram):
-                        draw(module, part, images[chunk], view)
-                    else:
-                        drawn = _as_dtype(module(part), images.dtype)
-                        images[chunk, view] = drawn.permute(0, 2, 3, 1)
+                    draw(module, part, images[chunk], view)
 
     _in_threads(paint, len(windows))
 
