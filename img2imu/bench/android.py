@@ -27,7 +27,7 @@ NAME = "bench"
 FORMAT = 1
 """Of the phone's report."""
 
-FORMS = ("end-to-end", "end-to-end-int8", "image", "torchscript")
+FORMS = ("end-to-end", "int8", "image", "torchscript")
 
 STAGES = ("convert", "inference", "end_to_end")
 
@@ -118,7 +118,7 @@ def run(
     phone = _fetch(adb)
     return {
         "phone": phone,
-        "host": _host(apk, phone["model"]["file"], threads) if apk else None,
+        "host": _host(apk, phone["settings"]["file"], threads) if apk else None,
         "paper": {name: dict(zip(STAGES, ms, strict=False)) for name, ms in PAPER.items()},
         "environment": environment(),
     }
@@ -127,10 +127,11 @@ def run(
 def table(report: dict[str, Any]) -> str:
     """The phone, this computer and the paper's phones, one line each."""
     phone, host = report["phone"], report["host"]
-    device, model = phone["device"], phone["model"]
+    device, settings = phone["device"], phone["settings"]
+    thermal = device["thermal"]
     lines = [
-        f"{model['file']}, {model['runtime']}, {model['threads']} thread(s); "
-        f"thermal status {phone['thermal']['before']} before, {phone['thermal']['after']} after",
+        f"{settings['file']}, {settings['runtime']}, {settings['threads']} thread(s); "
+        f"thermal status {thermal['before']} before, {thermal['after']} after",
         f"{'milliseconds for one window':<40}{'convert':>9}{'network':>9}{'whole':>9}{'p95':>9}",
         _line(f"{device['manufacturer']} {device['model']} (p50)", phone["stages"]),
     ]
@@ -139,8 +140,9 @@ def table(report: dict[str, Any]) -> str:
     for name, (convert, network) in PAPER.items():
         cells = "".join(f"{ms:>9.2f}" for ms in (convert, network, convert + network))
         lines.append(f"{f'{name} (paper, mean)':<40}{cells}{'':>9}")
-    cold = phone["cold_start_ms"]
-    lines.append(f"cold start: load {cold['load']:.1f} ms, first run {cold['first_run']:.1f} ms")
+    lines.append(
+        f"cold start, from opening the file to the first answer: {phone['cold_start_ms']:.1f}"
+    )
     return "\n".join(line.rstrip() for line in lines)
 
 

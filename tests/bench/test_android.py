@@ -14,10 +14,13 @@ from img2imu.errors import InputError
 
 REPORT = {
     "format": 1,
-    "device": {"manufacturer": "Acme", "model": "One"},
-    "thermal": {"before": "none", "after": "light"},
-    "model": {"file": "model.image.onnx", "runtime": "onnxruntime 1.29.0", "threads": 1},
-    "cold_start_ms": {"load": 31.5, "first_run": 9.25},
+    "settings": {"file": "model.image.onnx", "runtime": "ONNX Runtime", "threads": 1},
+    "device": {
+        "manufacturer": "Acme",
+        "model": "One",
+        "thermal": {"before": "none", "after": "light"},
+    },
+    "cold_start_ms": 31.5,
     "stages": {
         "convert": {"p50_ms": 1.25, "p95_ms": 1.5},
         "inference": {"p50_ms": 4.5, "p95_ms": 5.0},
@@ -81,7 +84,7 @@ def test_a_phone_is_measured_and_stands_beside_the_papers(phones):
         ["55.33", "26.47", "81.80"],
         ["88.86", "40.67", "129.53"],
     ]
-    assert "light after" in lines[0] and "load 31.5 ms" in lines[-1]
+    assert "light after" in lines[0] and lines[-1].endswith("31.5")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,7 @@ def test_the_same_file_is_timed_here(phones, tmp_path):
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     apk = tmp_path / "demo.apk"
-    report = {**REPORT, "model": {**REPORT["model"], "file": "model.onnx"}}
+    report = {**REPORT, "settings": {**REPORT["settings"], "file": "model.onnx"}}
     Path(phones.read()["report"]).write_text(json.dumps(report))
     with ZipFile(apk, "w") as archive:
         archive.writestr("assets/models/model.onnx", model.SerializeToString())
