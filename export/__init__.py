@@ -3,28 +3,47 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .executorch import export_executorch
+    from .files import ExportReport
+    from .golden import Golden, read_golden, write_golden
+    from .graphs import FORMS, Graph, converter, end_to_end, from_image
     from .latency import Latency, measure_latency
-    from .onnx import ExportReport, export_onnx
-    from .parity import ExportError, Parity, compare_onnx
+    from .onnx import export_onnx, export_ort
+    from .parity import ExportError, Parity
+    from .runtime import ExportedClassifier
+    from .torchscript import export_torchscript
 
 __all__ = [
+    "FORMS",
     "ExportError",
     "ExportReport",
+    "ExportedClassifier",
+    "Golden",
+    "Graph",
     "Latency",
     "Parity",
-    "compare_onnx",
+    "converter",
+    "end_to_end",
+    "export_executorch",
     "export_onnx",
+    "export_ort",
+    "export_torchscript",
+    "from_image",
     "measure_latency",
+    "read_golden",
+    "write_golden",
 ]
 
 _HOMES = {
-    "Latency": "latency",
-    "measure_latency": "latency",
-    "ExportReport": "onnx",
-    "export_onnx": "onnx",
-    "ExportError": "parity",
-    "Parity": "parity",
-    "compare_onnx": "parity",
+    "export_executorch": "executorch",
+    "ExportReport": "files",
+    **dict.fromkeys(("Golden", "read_golden", "write_golden"), "golden"),
+    **dict.fromkeys(("FORMS", "Graph", "converter", "end_to_end", "from_image"), "graphs"),
+    **dict.fromkeys(("Latency", "measure_latency"), "latency"),
+    **dict.fromkeys(("export_onnx", "export_ort"), "onnx"),
+    **dict.fromkeys(("ExportError", "Parity"), "parity"),
+    "ExportedClassifier": "runtime",
+    "export_torchscript": "torchscript",
 }
 
 

@@ -1,32 +1,25 @@
-"""A network with its converter as one ONNX file, kept only if it answers as PyTorch does."""
+"""A graph as one ONNX file, and as ONNX Runtime's flat buffer."""
 
 from __future__ import annotations
 
 import json
 import os
 import warnings
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ..errors import InputError
-from .parity import ExportError, Parity, compare_onnx
+from .files import ExportReport, write_verified
+from .graphs import Graph
+from .parity import ExportError, Run
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-FORMAT = 1
-"""Of inputs, outputs and metadata; a reader refuses a newer one."""
-
-INPUT = "window"
-OUTPUTS = ("probabilities", "logits")
 
 OPSETS = range(18, 22)
 """From the opset that torch's exporter is written in to the newest of ONNX Runtime 1.18."""
@@ -35,63 +28,25 @@ IR_VERSION = 10
 """Of the file; the newest that ONNX Runtime 1.18 reads."""
 
 
-@dataclass(frozen=True)
-class ExportReport:
-    """What was written, and how well it agrees with PyTorch.
-
-    Attributes
-    ----------
-    path
-        The file.
-    size
-        Of the file, in bytes.
-    opset
-        ONNX operator set.
-    operators
-        Number of operators in the graph, by type.
-    parity
-        Agreement with PyTorch on the check windows.
-    """
-
-    path: Path
-    size: int
-    opset: int
-    operators: dict[str, int]
-    parity: Parity
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
-        return {
-            "path": str(self.path),
-            "size": self.size,
-            "opset": self.opset,
-            "operators": self.operators,
-            "parity": self.parity.to_dict(),
-        }
-
-
 def export_onnx(
-    network: nn.Module,
+    graph: Graph,
     path: str | os.PathLike[str],
-    check_windows: NDArray[np.float32],
     metadata: Mapping[str, Any],
     opset: int = OPSETS[0],
 ) -> ExportReport:
-    """Write a network as one ONNX file, after comparing the file with the network.
+    """Write a graph as one ONNX file, after comparing the file with the module.
 
-    The file's input ``window`` is float32 (batch, 3, samples) in g; its outputs ``probabilities``
-    and ``logits`` are float32 (batch, classes). The batch is free, the rest is fixed.
+    The file's input and outputs have the graph's names. The batch is free, the rest is fixed.
 
     Parameters
     ----------
-    network
-        Windows (n, 3, samples) to logits (n, classes), on the CPU.
+    graph
+        Such as :func:`~.graphs.end_to_end` gives.
     path
         The file; one that exists is replaced.
-    check_windows
-        Real windows (n, 3, samples), on which the file must agree with the network.
     metadata
-        Kept in the file: text as it is, anything else as JSON. ``format`` is added.
+        Kept in the file: text as it is, anything else as JSON. ``format``, ``form``, ``input`` and
+        ``outputs`` are added.
     opset
         ONNX operator set.
 
@@ -100,68 +55,89 @@ def export_onnx(
     InputError
         If the folder of `path` does not exist or the opset is not supported.
     ExportError
-        If the file's answers differ from the network's. Nothing is left behind.
+        If the file's answers differ from the module's. Nothing is left behind.
     """
-    import onnx
-
-    target = _writable(path)
     if opset not in OPSETS:
         raise InputError(
             f"opset {opset} is not supported: choose one from {OPSETS[0]} to {OPSETS[-1]}"
         )
-    windows = np.ascontiguousarray(check_windows, dtype=np.float32)
-    model = _translate(network, windows, opset)
-    _describe(model, metadata)
-    partial = target.with_name(target.name + ".partial")
-    try:
+
+    def write(partial: Path) -> None:
+        import onnx
+
+        model = _translate(graph, opset)
+        _describe(model, graph, metadata)
         onnx.save_model(model, partial)
         onnx.checker.check_model(partial, full_check=True)
-        with torch.inference_mode():
-            expected = network.eval()(torch.from_numpy(windows)).numpy()
-        parity = compare_onnx(partial, windows, expected)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    operators = dict(Counter(node.op_type for node in model.graph.node).most_common())
-    return ExportReport(target, target.stat().st_size, opset, operators, parity)
+
+    return write_verified(graph, path, f"ONNX, opset {opset}", write, run_onnx)
 
 
-class _WithProbabilities(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
+def export_ort(
+    graph: Graph, source: str | os.PathLike[str], path: str | os.PathLike[str]
+) -> ExportReport:
+    """Write an ONNX file in ONNX Runtime's own format, after comparing it with the module.
 
-    def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(window)
-        return torch.softmax(logits, dim=1), logits
+    Parameters
+    ----------
+    graph
+        What `source` was exported from.
+    source
+        ONNX file.
+    path
+        The file; one that exists is replaced.
+
+    Raises
+    ------
+    InputError
+        If the folder of `path` does not exist.
+    ExportError
+        If the file's answers differ from the module's. Nothing is left behind.
+    """
+    import onnxruntime
+
+    def write(partial: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.save_model_format", "ORT")
+        options.optimized_model_filepath = os.fspath(partial)
+        # Beyond these, optimisations are bound to the processor they are made on.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        onnxruntime.InferenceSession(os.fspath(source), options, providers=["CPUExecutionProvider"])
+
+    return write_verified(graph, path, "ORT", write, run_onnx)
 
 
-def _writable(path: str | os.PathLike[str]) -> Path:
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(f"cannot write {target}: the folder {target.parent} does not exist")
-    if target.is_dir():
-        raise InputError(f"cannot write {target}: it is a folder, give the name of a file")
-    return target
+def run_onnx(path: str | os.PathLike[str]) -> Run:
+    """An ONNX or ORT file in ONNX Runtime on the CPU."""
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    names = [output.name for output in session.get_outputs()]
+
+    def run(inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return dict(zip(names, session.run(names, {given.name: inputs}), strict=True))
+
+    return run
 
 
-def _translate(network: nn.Module, windows: NDArray[np.float32], opset: int) -> ModelProto:
+def _translate(graph: Graph, opset: int) -> ModelProto:
     # Two windows: torch.export would take a batch of one for a constant.
-    example = torch.from_numpy(windows[[0, -1]])
+    example = torch.from_numpy(graph.examples[[0, -1]])
     with warnings.catch_warnings():
         # Notices of torch to itself, about its own coming versions.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         program = torch.onnx.export(
-            _WithProbabilities(network).eval(),
+            graph.module,
             (example,),
             dynamo=True,
             verbose=False,
             optimize=True,
             external_data=False,
-            input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+            input_names=[graph.input],
+            output_names=list(graph.outputs),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=opset,
         )
     if program is None:
@@ -173,25 +149,31 @@ def _translate(network: nn.Module, windows: NDArray[np.float32], opset: int) -> 
     return model
 
 
-def _describe(model: ModelProto, metadata: Mapping[str, Any]) -> None:
+_MEANING = {
+    "window": "raw triaxial accelerometer samples in g, float32 (batch, 3, samples)",
+    "image": "levels in [0, 1], float32 (batch, 3, height, width), or (batch, views, 3, height, "
+    "width) for several views",
+    "probabilities": "float32 (batch, classes) in the order of the metadata's labels",
+    "logits": "float32 (batch, classes) in the order of the metadata's labels",
+}
+
+
+def _describe(model: ModelProto, graph: Graph, metadata: Mapping[str, Any]) -> None:
     import onnx
 
     model.ir_version = IR_VERSION
     model.producer_name = "img2imu"
     model.graph.name = "img2imu"
-    model.graph.doc_string = (
-        f"{INPUT}: raw triaxial accelerometer samples in g, float32 (batch, 3, samples). "
-        f"{OUTPUTS[0]}, {OUTPUTS[1]}: float32 (batch, classes) in the order of the metadata's "
-        "labels."
-    )
+    names = (graph.input, *graph.outputs)
+    model.graph.doc_string = "; ".join(f"{name}: {_MEANING[name]}" for name in names)
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         del value.metadata_props[:]
+    del model.metadata_props[:]
     texts = {
         name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in {"format": FORMAT, **metadata}.items()
+        for name, value in graph.describe(metadata).items()
     }
-    del model.metadata_props[:]
     onnx.helper.set_model_props(model, texts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 from ..errors import InputError
 
 TOLERANCE = 1e-4
-"""Largest difference allowed in a logit."""
+"""Difference allowed in an output in any case."""
 
 RELATIVE = 1e-5
-"""What is allowed on top, in units of the window's largest logit: single precision's share."""
+"""What is allowed on top, in units of the window's largest output: single precision's share."""
+
+Outputs = Mapping[str, NDArray[np.float32]]
+"""Outputs (n, ...) by name."""
+
+Run = Callable[[NDArray[np.float32]], Outputs]
+"""A file in its own runtime: inputs (n, ...) to outputs."""
 
 
 class ExportError(InputError):
@@ -30,70 +36,71 @@ class Parity:
     ----------
     windows
         Number of windows compared, each in a batch of all and alone.
-    logits
-        Largest absolute difference of a logit.
-    probabilities
-        Largest absolute difference of a probability.
+    differences
+        Largest absolute difference of each output.
     tolerance
-        Largest difference allowed in a logit.
+        Difference allowed in any case: :data:`TOLERANCE`.
     """
 
     windows: int
-    logits: float
-    probabilities: float
+    differences: dict[str, float]
     tolerance: float
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers as plain JSON values."""
-        return asdict(self)
+        return {"windows": self.windows, **self.differences, "tolerance": self.tolerance}
 
 
-def compare_onnx(
-    path: str | os.PathLike[str],
-    windows: NDArray[np.float32],
-    expected: NDArray[np.float32],
-    tolerance: float = TOLERANCE,
-) -> Parity:
-    """Run a file in ONNX Runtime on the CPU and compare its answers with PyTorch's.
+def compare(run: Run, inputs: NDArray[np.float32], expected: Outputs, rounding: Outputs) -> Parity:
+    """Run a file on inputs, together and one by one, and compare its answers with PyTorch's.
 
     Parameters
     ----------
-    path
-        ONNX file as :func:`export_onnx` writes it.
-    windows
-        Shape (n, 3, samples).
+    run
+        The file in its runtime.
+    inputs
+        Of n windows: shape (n, ...).
     expected
-        PyTorch's logits, shape (n, classes).
-    tolerance
-        Largest difference allowed in a logit, beside :data:`RELATIVE`.
+        PyTorch's outputs.
+    rounding
+        What one rounding of the inputs does to PyTorch's outputs, (n,) by name: allowed on top.
 
     Raises
     ------
     ExportError
-        If a logit differs by more than `tolerance`; names the window that differs most.
+        If an output differs by more than :data:`TOLERANCE`, :data:`RELATIVE` and `rounding`
+        allow; names the window that differs most.
     """
-    from onnxruntime import InferenceSession
-
-    session = InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
-    together = session.run(["probabilities", "logits"], {"window": windows})
-    alone = [
-        session.run(["probabilities", "logits"], {"window": window[np.newaxis]})
-        for window in windows
-    ]
-    answers = [together, [np.concatenate(parts) for parts in zip(*alone, strict=True)]]
-    likely = _softmax(expected)
-    probability_gap = max(float(np.abs(p - likely).max()) for p, _ in answers)
-    gaps = np.max([np.abs(logits - expected).max(axis=1) for _, logits in answers], axis=0)
-    worst = int(gaps.argmax())
-    # Written so that a NaN, too, counts as a difference.
-    if not (gaps <= tolerance + RELATIVE * np.abs(expected).max(axis=1)).all():
-        raise ExportError(
-            f"the exported file differs from PyTorch: on check window {worst} of {len(windows)} "
-            f"by {gaps[worst]:.2g} in a logit, where {tolerance:g} is allowed; it was not kept"
+    together = run(inputs)
+    alone = [run(one[np.newaxis]) for one in inputs]
+    differences = {}
+    for name, answer in expected.items():
+        gaps = np.maximum(
+            _gaps(together[name], answer),
+            _gaps(np.concatenate([part[name] for part in alone]), answer),
         )
-    return Parity(len(windows), float(gaps[worst]), probability_gap, tolerance)
+        allowed = TOLERANCE + RELATIVE * largest(answer) + rounding[name]
+        # Written so that a NaN, too, counts as a difference.
+        if not (gaps <= allowed).all():
+            worst = int((gaps - allowed).argmax())
+            raise ExportError(
+                f"the exported file differs from PyTorch: on check window {worst} of "
+                f"{len(inputs)} by {gaps[worst]:.2g} in {name}, where {allowed[worst]:.2g} is "
+                "allowed; it was not kept"
+            )
+        differences[name] = float(gaps.max())
+    return Parity(len(inputs), differences, TOLERANCE)
 
 
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)
+def _gaps(answer: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float32]:
+    if answer.shape != expected.shape:
+        raise ExportError(
+            f"the exported file gives shape {answer.shape}, PyTorch {expected.shape}; "
+            "it was not kept"
+        )
+    return largest(answer - expected)
+
+
+def largest(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Largest absolute value of each window, shape (n,)."""
+    return np.abs(values).reshape(len(values), -1).max(axis=1)

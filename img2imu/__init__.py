@@ -7,8 +7,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .classifier import Img2ImuClassifier
     from .models import create_encoder
+    from .streaming import StreamingClassifier
 
-__all__ = ["Img2ImuClassifier", "create_encoder"]
+__all__ = ["Img2ImuClassifier", "StreamingClassifier", "create_encoder"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +18,10 @@ def __getattr__(name: str) -> Any:
         from .classifier import Img2ImuClassifier
 
         return Img2ImuClassifier
+    if name == "StreamingClassifier":
+        from .streaming import StreamingClassifier
+
+        return StreamingClassifier
     if name == "create_encoder":
         from .models import create_encoder
 

@@ -22,7 +22,7 @@ from typing import Any
 from .bench.environment import environment
 from .classifier import Img2ImuClassifier, export_metadata, read_config
 from .errors import InputError
-from .export import export_onnx, measure_latency
+from .export import end_to_end, export_onnx, measure_latency
 from .models import DEFAULT_ENCODER, EncoderConfig
 from .predict import Timeline, predict_recordings
 from .probe import ProbeConfig, evaluate
@@ -174,7 +174,8 @@ def export(classifier: Img2ImuClassifier, out: Path) -> dict[str, Any]:
     """The classifier as one ONNX file, checked against PyTorch and timed on one and all cores."""
     metadata = export_metadata(read_config(out / "model"))
     windows = classifier.check_windows_
-    report = export_onnx(classifier.network_, out / "model.onnx", windows, metadata)
+    graph = end_to_end(classifier.network_, windows)
+    report = export_onnx(graph, out / "model.onnx", metadata)
     latencies = [
         measure_latency(report.path, windows[0], threads).to_dict()
         for threads in sorted({1, environment()["cpu"]["cores"]})

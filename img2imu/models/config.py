@@ -29,7 +29,8 @@ class EncoderConfig:
     seed
         Of the random weights, where neither is given.
     stages
-        Stages read, 1 to 4 for a ResNet; later ones are not even built.
+        Stages read, 1 to 4 for a ResNet, blocks counted from 0 for a transformer; later ones are
+        not even built.
     bands
         1 averages a feature map over time and frequency; more average it over time only, in so
         many frequency bands.

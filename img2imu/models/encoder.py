@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ class Encoder(nn.Module):
     Notes
     -----
     Pictures arrive in [0, 1]; the ImageNet mean and deviation are applied here, at the door.
+
+    A convolutional network's stages are its resolutions. A vision transformer's are its blocks,
+    counted from 0; each token is a cell of its map.
     """
 
     mean: Tensor
@@ -64,7 +68,7 @@ class Encoder(nn.Module):
         list of Tensor, each of shape (n, views · channels · bands)
         """
         batch = images.flatten(0, -4).contiguous(memory_format=torch.channels_last)
-        maps = self.backbone((batch - self.mean) / self.deviation)
+        maps = feature_maps(self.backbone, (batch - self.mean) / self.deviation)
         return [pool_bands(part, self.bands).reshape(images.shape[0], -1) for part in maps]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -74,6 +78,14 @@ class Encoder(nn.Module):
 
 AnyEncoder = Encoder | SensorEncoder
 """Has ``stage_features``, of pictures or of windows."""
+
+
+def feature_maps(body: nn.Module, images: Tensor) -> list[Tensor]:
+    """What `body` makes of normalised images: a map (n, channels, rows, columns) for each stage."""
+    maps: list[Tensor] = body(images)
+    if getattr(body, "output_fmt", None) == "NHWC":
+        maps = [part.permute(0, 3, 1, 2) for part in maps]
+    return maps
 
 
 def pool_bands(features: Tensor, bands: int) -> Tensor:
@@ -115,17 +127,22 @@ def create_encoder(
     return build_encoder(EncoderConfig(name, pretrained, path, seed, stages, bands))
 
 
+def shipped_path(name: str) -> Path:
+    """File of the weights `name`, one of those that come with the toolkit."""
+    return Path(__file__).with_name(REGISTRY[name])
+
+
 def build_encoder(config: EncoderConfig) -> AnyEncoder:
     """:func:`create_encoder` from settings."""
     if config.reads_windows:
         return create_sensor_encoder(config).eval().requires_grad_(False)
     backbone = _backbone(config)
     if config.checkpoint:
-        state = read_state_dict(Path(config.checkpoint))
+        state = _named_as_in(backbone, read_state_dict(Path(config.checkpoint)))
         backbone = load_weights(backbone, state, config.checkpoint)
     elif config.name in REGISTRY and config.pretrained:
-        path = Path(__file__).with_name(REGISTRY[config.name])
-        backbone = load_weights(backbone, read_state_dict(path), config.name)
+        state = read_state_dict(shipped_path(config.name))
+        backbone = load_weights(backbone, state, config.name)
     elif config.name.startswith("torchvision/") and config.pretrained:
         backbone = load_weights(backbone, _torchvision_state(config.name), config.name)
     backbone = fold_batch_norm(backbone).to(memory_format=torch.channels_last)
@@ -157,7 +174,8 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Normalised images to the features of each stage, (n, channels · bands)."""
-        return [pool_bands(part, self.bands).flatten(1) for part in self.body(images)]
+        maps = feature_maps(self.body, images)
+        return [pool_bands(part, self.bands).flatten(1) for part in maps]
 
 
 AnyBackbone = Backbone | SensorEncoder
@@ -197,13 +215,13 @@ def create_backbone(
     """
     body = _backbone(EncoderConfig(name, seed=seed, stages=stages, bands=bands))
     if init is not None:
-        start_from(body, _initial_state(init), init, images)
+        start_from(body, _named_as_in(body, _initial_state(init)), init, images)
     return Backbone(body, bands)
 
 
 def _initial_state(init: str) -> StateDict:
     if init in REGISTRY:
-        return read_state_dict(Path(__file__).with_name(REGISTRY[init]))
+        return read_state_dict(shipped_path(init))
     if init.startswith("torchvision/"):
         return _torchvision_state(init)
     if Path(init).exists() or "/" in init or init.endswith((".safetensors", ".pt", ".pth")):
@@ -228,12 +246,14 @@ def _backbone(config: EncoderConfig) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         try:
-            return timm.create_model(
+            return _any_size(
                 architecture,
                 pretrained=config.pretrained and not own,
                 features_only=True,
                 out_indices=config.stages,
             )
+        except InputError:
+            raise
         except (AssertionError, IndexError, ValueError) as error:
             raise InputError(
                 f"{config.name} cannot be read at stages {config.stages}: {error}"
@@ -241,6 +261,48 @@ def _backbone(config: EncoderConfig) -> nn.Module:
         except (OSError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"no pre-trained weights for {config.name}: {reason}") from None
+
+
+_FREEDOMS: tuple[dict[str, Any], ...] = (
+    {"dynamic_img_size": True, "dynamic_img_pad": True},
+    {"strict_img_size": False},
+    {},
+)
+"""Settings by which timm's transformers interpolate positions or fit windows to the picture."""
+
+
+def _any_size(architecture: str, **settings: Any) -> nn.Module:
+    """timm's network for pictures of any size, also where it was made for one."""
+    import timm
+
+    pretrained = timm.get_pretrained_cfg(architecture)
+    if pretrained is None or not pretrained.fixed_input_size:
+        return timm.create_model(architecture, **settings)
+    for freedom in _FREEDOMS:
+        try:
+            network = timm.create_model(architecture, **freedom, **settings)
+        except TypeError:
+            continue  # has no such setting
+        try:
+            with torch.no_grad():
+                network.eval()(torch.zeros(1, 3, 48, 64))
+        except (AssertionError, RuntimeError):
+            continue
+        return network.train()
+    raise InputError(f"{architecture} takes pictures of one size only: choose another encoder")
+
+
+def _named_as_in(body: nn.Module, state: StateDict) -> StateDict:
+    """`state` with the names of `body` too, where timm changed them to read stages.
+
+    A transformer read at its blocks is put under ``model``; ``stages.0`` becomes ``stages_0``.
+    """
+    renamed = {}
+    for name in body.state_dict():
+        for whole in (name.removeprefix("model."), re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", name)):
+            if name not in state and whole in state:
+                renamed[name] = state[whole]
+    return state | renamed
 
 
 def _torchvision_state(name: str) -> StateDict:

@@ -167,13 +167,14 @@ def build_rows(
 
 def identity(encoder: EncoderConfig | None) -> dict[str, Any] | None:
     """Settings of an encoder with its weights' SHA-256 in place of their path."""
+    from ..models.encoder import shipped_path
     from ..models.weights import REGISTRY
 
     if encoder is None:
         return None
     path = Path(encoder.checkpoint) if encoder.checkpoint else None
     if encoder.pretrained and encoder.name in REGISTRY:
-        path = Path(__file__).parents[1] / "models" / REGISTRY[encoder.name]
+        path = shipped_path(encoder.name)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path else None
     return {**asdict(encoder), "checkpoint": None, "sha256": sha256}
 

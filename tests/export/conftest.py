@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from img2imu.classifier import Img2ImuClassifier, Img2ImuNetwork
 from img2imu.convert import SpectrogramConfig, View, Views, WaveformConfig
+from img2imu.export import Graph, end_to_end, from_image
 from img2imu.models import EncoderConfig, build_encoder
 
-Build = Callable[[tuple[View, ...], EncoderConfig], nn.Module]
+Build = Callable[[tuple[View, ...], EncoderConfig], Img2ImuNetwork]
 
 
 @pytest.fixture(scope="session")
@@ -33,20 +36,20 @@ def windows() -> NDArray[np.float32]:
 def build(windows: NDArray[np.float32]) -> Build:
     """Views and an encoder to a network of five classes, logits of a classifier's size."""
 
-    def build(views: tuple[View, ...], config: EncoderConfig) -> nn.Module:
-        body = nn.Sequential(Views(views), build_encoder(config))
+    def build(views: tuple[View, ...], config: EncoderConfig) -> Img2ImuNetwork:
+        drawing, encoder = Views(views), build_encoder(config)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(1)
-            features = body(torch.from_numpy(windows))
+            features = encoder(drawing(torch.from_numpy(windows)))
             head = nn.Linear(features.shape[1], 5)
             head.weight *= 3 / head(features).std()
-        return nn.Sequential(body, head).eval().requires_grad_(False)
+        return Img2ImuNetwork(drawing, encoder, head).eval().requires_grad_(False)
 
     return build
 
 
 @pytest.fixture(scope="session")
-def network(build: Build) -> nn.Module:
+def network(build: Build) -> Img2ImuNetwork:
     """Three small views, read at the first stage."""
     small = {"width": 48, "height": 36}
     views = (
@@ -58,6 +61,29 @@ def network(build: Build) -> nn.Module:
 
 
 @pytest.fixture(scope="session")
-def paper_network(build: Build) -> nn.Module:
+def paper_network(build: Build) -> Img2ImuNetwork:
     """The paper's picture, read at the last stage."""
     return build((SpectrogramConfig(),), EncoderConfig(stages=(4,), bands=1))
+
+
+@pytest.fixture(scope="session")
+def graph(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
+    """The network from windows on."""
+    return end_to_end(network, windows)
+
+
+@pytest.fixture(scope="session")
+def image_graph(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
+    """The network from images on."""
+    return from_image(network, windows)
+
+
+@pytest.fixture(scope="session")
+def model(windows: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier folder: the windows, some of them weaker, as two classes."""
+    folder = tmp_path_factory.mktemp("classifier") / "model"
+    views = (SpectrogramConfig(normalize="fixed", width=64, height=48),)
+    classifier = Img2ImuClassifier(50.0, views, EncoderConfig(stages=(1,), bands=3))
+    classifier.fit(np.concatenate([windows, 0.2 * windows]), ["strong"] * 7 + ["weak"] * 7)
+    classifier.save(folder)
+    return folder

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +14,10 @@ from numpy.typing import NDArray
 
 from img2imu.classifier import Img2ImuClassifier
 from img2imu.cli import main
-from img2imu.convert import SpectrogramConfig
-from img2imu.export import latency
+from img2imu.export import executorch, latency
+from img2imu.export.golden import read_golden
 from img2imu.models import EncoderConfig
-
-
-@pytest.fixture(scope="module")
-def model(windows: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier folder: the windows, some of them turned over, as two classes."""
-    folder = tmp_path_factory.mktemp("classifier") / "model"
-    views = (SpectrogramConfig(normalize="fixed", width=64, height=48),)
-    classifier = Img2ImuClassifier(50.0, views, EncoderConfig(stages=(1,), bands=3))
-    classifier.fit(np.concatenate([windows, 0.2 * windows]), ["strong"] * 7 + ["weak"] * 7)
-    classifier.save(folder)
-    return folder
+from img2imu.recordings import Windows, save_windows
 
 
 @pytest.fixture(autouse=True)
@@ -34,40 +26,87 @@ def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "time_calls", lambda call, seconds: np.ones(3))
 
 
+@pytest.fixture
+def calibration(exercise: Windows, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty real windows in a file."""
+    path = tmp_path_factory.mktemp("calibration") / "windows.npz"
+    save_windows(path, exercise.select(np.arange(0, 400, 10)))
+    return path
+
+
 def test_writes_the_file_and_says_so(
     model: Path, windows: NDArray[np.float32], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["export", str(model), "--json", str(tmp_path / "report.json")]) == 0
+    folder, own = tmp_path / "report.json", tmp_path / "model"
+    shutil.copytree(model, own)
+    assert main(["export", str(own), "--json", str(folder)]) == 0
     printed, complaints = capfd.readouterr()
     assert complaints == ""
-    assert f"{model / 'model.onnx'}: " in printed
+    assert f"{own / 'model.onnx'}: " in printed
     assert "same as PyTorch on 4 windows" in printed
     assert "threads      p50      p90      p95      p99      max" in printed
     assert "torch.onnx" not in printed
 
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["size"] == (model / "model.onnx").stat().st_size
-    assert report["parity"]["logits"] <= report["parity"]["tolerance"] == 1e-4
-    assert report["latency"][0]["threads"] == 1
+    report = json.loads(folder.read_text())
+    [file] = report["files"]
+    assert file["path"] == str(own / "model.onnx")
+    assert file["size"] == (own / "model.onnx").stat().st_size
+    assert file["parity"]["tolerance"] == 1e-4
+    assert file["latency"][0]["threads"] == 1
     assert report["environment"]["cpu"]["model"] in printed
 
-    session = onnxruntime.InferenceSession(model / "model.onnx")
+    session = onnxruntime.InferenceSession(own / "model.onnx")
     texts = session.get_modelmeta().custom_metadata_map
     labels = json.loads(texts["labels"])
     (probabilities,) = session.run(["probabilities"], {"window": windows})
-    classifier = Img2ImuClassifier.load(model)
+    classifier = Img2ImuClassifier.load(own)
     assert [labels[k] for k in probabilities.argmax(1)] == classifier.predict(windows).tolist()
     assert json.loads(texts["views"])[0]["normalize"] == "fixed"
     assert json.loads(texts["sampling_rate"]) == 50
     assert json.loads(texts["samples"]) == 250
 
 
+@pytest.mark.filterwarnings("ignore:`?torch.jit:FutureWarning")
+def test_every_kind_of_file(
+    model: Path, calibration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, golden = tmp_path / "out", tmp_path / "golden"
+    arguments = ["--to", "onnx", "ort", "torchscript", "--form", "image", "end-to-end"]
+    smaller = ["--quantize", "int8", "fp16", "--calibration", str(calibration)]
+    places = ["-o", str(out), "--golden", str(golden), "--json", str(tmp_path / "report.json")]
+    assert main(["export", str(model), *arguments, *smaller, *places]) == 0
+    endings = (".onnx", ".int8.onnx", ".fp16.onnx", ".ort", ".pt")
+    names = {f"model{form}{ending}" for form in ("", ".image") for ending in endings}
+    assert {path.name for path in out.iterdir()} == names
+    printed = capsys.readouterr().out
+    files = json.loads((tmp_path / "report.json").read_text())["files"]
+    assert {Path(file["path"]) for file in files} == {out / name for name in names}
+    assert all(f"{out / name}: " in printed for name in names)
+    assert len(read_golden(golden).arrays["windows"]) == 4
+    session = onnxruntime.InferenceSession(out / "model.image.int8.onnx")
+    assert [given.name for given in session.get_inputs()] == ["image"]
+
+
+def test_only_what_was_asked_for(model: Path, tmp_path: Path) -> None:
+    assert main(["export", str(model), "--to", "ort", "-o", str(tmp_path / "out")]) == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.ort"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["{tmp}"], "is not a classifier folder"),
-        (["{model}", "-o", "{tmp}/nowhere/m.onnx"], "nowhere does not exist"),
-        (["{model}", "-o", "{tmp}/m.onnx", "--opset", "9"], "opset 9 is not supported"),
+        (["{model}", "-o", "{tmp}/nowhere/out"], "nowhere does not exist"),
+        (["{model}", "-o", "{model}/config.json"], "it is a file"),
+        (["{model}", "-o", "{tmp}/out", "--opset", "9"], "opset 9 is not supported"),
+        (["{model}", "-o", "{tmp}/out", "--json", "{tmp}/no/r.json"], "no does not exist"),
+        (["{model}", "-o", "{tmp}/out", "--golden", "{model}"], "holds no golden vectors"),
+        (["{model}", "-o", "{tmp}/out", "--quantize", "int8"], "needs --calibration FILE"),
+        (
+            ["{model}", "-o", "{tmp}/out", "--quantize", "int8", "--calibration", "{tmp}/no.npz"],
+            "no.npz",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -78,12 +117,78 @@ def test_bad_input_is_one_sentence(
     sentence: str,
 ) -> None:
     filled = [argument.format(tmp=tmp_path, model=model) for argument in arguments]
+    before = sorted(model.iterdir())
     assert main(["export", *filled]) == 2
     printed, complaint = capfd.readouterr()
     assert printed == ""
     assert sentence in complaint
     assert complaint.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+    assert sorted(model.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("rows", "rate", "sentence"),
+    [
+        (slice(0, 20), 50.0, "20"),
+        (slice(0, 40), 40.0, "250 samples at 40 Hz, but the classifier takes 250 at 50 Hz"),
+    ],
+)
+def test_calibration_that_does_not_fit(
+    model: Path,
+    exercise: Windows,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows: slice,
+    rate: float,
+    sentence: str,
+) -> None:
+    windows = exercise.select(np.arange(len(exercise.y))[rows])
+    path = tmp_path / "windows.npz"
+    save_windows(path, replace(windows, sampling_rate=rate))
+    out = ["-o", str(tmp_path / "out"), "--quantize", "int8", "--calibration", str(path)]
+    assert main(["export", str(model), *out]) == 2
+    assert sentence in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_weights_missing(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "model"
+    shutil.copytree(model, own)
+    (own / "model.safetensors").unlink()
+    assert main(["export", str(own)]) == 2
+    assert "model.safetensors is missing" in capsys.readouterr().err
+    assert [path.name for path in own.iterdir()] == ["config.json"]
+
+
+def test_a_late_failure_leaves_nothing(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executorch, "find_spec", lambda name: None)
+    out = tmp_path / "out"
+    assert main(["export", str(model), "--to", "onnx", "executorch", "-o", str(out)]) == 2
+    assert "pip install 'img2imu[executorch]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_encoder_of_windows_has_no_image_form(
+    windows: NDArray[np.float32], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    classifier = Img2ImuClassifier(50.0, encoder=EncoderConfig("conv1d"))
+    classifier.fit(np.concatenate([windows, 0.2 * windows]), ["strong"] * 7 + ["weak"] * 7)
+    classifier.save(tmp_path / "model")
+    out = ["-o", str(tmp_path / "out")]
+    assert main(["export", str(tmp_path / "model"), "--form", "end-to-end", "image", *out]) == 2
+    assert "reads windows, not pictures: no image form" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main(["export", str(tmp_path / "model"), *out]) == 0
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    [logits] = session.run(["logits"], {"window": windows})
+    expected = classifier.decision_function(windows)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
 def test_unknown_target(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from img2imu import Img2ImuClassifier
 from img2imu.classifier import export_metadata, read_config
 from img2imu.cli import main
 from img2imu.errors import InputError
-from img2imu.export import export_onnx
+from img2imu.export import end_to_end, export_onnx
 from img2imu.finetune import FinetuneConfig, evaluate, finetune, fit_classifier
 from img2imu.finetune import evaluation as module
 from img2imu.finetune.evaluation import VALIDATION, Runs
@@ -159,9 +159,8 @@ def test_saved_classifier_predicts_and_exports(windows, tmp_path, encoder):
     )
     scored = f1_score(windows.y[held], loaded.predict(windows.X[held]), average="macro")
     assert scored == pytest.approx(max(history.validation_f1), abs=0.06)
-    export_onnx(
-        loaded.network_, tmp_path / "m.onnx", loaded.check_windows_, export_metadata(settings)
-    )
+    graph = end_to_end(loaded.network_, loaded.check_windows_)
+    export_onnx(graph, tmp_path / "m.onnx", export_metadata(settings))
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     [logits] = session.run(["logits"], {"window": windows.X[:8]})
     np.testing.assert_allclose(logits, loaded.decision_function(windows.X[:8]), atol=1e-3)

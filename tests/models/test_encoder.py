@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
@@ -105,6 +106,63 @@ def test_random_weights_follow_the_seed(images):
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+SIZES = [(48, 64), (72, 96), (96, 128)]
+
+
+def normalised(images):
+    mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+    return (images - mean) / torch.tensor(IMAGENET_STD).view(3, 1, 1)
+
+
+def timm_peer(name, path):
+    """timm's whole network with random weights, which are also written to `path`."""
+    torch.manual_seed(0)
+    network = timm.create_model(name).eval()
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+    return network
+
+
+def peer_map(network, images, stage):
+    return network.forward_intermediates(
+        normalised(images), indices=[stage], intermediates_only=True
+    )[0]
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenetv3_small_100", "mambaout_femto"])
+def test_timm_networks_by_name(tmp_path, name):
+    network = timm_peer(name, tmp_path / "peer.safetensors")
+    encoder = create_encoder(name, checkpoint=tmp_path / "peer.safetensors", stages=(2,), bands=3)
+    for size in SIZES:
+        images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            expected = nn.functional.adaptive_avg_pool2d(peer_map(network, images, 2), (3, 1))
+            torch.testing.assert_close(encoder(images), expected.flatten(1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(224, 224), *SIZES], ids=str)
+def test_a_vision_transformer_takes_any_size(tmp_path, size):
+    name, path = "vit_tiny_patch16_224", tmp_path / "peer.safetensors"
+    network = timm_peer(name, path)
+    # One made for this very size, whole patches, with the same weights by timm's own conversion.
+    whole = [-(-side // 16) * 16 for side in size]
+    fitted = timm.create_model(name, img_size=whole).eval()
+    convert = timm.models.vision_transformer.checkpoint_filter_fn
+    fitted.load_state_dict(convert(network.state_dict(), fitted))
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    padding = (0, whole[1] - size[1], 0, whole[0] - size[0])
+    encoder = create_encoder(name, checkpoint=path, stages=(1, 2), bands=3)
+    with torch.no_grad():
+        padded = nn.functional.pad(normalised(images), padding)
+        maps = fitted.forward_intermediates(padded, indices=[1, 2], intermediates_only=True)
+        expected = [nn.functional.adaptive_avg_pool2d(m, (3, 1)).flatten(1) for m in maps]
+        torch.testing.assert_close(encoder.stage_features(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_one_that_takes_one_size_only_is_refused():
+    with pytest.raises(InputError, match="one size only"):
+        create_encoder("mixer_s32_224")
 
 
 def test_folding_keeps_a_network_that_cannot_be_folded(images):

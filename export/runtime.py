@@ -1,0 +1,113 @@
+"""An exported file in Python, without PyTorch: ONNX Runtime and NumPy are enough."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+from ..recordings.readers.tabular import guess_unit
+
+FORMAT = 1
+"""Of inputs, outputs and metadata; a reader refuses another one."""
+
+
+class ExportedClassifier:
+    """The classifier in an ONNX or ORT file that takes windows.
+
+    Parameters
+    ----------
+    path
+        File of the form ``end-to-end``, float or quantised.
+
+    Attributes
+    ----------
+    metadata : dict
+        What the file says of itself.
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is not of this form.
+
+    Examples
+    --------
+    >>> classifier = ExportedClassifier("out/model/model.onnx")  # doctest: +SKIP
+    >>> classifier.predict(windows)  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        from onnxruntime import InferenceSession
+
+        if not Path(path).is_file():
+            raise InputError(f"{path} does not exist")
+        try:
+            self._session = InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors share no other base.
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path} cannot be read by ONNX Runtime: {reason}") from None
+        texts = self._session.get_modelmeta().custom_metadata_map
+        if texts.get("format") != str(FORMAT) or texts.get("form") != "end-to-end":
+            raise InputError(f"{path} is not a classifier of windows exported by img2imu")
+        self.metadata: dict[str, Any] = {name: _value(text) for name, text in texts.items()}
+        self.classes_ = np.array(self.metadata["labels"])
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Probabilities of shape (n, classes), in the order of `classes_`.
+
+        Parameters
+        ----------
+        X
+            Shape (n, 3, samples), in g.
+
+        Raises
+        ------
+        InputError
+            If the windows have another length, hold NaN, or are in another unit than g.
+        """
+        windows = self._checked(X)
+        probabilities: NDArray[np.float32]
+        [probabilities] = self._session.run(["probabilities"], {"window": windows})
+        return probabilities
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The likeliest label of each window, shape (n,); parameters and errors as above."""
+        return self.classes_[self.predict_proba(X).argmax(1)]
+
+    def _checked(self, X: ArrayLike) -> NDArray[np.float32]:
+        windows = np.ascontiguousarray(X, dtype=np.float32)
+        samples, rate = self.metadata["samples"], self.metadata["sampling_rate"]
+        if windows.shape[1:] != (3, samples) or not len(windows):
+            raise InputError(
+                f"windows must have shape (n, 3, {samples}), {samples / rate:g} s at {rate:g} Hz, "
+                f"not {windows.shape}"
+            )
+        finite = np.isfinite(windows).all(axis=(1, 2))
+        if not finite.all():
+            raise InputError(f"window {int(np.argmin(finite))} holds NaN or infinity")
+        _require_g(windows)
+        return windows
+
+
+def _require_g(windows: NDArray[np.float32]) -> None:
+    """Raise :class:`InputError` if gravity tells that the unit is another one."""
+    try:
+        unit = guess_unit(Path(), windows.transpose(0, 2, 1).reshape(-1, 3).astype(np.float64))
+    except InputError:
+        return  # Nothing like gravity in any unit: a sensor that leaves it out.
+    if unit != "g":
+        raise InputError(f"windows must be in g, but by gravity these are in {unit}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,94 @@
+"""A graph as one TorchScript file, for phones that run PyTorch itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .files import ExportReport, write_verified
+from .graphs import Graph
+from .parity import Run
+
+METADATA = "metadata.json"
+"""Name of the extra file inside the archive."""
+
+
+def export_torchscript(
+    graph: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any]
+) -> ExportReport:
+    """Write a graph as one TorchScript file, after comparing the file with the module.
+
+    It takes the graph's input and gives a tuple of its outputs; the batch is free, and an input
+    of another shape is refused. PyTorch 1.13 and later read it, on phones too, without this
+    package. PyTorch has since deprecated TorchScript, and says so here.
+
+    Parameters
+    ----------
+    graph
+        Such as :func:`~.graphs.end_to_end` gives.
+    path
+        The file; one that exists is replaced.
+    metadata
+        JSON values, kept as the extra file ``metadata.json`` with ``format``, ``form``, ``input``
+        and ``outputs`` added.
+
+    Raises
+    ------
+    InputError
+        If the folder of `path` does not exist.
+    ExportError
+        If the file's answers differ from the module's. Nothing is left behind.
+    """
+    text = json.dumps(graph.describe(metadata))
+
+    def write(partial: Path) -> None:
+        torch.jit.save(_script(graph), os.fspath(partial), _extra_files={METADATA: text})
+
+    def load(partial: Path) -> Run:
+        module = torch.jit.load(os.fspath(partial))
+
+        def run(inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+            with torch.inference_mode():
+                parts = module(torch.from_numpy(inputs))
+            return {name: part.numpy() for name, part in zip(graph.outputs, parts, strict=True)}
+
+        return run
+
+    return write_verified(graph, path, "TorchScript", write, load)
+
+
+class _Strict(nn.Module):
+    """A trace that refuses inputs of another shape, which alone it would read wrongly."""
+
+    def __init__(self, traced: nn.Module, name: str, shape: list[int]) -> None:
+        super().__init__()
+        self.traced, self.shape = traced, shape
+        self.wanted = f"{name} must have shape (n, {', '.join(map(str, shape))})"
+
+    # Without a type for the result: it is a tuple of as many tensors as the graph has outputs.
+    def forward(self, inputs: Tensor):  # type: ignore[no-untyped-def]
+        """Inputs (n, ...) to the outputs."""
+        if inputs.shape[1:] != self.shape:
+            raise ValueError(f"{self.wanted}, not {inputs.shape}")
+        return self.traced(inputs)
+
+
+def _script(graph: Graph) -> torch.jit.ScriptModule:
+    # Two windows, so that nothing in the trace can take the batch for one.
+    example = torch.from_numpy(graph.examples[[0, -1]])
+    with warnings.catch_warnings(), torch.no_grad():
+        # Lengths become constants: meant here, and the shape is checked.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        # Unchecked by the tracer: the file is compared with the module, on all examples.
+        traced = torch.jit.trace(graph.module, (example,), check_trace=False)
+    strict = _Strict(traced, graph.input, list(example.shape[1:])).eval()
+    return torch.jit.freeze(torch.jit.script(strict))

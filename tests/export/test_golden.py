@@ -1,0 +1,304 @@
+"""Golden vectors: today's code against the committed ones, and these against other programs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from img2imu import Img2ImuClassifier, create_encoder
+from img2imu.convert import SpectrogramConfig, view_from_dict
+from img2imu.errors import InputError
+from img2imu.export import golden, read_golden, write_golden
+from img2imu.export.golden import read_arrays, read_settings
+from img2imu.models import EncoderConfig
+
+from ..convert.signals import levels_apart, mlab_picture
+
+FOLDER = Path(__file__).parents[1] / "golden"
+
+
+@pytest.mark.parametrize("name", ["paper", "fast"])
+def test_the_network_still_gives_the_committed_answers(name: str) -> None:
+    vectors = read_golden(FOLDER / name)
+    allowed, arrays = vectors.settings["tolerance"], vectors.arrays
+    network = vectors.network()
+    windows = torch.from_numpy(arrays["windows"])
+    images = network.drawing(windows).numpy()
+    np.testing.assert_allclose(images, arrays["images"], rtol=0, atol=allowed["images"])
+    logits = network(windows).numpy()
+    np.testing.assert_allclose(
+        logits, arrays["logits"], rtol=allowed["logits_relative"], atol=allowed["logits"]
+    )
+
+
+@pytest.mark.parametrize("name", ["paper", "fast"])
+def test_committed_numbers_fit_each_other_as_the_readme_says(name: str) -> None:
+    vectors = read_golden(FOLDER / name)
+    settings, arrays = vectors.settings, vectors.arrays
+    named = settings["encoder"]
+    encoder = create_encoder(
+        named["name"], True, stages=tuple(named["stages"]), bands=named["bands"]
+    )
+    features = [encoder(torch.from_numpy(view)).numpy() for view in arrays["images"].swapaxes(0, 1)]
+    logits = np.concatenate(features, axis=1) @ arrays["head_weight"].T + arrays["head_bias"]
+    np.testing.assert_allclose(logits, arrays["logits"], rtol=1e-5, atol=1e-4)
+    expected = softmax(arrays["logits"].astype(np.float64), axis=1)
+    np.testing.assert_allclose(arrays["probabilities"], expected, atol=1e-6)
+    assert arrays["logits"].shape == (len(arrays["windows"]), len(settings["labels"]))
+    assert arrays["windows"].shape[2] == settings["samples"]
+
+
+def test_the_committed_picture_is_that_of_mlab() -> None:
+    vectors = read_golden(FOLDER / "paper")
+    [view] = [view_from_dict(settings) for settings in vectors.settings["views"]]
+    assert view == SpectrogramConfig()
+    for window, [image] in zip(vectors.arrays["windows"], vectors.arrays["images"], strict=True):
+        picture = np.round(image * 255).astype(np.uint8)
+        assert levels_apart(picture, mlab_picture(window, SpectrogramConfig())) <= 1
+
+
+def by_the_contract(
+    rows: list[tuple[float, NDArray[np.float64]]], case: dict[str, Any]
+) -> tuple[list[tuple[float, Any]], list[tuple[float, int, Any]]]:
+    """Segments (start, values) and windows (start, due, values), by ``docs/streaming.md``."""
+    ratio = Fraction(case["sampling_rate"]) / Fraction(case["rate"])
+    up, down = ratio.numerator, ratio.denominator
+    segments: list[tuple[float, Any]] = []
+    windows: list[tuple[float, int, Any]] = []
+    opening, knots, grid, outputs = 0.0, [], [], []
+    last, origin = -math.inf, math.nan
+
+    def advance(row: int, ended: bool) -> None:
+        """Steps 3 to 5."""
+        reach = 0 if up == down else 10 * max(up, down)
+        while grid:
+            m = len(outputs)
+            known = m * down < len(grid) * up if ended else (m * down + reach) // up < len(grid)
+            if not known:
+                break
+            ks = range(-(-(m * down - reach) // up), (m * down + reach) // up + 1)
+            taps = np.array([tap(m * down - k * up) for k in ks])
+            nearest = [min(max(k, 0), len(grid) - 1) for k in ks]
+            outputs.append(taps @ np.array([grid[k] for k in nearest]) / taps.sum())
+            first = len(outputs) - case["samples"]
+            if first >= 0 and first % case["stride"] == 0:
+                start = opening - origin + first / case["sampling_rate"]
+                windows.append((start, row, np.array(outputs[first:]).T))
+        if ended and grid:
+            segments.append((opening, np.array(outputs)))
+
+    def tap(j: int) -> float:
+        slow = max(up, down)
+        taper = np.i0(5 * math.sqrt(1 - (j / (10 * slow)) ** 2))
+        return 1.0 if up == down else float(np.sinc(j / slow) * taper)
+
+    for number, (time, value) in enumerate(rows):
+        if not (math.isfinite(time) and np.isfinite(value).all()):
+            continue
+        if abs(time - last) > case["max_gap"]:
+            advance(number, ended=True)
+            opening, knots, grid, outputs = time, [(-1.0, value)], [], []
+            origin = time if math.isnan(origin) else origin
+        elif time <= last:
+            continue
+        last = time
+        position = (time - opening) * case["sampling_rate"] * down / up
+        if abs(position - round(position)) < 0.1:
+            position = round(position)
+        knots.append((position, value))
+        (left, before), (right, after) = knots[-2:]
+        while len(grid) <= right:
+            grid.append(after - (right - len(grid)) / (right - left) * (after - before))
+        advance(number, ended=False)
+    advance(len(rows), ended=True)
+    return segments, windows
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_committed_windows_follow_from_the_contract(number: int) -> None:
+    folder = FOLDER / "resampling"
+    settings = read_settings(folder)
+    case, allowed = settings["cases"][number], settings["tolerance"]
+    inputs, answers = (read_arrays(folder, part["arrays"]) for part in (settings, case))
+    rows = list(zip(inputs["time"].tolist(), inputs["samples"].astype(np.float64), strict=True))
+    segments, windows = by_the_contract(rows, case)
+    assert [(start, len(values)) for start, values in segments] == [
+        (pytest.approx(segment["start"]), segment["count"]) for segment in case["segments"]
+    ]
+    values = np.concatenate([values for _, values in segments])
+    np.testing.assert_allclose(answers["values"], values, rtol=0, atol=allowed["values"])
+    start, due, cut = zip(*windows, strict=True)
+    np.testing.assert_allclose(answers["windows"], cut, rtol=0, atol=allowed["values"])
+    np.testing.assert_allclose(answers["start"], start, rtol=0, atol=allowed["start"])
+    assert case["due"] == list(due)
+
+
+def test_resampling_vectors_are_made_again(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
+    assert spec is not None and spec.loader is not None
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    make.make_resampling(tmp_path)
+    again, committed = (read_settings(folder / "resampling") for folder in (tmp_path, FOLDER))
+    pairs = [(tmp_path, again), (FOLDER, committed)]
+    inputs = [read_arrays(folder / "resampling", part["arrays"]) for folder, part in pairs]
+    for name in inputs[0]:
+        np.testing.assert_array_equal(*(part[name] for part in inputs))
+    for new, old in zip(again["cases"], committed["cases"], strict=True):
+        assert new["due"] == old["due"]
+        answers = [
+            read_arrays(folder / "resampling", case["arrays"])
+            for folder, case in ((tmp_path, new), (FOLDER, old))
+        ]
+        for name in answers[0]:
+            np.testing.assert_allclose(*(part[name] for part in answers), rtol=0, atol=1e-6)
+
+
+def test_the_committed_vectors_are_small() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 1.3e6
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Img2ImuClassifier:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(12, 3, 100)).astype(np.float32)
+    X[6:] *= 3
+    view = SpectrogramConfig(nfft=32, noverlap=24, normalize="fixed", width=32, height=24)
+    encoder = EncoderConfig("resnet18.img2imu_tin", True, stages=(1,), bands=2)
+    return Img2ImuClassifier(50.0, [view], encoder).fit(X, ["calm"] * 6 + ["wild"] * 6)
+
+
+@pytest.fixture
+def written(classifier: Img2ImuClassifier, tmp_path: Path) -> Path:
+    write_golden(tmp_path / "vectors", classifier)
+    return tmp_path / "vectors"
+
+
+def test_a_written_folder_is_the_classifier(classifier: Img2ImuClassifier, written: Path) -> None:
+    vectors = read_golden(written)
+    assert vectors.settings["labels"] == ["calm", "wild"]
+    windows = vectors.arrays["windows"]
+    np.testing.assert_array_equal(windows, classifier.check_windows_)
+    np.testing.assert_allclose(
+        vectors.arrays["probabilities"], classifier.predict_proba(windows), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        vectors.network()(torch.from_numpy(windows)),
+        classifier.decision_function(windows),
+        atol=1e-5,
+    )
+    # Without any header, as other languages will read it.
+    raw = np.frombuffer((written / "windows.bin").read_bytes(), "<f4")
+    np.testing.assert_array_equal(raw.reshape(windows.shape), windows)
+
+
+def test_windows_of_ones_own_replace_the_old_ones(
+    classifier: Img2ImuClassifier, written: Path
+) -> None:
+    windows = np.random.default_rng(1).normal(size=(2, 3, 100))
+    write_golden(written, classifier, windows)
+    np.testing.assert_allclose(read_golden(written).arrays["windows"], windows, rtol=1e-6)
+    assert [entry.name for entry in written.parent.iterdir()] == ["vectors"]
+    for unfit, message in (((2, 3, 90), "100 samples"), ((0, 3, 100), "at least one")):
+        with pytest.raises(InputError, match=message):
+            write_golden(written, classifier, np.zeros(unfit))
+    np.testing.assert_allclose(read_golden(written).arrays["windows"], windows, rtol=1e-6)
+
+
+def test_weights_of_ones_own_are_not_called_the_toolkits(
+    classifier: Img2ImuClassifier, tmp_path: Path
+) -> None:
+    classifier.save(tmp_path / "model")
+    tuned = Img2ImuClassifier.load(tmp_path / "model")
+    with torch.no_grad():
+        next(tuned.network_.encoder.parameters()).mul_(1.01)
+    write_golden(tmp_path / "vectors", tuned)
+    vectors = read_golden(tmp_path / "vectors")
+    assert vectors.settings["encoder"]["sha256"] is None
+    with pytest.raises(InputError, match="do not come with the toolkit"):
+        vectors.network()
+
+
+def test_an_encoder_of_windows_has_no_images(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(8, 3, 100)).astype(np.float32)
+    classifier = Img2ImuClassifier(encoder=EncoderConfig("conv1d")).fit(X, ["a", "b"] * 4)
+    write_golden(tmp_path / "vectors", classifier)
+    vectors = read_golden(tmp_path / "vectors")
+    assert "images" not in vectors.arrays
+    assert vectors.settings["views"] == []
+
+
+def test_a_failure_leaves_what_was_there(
+    classifier: Img2ImuClassifier, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (written / "golden.json").read_bytes()
+
+    def breaks(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(golden, "write_settings", breaks)
+    for target in (written, written.parent / "other"):
+        with pytest.raises(OSError, match="disk full"):
+            write_golden(target, classifier)
+    assert [entry.name for entry in written.parent.iterdir()] == ["vectors"]
+    assert (written / "golden.json").read_bytes() == before
+    read_golden(written)
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    classifier: Img2ImuClassifier, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds no golden vectors"):
+        write_golden(tmp_path, classifier)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def damage(folder: Path, what: str) -> None:
+    settings = json.loads((folder / "golden.json").read_text())
+    if what == "missing":
+        (folder / "logits.bin").unlink()
+    elif what == "changed":
+        content = bytearray((folder / "images.bin").read_bytes())
+        content[100] ^= 1
+        (folder / "images.bin").write_bytes(content)
+    elif what == "shape":
+        settings["arrays"]["windows"]["shape"][0] += 1
+    elif what == "format":
+        settings["format"] = 99
+    elif what == "arrays":
+        del settings["arrays"]
+    elif what == "folder":
+        shutil.rmtree(folder)
+        return
+    text = json.dumps(settings)
+    (folder / "golden.json").write_text(text[:-5] if what == "cut" else text)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("missing", "logits.bin is missing"),
+        ("changed", "images.bin is not the file"),
+        ("shape", "windows.bin has"),
+        ("format", "format 99"),
+        ("arrays", "damaged"),
+        ("cut", "damaged"),
+        ("folder", "golden.json is missing"),
+    ],
+)
+def test_damage_is_one_sentence(written: Path, what: str, message: str) -> None:
+    damage(written, what)
+    with pytest.raises(InputError, match=message):
+        read_golden(written)
