@@ -7,14 +7,16 @@ if TYPE_CHECKING:
     from .files import ExportReport
     from .golden import Golden, read_golden, write_golden
     from .graphs import FORMS, Graph, converter, end_to_end, from_image
-    from .latency import Latency, measure_latency
+    from .latency import ColdStart, Latency, measure_cold_start, measure_latency
     from .onnx import export_onnx, export_ort
     from .parity import ExportError, Parity
+    from .quantize import QuantizationReport, quantize_onnx
     from .runtime import ExportedClassifier
     from .torchscript import export_torchscript
 
 __all__ = [
     "FORMS",
+    "ColdStart",
     "ExportError",
     "ExportReport",
     "ExportedClassifier",
@@ -22,6 +24,7 @@ __all__ = [
     "Graph",
     "Latency",
     "Parity",
+    "QuantizationReport",
     "converter",
     "end_to_end",
     "export_executorch",
@@ -29,7 +32,9 @@ __all__ = [
     "export_ort",
     "export_torchscript",
     "from_image",
+    "measure_cold_start",
     "measure_latency",
+    "quantize_onnx",
     "read_golden",
     "write_golden",
 ]
@@ -39,9 +44,10 @@ _HOMES = {
     "ExportReport": "files",
     **dict.fromkeys(("Golden", "read_golden", "write_golden"), "golden"),
     **dict.fromkeys(("FORMS", "Graph", "converter", "end_to_end", "from_image"), "graphs"),
-    **dict.fromkeys(("Latency", "measure_latency"), "latency"),
+    **dict.fromkeys(("ColdStart", "Latency", "measure_cold_start", "measure_latency"), "latency"),
     **dict.fromkeys(("export_onnx", "export_ort"), "onnx"),
     **dict.fromkeys(("ExportError", "Parity"), "parity"),
+    **dict.fromkeys(("QuantizationReport", "quantize_onnx"), "quantize"),
     "ExportedClassifier": "runtime",
     "export_torchscript": "torchscript",
 }

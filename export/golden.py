@@ -25,6 +25,7 @@ from ..errors import InputError
 from ..models import DEFAULT_ENCODER, EncoderConfig, build_encoder
 from ..models.encoder import shipped_path
 from ..models.weights import REGISTRY
+from .graphs import end_to_end
 from .parity import RELATIVE, TOLERANCE
 
 FORMAT = 1
@@ -106,6 +107,7 @@ def write_golden(
     arrays = {
         "windows": chosen,
         "logits": logits,
+        "logits_rounding": end_to_end(network, chosen).rounding()["logits"],
         "probabilities": torch.softmax(torch.from_numpy(logits), dim=1).numpy(),
         "head_weight": network.head.weight.numpy(),
         "head_bias": network.head.bias.numpy(),

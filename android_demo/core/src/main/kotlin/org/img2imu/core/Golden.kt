@@ -19,6 +19,7 @@ fun interface Files {
  * @property windows 3 × samples each, in g
  * @property images of each window, views × 3 × height × width; empty for an encoder that reads windows
  * @property logits of each window
+ * @property rounding how far a logit of each window moves when every sample moves to the next float
  * @property probabilities of each window
  * @property tolerance largest difference allowed, by name
  */
@@ -30,6 +31,7 @@ class Golden private constructor(
     val windows: List<FloatArray>,
     val images: List<FloatArray>,
     val logits: List<FloatArray>,
+    val rounding: List<Float>,
     val probabilities: List<FloatArray>,
     val tolerance: Map<String, Double>,
 ) {
@@ -50,6 +52,7 @@ class Golden private constructor(
                 folder.rows(arrays, "windows"),
                 if ("images" in arrays) folder.rows(arrays, "images") else emptyList(),
                 folder.rows(arrays, "logits"),
+                folder.rows(arrays, "logits_rounding").map { it.single() },
                 folder.rows(arrays, "probabilities"),
                 TOLERANCES.associateWith(tolerance::number),
             )
