@@ -89,7 +89,8 @@ def quantize_onnx(
         The file to write; one that exists is replaced.
     kind
         ``"int8"``: weights in 8 bits by output channel, activations in 8 bits within the ranges
-        they have on `inputs`; ``"int8-dynamic"``: the ranges are found anew in every run;
+        they have on `inputs`; ``"int8-dynamic"``: the ranges are found anew in every run, so that
+        the answer to a window depends on the others of its batch;
         ``"fp16"``: both in half precision, whose arithmetic not every processor has.
     inputs
         Real inputs of the file, (n, ...), of training subjects: the new file must label them as

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from .options import parse_size, progress_bar, write_json
@@ -17,6 +18,8 @@ def register(subparsers: Any) -> None:
     _register_pack(benches)
     _register_pretrain(benches)
     _add_bench(benches, "probe", "the paper's grid of few-shot probes", run=run_probe)
+    _register_inference(benches)
+    _register_android(benches)
 
 
 def _add_bench(benches: Any, name: str, description: str, **defaults: Any) -> Any:
@@ -113,5 +116,57 @@ def run_probe(args: argparse.Namespace) -> None:
 
     report = probe.run(progress_bar)
     print(probe.table(report))
+    if args.json:
+        write_json(args.json, report)
+
+
+def _register_inference(benches: Any) -> None:
+    parser = _add_bench(benches, "inference", "exported files, window to label", run=run_inference)
+    parser.add_argument(
+        "windows", nargs="?", metavar="WINDOWS", help="also compare all kinds of files on these"
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each contestant (5)")
+    parser.add_argument("--rounds", type=int, default=10, help="of all contestants in turn (10)")
+    parser.add_argument(
+        "--encoders", nargs="+", default=[], metavar="NAME", help="compare timm encoders on WINDOWS"
+    )
+    parser.add_argument("--weights", metavar="FILE", help="of the one encoder named (random)")
+
+
+def run_inference(args: argparse.Namespace) -> None:
+    """Time exported files beside the bare network and the paper authors' way."""
+    from ..bench import inference
+
+    report = inference.run(
+        args.windows, args.encoders, args.weights, args.seconds, args.rounds, progress_bar
+    )
+    print(inference.table(report))
+    if args.json:
+        write_json(args.json, report)
+
+
+def _register_android(benches: Any) -> None:
+    from ..bench.android import FORMS
+
+    parser = _add_bench(benches, "android", "the demo on a phone, over adb", run=run_android)
+    parser.add_argument("--apk", metavar="FILE", help="install it first (the app that is there)")
+    parser.add_argument(
+        "--form", choices=FORMS, default=FORMS[0], help=f"of the model ({FORMS[0]})"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of the runtime (1)")
+    parser.add_argument("--runs", type=int, default=200, help="of each stage, at least (200)")
+    parser.add_argument("--serial", help="of the phone, where several are attached")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds to wait (600)")
+
+
+def run_android(args: argparse.Namespace) -> None:
+    """Time the demo on a phone beside the paper's phones and this computer."""
+    from ..bench import android
+
+    apk = Path(args.apk) if args.apk else None
+    report = android.run(
+        apk, args.form, args.threads, args.runs, args.serial, args.timeout, progress_bar
+    )
+    print(android.table(report))
     if args.json:
         write_json(args.json, report)
