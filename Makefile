@@ -1,13 +1,14 @@
 # Everything runs in .venv, which the first target that needs it creates.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: quickstart test lint wheel clean
+.PHONY: quickstart test lint android wheel clean
 
 quickstart: .venv/installed  ## the whole job on real data: out/quickstart/report.html
 	$(BIN)/img2imu quickstart -o out/quickstart $(ARGS)
 
-test: .venv/installed  ## all tests
+test: .venv/installed  ## all tests; those of the Android demo where a JDK and Maven are
 	$(BIN)/pytest $(ARGS)
+	$(if $(ARGS),,$(BIN)/python android_demo/build_apk.py --test)
 
 # mypy looks at the package as a user installs it: the folders are mapped to img2imu.*
 lint: .venv/installed  ## style and types
@@ -16,6 +17,9 @@ lint: .venv/installed  ## style and types
 	rm -rf build
 	$(BIN)/pip install --quiet --no-deps --target build/installed .
 	MYPYPATH=build/installed $(BIN)/mypy -p img2imu
+
+android: .venv/installed  ## signed APKs of the demo: android_demo/build/*.apk
+	$(BIN)/python android_demo/build_apk.py
 
 wheel: .venv/installed  ## dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation

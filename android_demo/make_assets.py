@@ -1,0 +1,130 @@
+"""Makes what the demo's APK carries, from the exercise data of ``img2imu quickstart``.
+
+A classifier of ten windows per class, with the preset ``fast``, goes to ``build/assets`` in every
+form, with its golden vectors and the recording of a person held out. What Python says of that
+recording goes to ``build/expected.json``, for the tests.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from img2imu import Img2ImuClassifier
+from img2imu.cli import main as img2imu
+from img2imu.models import DEFAULT_ENCODER
+from img2imu.probe.config import PRESETS, fast_views
+from img2imu.recordings import (
+    SplitManifest,
+    WindowConfig,
+    Windows,
+    make_windows,
+    open_source,
+    save_windows,
+)
+from img2imu.streaming import StreamingClassifier
+
+BUILD = Path(__file__).parent / "build"
+SHOTS = 10
+"""Labelled windows per class."""
+
+SECONDS = 15.0
+"""Of each exercise in the recording."""
+
+PAUSE = 1.0
+"""Between them, in seconds: longer than what is bridged."""
+
+OVERLAPS = (0.5, 0.9)
+"""Of the app's recorded and live windows."""
+
+Rows = list[tuple[float, float, float, float, str]]
+
+
+def main() -> int:
+    """Make everything in a hidden folder, then put it in place."""
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".assets-", dir=BUILD) as folder:
+        scratch, assets = Path(folder), Path(folder, "assets")
+        windows = make_windows(open_source("exercise"), WindowConfig())
+        splits = SplitManifest.create("exercise", windows, (SHOTS,), (0,))
+        model = fit(windows, splits, scratch / "model")
+        seen = splits.folds[0].windows("train", windows.subject)
+        save_windows(scratch / "windows.npz", windows.select(seen), {"source": "exercise"})
+        assets.mkdir()
+        if code := export(model, scratch / "windows.npz", assets):
+            return code
+        rows = record(splits.folds[0].test[0])
+        write_csv(assets / "recording.csv", rows)
+        expected = {f"{overlap:g}": answers(model, rows, overlap) for overlap in OVERLAPS}
+        shutil.rmtree(BUILD / "assets", ignore_errors=True)
+        assets.rename(BUILD / "assets")
+        (BUILD / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    return 0
+
+
+def fit(windows: Windows, splits: SplitManifest, folder: Path) -> Path:
+    """A few-shot classifier of the exercises."""
+    rows = splits.draw(fold=0, seed=0, shots=SHOTS)
+    views = fast_views(windows.sampling_rate, windows.X.shape[-1])
+    encoder = replace(DEFAULT_ENCODER, **PRESETS["fast"])
+    classifier = Img2ImuClassifier(windows.sampling_rate, views, encoder)
+    classifier.fit(windows.X[rows], windows.y[rows]).save(folder)
+    return folder
+
+
+def export(model: Path, windows: Path, folder: Path) -> int:
+    """Every form that the app can choose, and the golden vectors of its self-test."""
+    command = ["export", str(model), "-o", str(folder)]
+    quantize = ["--quantize", "int8", "--calibration", str(windows)]
+    golden = ["--golden", str(folder / "golden")]
+    return img2imu([*command, "--to", "onnx", "torchscript", *quantize, *golden]) or img2imu(
+        [*command, "--form", "image"]
+    )
+
+
+def record(subject: str) -> Rows:
+    """The beginning of each exercise of a person, one after the other."""
+    rows: Rows = []
+    clock, seen = 0.0, set()
+    for piece in open_source("exercise").pieces():
+        label = piece.labels[0]
+        if piece.subject != subject or label in seen:
+            continue
+        seen.add(label)
+        count = round(SECONDS * piece.rate)
+        for index, (x, y, z) in enumerate(piece.values[:count].tolist()):
+            rows.append((clock + index / piece.rate, x, y, z, label))
+        clock = rows[-1][0] + PAUSE
+    return rows
+
+
+def write_csv(path: Path, rows: Rows) -> None:
+    """Columns t, x, y, z, label: seconds and g."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["t", "x", "y", "z", "label"])
+        for time, x, y, z, label in rows:
+            writer.writerow([f"{time:.2f}", f"{x:.5f}", f"{y:.5f}", f"{z:.5f}", label])
+
+
+def answers(model: Path, rows: Rows, overlap: float) -> list[dict[str, object]]:
+    """What Python says of each window of the recording, as a phone would receive it."""
+    classifier = Img2ImuClassifier.load(model)
+    stream = StreamingClassifier(classifier, classifier.sampling_rate, overlap)
+    time = np.array([round(row[0], 2) for row in rows])
+    values = np.array([[round(value, 5) for value in row[1:4]] for row in rows], np.float32)
+    found = stream.push(time, values) + stream.finish()
+    return [
+        {"start": one.start, "label": str(one.label), "confidence": one.confidence} for one in found
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
