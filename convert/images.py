@@ -19,7 +19,10 @@ CPU_CHUNK = 64
 """Windows drawn at a time by each thread: few enough for the cache, enough to outweigh the call."""
 
 CPU_PART = 256
-"""Windows a thread takes at a time: threads that meet less often wait less for Python."""
+"""Windows a thread takes at a time, at most: threads that meet less often wait less for Python."""
+
+CPU_LEAST = 8
+"""Windows for which a thread is worth its start."""
 
 DEVICE_CHUNK = 2048
 """Windows drawn at a time on an accelerator: enough to fill it, within 2 GB."""
@@ -141,13 +144,14 @@ def _in_threads(work: Callable[[int, int], None], count: int) -> None:
     import torch
 
     before = torch.get_num_threads()
-    threads = min(before, -(-count // CPU_PART))
+    threads = max(1, min(before, count // CPU_LEAST))
+    part = max(1, min(CPU_PART, -(-count // threads)))
     # Advancing an iterator is atomic: whoever is free takes the next part.
-    starts = iter(range(0, count, CPU_PART))
+    starts = iter(range(0, count, part))
 
     def work_on() -> None:
         for start in starts:
-            work(start, min(start + CPU_PART, count))
+            work(start, min(start + part, count))
 
     if threads < 2:
         work_on()

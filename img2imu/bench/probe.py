@@ -30,6 +30,9 @@ SEEDS = 5
 PENALTY = 0.1
 """Inverse, of the regressions timed."""
 
+BATCHES = 6
+"""Of pictures, in a round of extraction."""
+
 EXTRACTED: tuple[PresetName, ...] = ("recommended", "fast")
 """Presets whose features are timed."""
 
@@ -131,17 +134,19 @@ def _extraction(
     encoder = build_encoder(replace(DEFAULT_ENCODER, **PRESETS[preset]))
     precision = fast_precision()
     [views] = ProbeConfig(preset, encoder=DEFAULT_ENCODER).drawings(50.0, windows.shape[-1])
-    batch = windows[: BATCH // len(views)]
+    step = BATCH // len(views)
+    some = windows[: BATCHES * step]
     with torch.inference_mode():
-        pictures = Views(views)(torch.from_numpy(batch))
+        pictures = Views(views)(torch.from_numpy(some))
 
     def bare() -> None:
         with torch.inference_mode(), torch.autocast("cpu", precision):
-            encoder.stage_features(pictures)
+            for batch in pictures.split(step):
+                encoder.stage_features(batch)
 
     contestants = {
-        "extraction": (lambda: extract(batch, views, encoder, precision=precision), len(batch)),
-        "bare": (bare, len(batch)),
+        "extraction": (lambda: extract(some, views, encoder, precision=precision), len(some)),
+        "bare": (bare, len(some)),
     }
     rates = race(contestants, rounds)
     shares = np.array(rates["extraction"]) / np.array(rates["bare"])

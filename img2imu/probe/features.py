@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,8 @@ def extract(
         torch.inference_mode(),
         torch.autocast(device, precision, enabled=precision != torch.float32),
     ):
-        for start in range(0, len(windows), step):
-            with torch.autocast(device, enabled=False):
-                images = draw(windows[start : start + step])
+        drawn = _ahead(draw, [windows[i : i + step] for i in range(0, len(windows), step)])
+        for start, images in zip(range(0, len(windows), step), drawn, strict=True):
             stages = [stage.float().cpu().numpy() for stage in encoder.stage_features(images)]
             if outputs is None:
                 outputs = [np.empty((len(windows), stage.shape[1]), np.float32) for stage in stages]
@@ -81,6 +81,24 @@ def extract(
                 output[start : start + step] = stage
             on_batch(len(stages[0]))
     return list(outputs or [])
+
+
+def _ahead(
+    draw: Callable[[NDArray[np.float32]], torch.Tensor], batches: Sequence[NDArray[np.float32]]
+) -> Iterator[torch.Tensor]:
+    """The pictures of each batch; while one is read, a thread of its own draws the next."""
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            before: list[Future[torch.Tensor]] = []
+            for batch in batches:
+                drawing = pool.submit(draw, batch)
+                yield from (images.result() for images in before)
+                before = [drawing]
+            yield from (images.result() for images in before)
+    finally:
+        # What a thread sets is also the start value of threads to come.
+        torch.set_num_threads(threads)
 
 
 def _drawing(views: Sequence[View], device: str) -> Callable[[NDArray[np.float32]], torch.Tensor]:

@@ -13,10 +13,11 @@ import kotlin.math.sin
  */
 internal class Fourier(private val length: Int, private val columns: Int) {
     private val bins = length / 2 + 1
-    private val cosineRows = roundUp(bins)
+    private val cosineRows = roundUp(bins - 1)
     private val sineRows = roundUp(sineCount())
     private val cosines = DoubleArray(bins * cosineRows)
     private val sines = DoubleArray(bins * sineRows)
+    private val first = DoubleArray(columns)
     private val sums = DoubleArray(cosineRows * columns)
     private val differences = DoubleArray(sineRows * columns)
 
@@ -26,31 +27,33 @@ internal class Fourier(private val length: Int, private val columns: Int) {
 
     init {
         for (bin in 0 until bins) {
-            for (row in 0 until bins) cosines[bin * cosineRows + row] = cos(angle(bin, row))
+            for (row in 1 until bins) cosines[bin * cosineRows + row - 1] = cos(angle(bin, row))
             for (row in 1..sineCount()) sines[bin * sineRows + row - 1] = -sin(angle(bin, row))
         }
     }
 
     /** Takes the samples of a column. */
     fun load(column: Int, samples: DoubleArray) {
-        sums[column] = samples[0]
+        first[column] = samples[0]
         for (row in 1..sineCount()) {
             val early = samples[row]
             val late = samples[length - row]
-            sums[row * columns + column] = early + late
+            sums[(row - 1) * columns + column] = early + late
             differences[(row - 1) * columns + column] = early - late
         }
-        if (length % 2 == 0) sums[length / 2 * columns + column] = samples[length / 2]
+        if (length % 2 == 0) sums[(length / 2 - 1) * columns + column] = samples[length / 2]
     }
 
     /** Computes one bin of all columns into [real] and [imaginary]. */
     fun bin(bin: Int) {
+        // The cosine of the first sample is one in every bin.
+        System.arraycopy(first, 0, real, 0, columns)
+        imaginary.fill(0.0)
         combine(cosines, bin * cosineRows, cosineRows, sums, real)
         combine(sines, bin * sineRows, sineRows, differences, imaginary)
     }
 
     private fun combine(basis: DoubleArray, start: Int, rows: Int, source: DoubleArray, target: DoubleArray) {
-        target.fill(0.0)
         // Not a stepped range: that is an object.
         var row = 0
         while (row < rows) {
