@@ -154,8 +154,8 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band:
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
     width = 1.2 + 3.6 * columns
-    # A name takes less than three inches of the legend.
-    legend_columns = max(1, int(width // 2.9))
+    # A letter takes less than 0.09 inches of the legend, the line before a name less than one inch.
+    legend_columns = max(1, int(width // (0.09 * max(map(len, names)) + 0.8)))
     height = 1.2 + 3.2 * lines + 0.25 * -(-len(names) // legend_columns)
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
