@@ -32,16 +32,26 @@ internal class Fourier(private val length: Int, private val columns: Int) {
         }
     }
 
-    /** Takes the samples of a column. */
-    fun load(column: Int, samples: DoubleArray) {
-        first[column] = samples[0]
+    /**
+     * Takes `count` columns, from number `column` on: stretches of a signal, `hop` samples apart, tapered.
+     */
+    fun load(column: Int, count: Int, signal: DoubleArray, hop: Int, taper: DoubleArray) {
+        for (index in 0 until count) first[column + index] = taper[0] * signal[index * hop]
         for (row in 1..sineCount()) {
-            val early = samples[row]
-            val late = samples[length - row]
-            sums[(row - 1) * columns + column] = early + late
-            differences[(row - 1) * columns + column] = early - late
+            val target = (row - 1) * columns + column
+            val mirrored = length - row
+            for (index in 0 until count) {
+                val early = taper[row] * signal[index * hop + row]
+                val late = taper[mirrored] * signal[index * hop + mirrored]
+                sums[target + index] = early + late
+                differences[target + index] = early - late
+            }
         }
-        if (length % 2 == 0) sums[(length / 2 - 1) * columns + column] = samples[length / 2]
+        if (length % 2 == 0) {
+            val middle = length / 2
+            val target = (middle - 1) * columns + column
+            for (index in 0 until count) sums[target + index] = taper[middle] * signal[index * hop + middle]
+        }
     }
 
     /** Computes one bin of all columns into [real] and [imaginary]. */
@@ -50,7 +60,8 @@ internal class Fourier(private val length: Int, private val columns: Int) {
         System.arraycopy(first, 0, real, 0, columns)
         imaginary.fill(0.0)
         combine(cosines, bin * cosineRows, cosineRows, sums, real)
-        combine(sines, bin * sineRows, sineRows, differences, imaginary)
+        // Neither the mean nor the fastest alternation has a sine.
+        if (bin > 0 && 2 * bin < length) combine(sines, bin * sineRows, sineRows, differences, imaginary)
     }
 
     private fun combine(basis: DoubleArray, start: Int, rows: Int, source: DoubleArray, target: DoubleArray) {

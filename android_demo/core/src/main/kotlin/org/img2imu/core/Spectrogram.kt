@@ -17,7 +17,9 @@ class Spectrogram(override val view: SpectrogramView, private val samples: Int) 
     private val frames = view.frames(samples)
     private val bins = view.bins
     private val taper = taper(view)
-    private val tapered = DoubleArray(view.nfft)
+
+    // What is missing to a whole frame is zero, beside gravity too.
+    private val signal = DoubleArray(max(samples, view.nfft))
     private val fourier = Fourier(view.nfft, 3 * frames)
 
     // Of each axis, bins × frames: first densities, then levels.
@@ -44,14 +46,8 @@ class Spectrogram(override val view: SpectrogramView, private val samples: Int) 
 
     private fun load(window: FloatArray, axis: Int) {
         val mean = if (view.detrend) mean(window, axis * samples, samples) else 0.0
-        for (frame in 0 until frames) {
-            val start = axis * samples + frame * view.hop
-            // What is missing to a whole frame is zero, beside gravity too.
-            for (index in 0 until min(view.nfft, samples)) {
-                tapered[index] = taper[index] * (window[start + index] - mean)
-            }
-            fourier.load(axis * frames + frame, tapered)
-        }
+        for (index in 0 until samples) signal[index] = window[axis * samples + index] - mean
+        fourier.load(axis * frames, frames, signal, view.hop, taper)
     }
 
     private fun density(bin: Int) {
