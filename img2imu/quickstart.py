@@ -9,8 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,9 +19,9 @@ from typing import Any
 
 from .bench.environment import environment
 from .classifier import Img2ImuClassifier, export_metadata, read_config
-from .errors import InputError
 from .export import end_to_end, export_onnx, measure_latency
 from .models import DEFAULT_ENCODER, EncoderConfig
+from .paths import appearing
 from .predict import Timeline, predict_recordings
 from .probe import ProbeConfig, evaluate
 from .progress import Progress, silent
@@ -84,7 +82,7 @@ def quickstart(
     """
     encoder = encoder or DEFAULT_ENCODER
     steps = Steps(say)
-    with _appearing(Path(folder)) as out:
+    with appearing(Path(folder)) as out:
         with steps("Cut the recordings into windows"):
             source = open_source("exercise")
             windows = cut_windows(source, out)
@@ -244,22 +242,6 @@ def _describe(name: str) -> dict[str, str]:
         "citation": entry.citation,
         "licence": entry.licence,
     }
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A hidden folder to write to, whose entries move to `folder` once all has worked."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file: give a folder to write to")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        yield Path(scratch)
-        folder.mkdir(exist_ok=True)
-        for entry in Path(scratch).iterdir():
-            target = folder / entry.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            entry.replace(target)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -11,6 +11,7 @@ from img2imu.cli import main
 from img2imu.convert import SpectrogramConfig, WaveformConfig
 from img2imu.errors import InputError
 from img2imu.models import EncoderConfig
+from img2imu.paths import appearing
 from img2imu.probe import config
 from img2imu.recordings import Piece, RowReport, SplitManifest, load_windows, open_source
 
@@ -155,7 +156,7 @@ def test_entries_appear_beside_what_is_there(tmp_path):
     (tmp_path / "out" / "model").mkdir(parents=True)
     (tmp_path / "out" / "model" / "old").touch()
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    with quickstart._appearing(tmp_path / "out") as out:
+    with appearing(tmp_path / "out") as out:
         (out / "model").mkdir()
         (out / "model" / "new").touch()
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["model", "notes.txt"]

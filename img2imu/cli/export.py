@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..paths import appearing
 from .options import write_json
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         writable(args.json)
     folder = Path(args.output or args.model)
     reports: list[Report] = []
-    with _appearing(folder) as scratch:
+    with appearing(folder) as scratch:
         for form in dict.fromkeys(args.forms):
             reports += _export(args, form, classifier, calibration, metadata, scratch)
         if args.golden:
@@ -161,20 +160,6 @@ def _export(
     if "onnx" not in args.to:
         onnx.unlink(missing_ok=True)
     return [report for report in reports if report.path.is_file()]
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A hidden folder to write to, whose files move to `folder` once all has worked."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"cannot write to {folder}: it is a file, give a folder")
-    if not folder.parent.is_dir():
-        raise InputError(f"cannot write {folder}: the folder {folder.parent} does not exist")
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        yield Path(scratch)
-        folder.mkdir(exist_ok=True)
-        for file in Path(scratch).iterdir():
-            file.replace(folder / file.name)
 
 
 def _measure(reports: list[Report], window: NDArray[float32]) -> dict[Path, list[Latency]]:

@@ -1,6 +1,7 @@
 """The bench of a phone, spoken to through a stand-in for adb."""
 
 import json
+import re
 import stat
 import sys
 from pathlib import Path
@@ -117,6 +118,15 @@ def test_no_report_in_time(phones):
     phones.write(outcome="silence")
     with pytest.raises(InputError, match=r"no report after 0\.2 s"):
         android.run(timeout=0.2)
+
+
+def test_the_app_knows_what_it_is_asked():
+    app = Path(__file__).parents[2] / "android_demo" / "app" / "src" / "main"
+    source = app / "kotlin" / "org" / "img2imu" / "demo"
+    keys = re.findall(r'^    [A-Z0-9_]+\("([^"]+)"', (source / "Variant.kt").read_text(), re.M)
+    assert tuple(keys) == android.FORMS
+    assert f"package {android.PACKAGE}" in (source / "MainActivity.kt").read_text()
+    assert 'android:name=".MainActivity"' in (app / "AndroidManifest.xml").read_text()
 
 
 def test_no_adb(monkeypatch, tmp_path):
