@@ -1,4 +1,4 @@
-"""Image augmentations for time along x, on kornia; those of the signals themselves in `sensor`.
+"""Image augmentations for time along x, on kornia; those of the signals themselves in `signals`.
 
 Knows nothing of recordings or training.
 """

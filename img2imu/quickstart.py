@@ -17,11 +17,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .bench.environment import environment
+from .environment import environment
 from .classifier import Img2ImuClassifier, export_metadata, read_config
 from .export import end_to_end, export_onnx, measure_latency
 from .models import DEFAULT_ENCODER, EncoderConfig
-from .paths import appearing
+from .files import appearing
 from .predict import Timeline, predict_recordings
 from .probe import ProbeConfig, evaluate
 from .progress import Progress, silent

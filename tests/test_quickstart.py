@@ -11,7 +11,7 @@ from img2imu.cli import main
 from img2imu.convert import SpectrogramConfig, WaveformConfig
 from img2imu.errors import InputError
 from img2imu.models import EncoderConfig
-from img2imu.paths import appearing
+from img2imu.files import appearing
 from img2imu.probe import config
 from img2imu.recordings import Piece, RowReport, SplitManifest, load_windows, open_source
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..progress import Progress, silent
-from .environment import environment
+from ..environment import environment
 
 PACKAGE = "org.img2imu.demo"
 ACTIVITY = f"{PACKAGE}/.MainActivity"

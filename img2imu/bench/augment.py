@@ -29,7 +29,7 @@ from ..augment import (
 from ..convert import SpectrogramConfig, to_images
 from ..errors import InputError
 from .convert import walking
-from .environment import environment
+from ..environment import environment
 from .timing import Contestant, race, summary
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ from ..probe.config import PresetName
 from ..progress import Progress, silent
 from ..recordings import WindowConfig, Windows, load_windows, make_windows, open_source
 from .convert import matplotlib_density, one_by_one
-from .environment import environment
+from ..environment import environment
 from .quantized import FILES, Split, compare_kinds, fit, format_rows, split
 
 PRESETS: tuple[PresetName, ...] = ("paper", "recommended", "fast")

@@ -18,7 +18,7 @@ from ..images.decode import Pixels
 from ..images.packing import decode_range
 from ..images.registry import open_images
 from ..images.sources import Collection
-from .environment import environment
+from ..environment import environment
 from .timing import Contestant, race, summary
 
 OURS, PEER = "img2imu pack", "torchvision ImageFolder + Resize"

@@ -25,11 +25,11 @@ from ..augment import KorniaPolicy
 from ..errors import InputError
 from ..images import ProceduralImages
 from ..models import create_backbone
-from ..pretrain.config import PRESETS, MoCoConfig, PretrainConfig
+from ..pretrain.config import RECIPES, MoCoConfig, PretrainConfig
 from ..pretrain.distributed import World
 from ..pretrain.loop import Trainer
 from ..pretrain.methods import MoCo
-from .environment import environment
+from ..environment import environment
 from .timing import race, summary
 
 OURS = "img2imu"
@@ -248,7 +248,7 @@ def run(
     if device != "cpu" and not torch.cuda.is_available():
         raise InputError(f"there is no device {device!r} here")
     steps = math.ceil(steps / threads) * threads
-    config = replace(PRESETS["paper"]["moco"], batch_size=batch, encoder=encoder)
+    config = replace(RECIPES["paper"]["moco"], batch_size=batch, encoder=encoder)
     torch.set_num_threads(threads)
     try:
         source = draw_images(steps * batch, width, height, device)

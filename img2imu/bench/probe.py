@@ -22,7 +22,7 @@ from ..probe.methods import FixedFeatures, LogisticLearner, Method
 from ..probe.protocol import Task, choose, score_fold, score_method, summarize
 from ..progress import Progress, silent
 from ..recordings import SplitManifest, WindowConfig, Windows, make_windows, open_source
-from .environment import environment
+from ..environment import environment
 from .timing import race, summary
 
 WINDOWS = 2000

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import parse_size, progress_bar, write_json
+from ..files import write_json
+from .options import parse_size, progress_bar
 
 
 def register(subparsers: Any) -> None:

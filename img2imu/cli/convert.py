@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ..convert import SpectrogramConfig
 from ..errors import InputError
-from ..recordings import Windows
+from ..recordings import WindowConfig, Windows
+from ..files import write_json
 from .data import add_source_options, source_options
-from .options import add_window_options, parse_size, progress_bar, write_json
+from .options import add_settings, given, parse_size, progress_bar
 
 _EXAMPLES = """\
 examples:
@@ -47,7 +48,9 @@ def register(subparsers: Any) -> None:
     picture.add_argument("--normalize", choices=("axis", "window", "fixed"), default="axis")
     picture.add_argument("--detrend", action="store_true", help="remove each axis' mean first")
     picture.add_argument("--size", default="128x96", metavar="WxH", help="in pixels (128x96)")
-    add_window_options(parser)
+    windows = parser.add_argument_group("windows")
+    add_settings(windows, WindowConfig, ("seconds", "overlap", "sampling_rate"))
+    windows.add_argument("--classes", metavar="A,B,...", help="labels to keep (all)")
     add_source_options(parser)
     parser.set_defaults(run=run)
 
@@ -55,10 +58,10 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write ``windows.npz``, ``report.json``, ``gallery.png`` and, if asked, ``images.npz``."""
     from ..convert.gallery import save_gallery
-    from ..recordings import WindowConfig, WindowReport, WindowsWriter, iter_windows, open_source
+    from ..recordings import WindowReport, WindowsWriter, iter_windows, open_source
 
-    config = WindowConfig(args.sampling_rate, args.seconds, args.overlap)
-    view = _view(args, config.samples)
+    config = WindowConfig(**given(args, WindowConfig))
+    view = _view(args, config)
     source = open_source(args.source, **source_options(args))
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,10 +162,10 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name or 'no label'} {count:,}" for name, count in counts.items())
 
 
-def _view(args: argparse.Namespace, samples: int) -> SpectrogramConfig:
+def _view(args: argparse.Namespace, config: WindowConfig) -> SpectrogramConfig:
     width, height = parse_size(args.size)
     view = SpectrogramConfig(
-        sampling_rate=args.sampling_rate,
+        sampling_rate=config.sampling_rate,
         nfft=args.nfft,
         noverlap=args.nfft - 4 if args.noverlap is None else args.noverlap,
         detrend=args.detrend,
@@ -170,6 +173,6 @@ def _view(args: argparse.Namespace, samples: int) -> SpectrogramConfig:
         width=width,
         height=height,
     )
-    if view.degenerate(samples):
-        raise InputError(f"{view.degenerate(samples)}: choose a smaller nfft or longer windows")
+    if view.degenerate(config.samples):
+        raise InputError(f"{view.degenerate(config.samples)}: choose a smaller nfft or longer windows")
     return view

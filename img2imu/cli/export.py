@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..paths import appearing
-from .options import write_json
+from ..files import appearing
 
+from ..files import write_json
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the files, then print their agreement with PyTorch and their latency here."""
-    from ..bench.environment import environment
+    from ..environment import environment
     from ..classifier import Img2ImuClassifier, export_metadata, read_config
     from ..export.files import writable
     from ..export.golden import write_golden

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .options import add_encoder_options, encoder_config, progress_bar, write_json
+from ..files import write_json
+from .options import add_encoder_options, encoder_config, progress_bar
 from .probe import format_table
 
 if TYPE_CHECKING:

@@ -1,50 +1,179 @@
-"""Options that several commands share, and the progress bars they show."""
+"""How settings become options, options that several commands share, and their progress bars."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
+import inspect
+import re
 import sys
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, fields, replace
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from ..errors import InputError
 
+if TYPE_CHECKING:
+    from ..models import EncoderConfig
 
-def add_window_options(parser: argparse.ArgumentParser) -> None:
-    """How recordings are cut: the fields of ``WindowConfig``."""
-    group = parser.add_argument_group("windows")
-    group.add_argument("--seconds", type=float, default=5.0, help="length of a window (5)")
-    group.add_argument("--overlap", type=float, default=0.5, help="share that windows share (0.5)")
-    group.add_argument(
-        "--sampling-rate", type=float, default=50.0, metavar="HZ", help="resample to (50)"
+
+def add_settings(
+    parser: Any,
+    kind: type,
+    names: Sequence[str] | None = None,
+    *,
+    shown: object | None = None,
+    helps: dict[str, str] | None = None,
+) -> None:
+    """One option for each field of a settings class; an option not given leaves no trace.
+
+    Numbers, choices and several of either are told from the field's type. A field that may be None
+    says by what word in its metadata: ``field(default=10, metadata={"none": "all"})``.
+
+    Parameters
+    ----------
+    parser
+        A parser or a group of one.
+    kind
+        A dataclass whose docstring describes its fields.
+    names
+        Of the fields wanted; None takes all that are plain.
+    shown
+        Settings whose values the help shows as defaults; None shows the class' own, and False
+        shows none.
+    helps
+        What the help says instead of the docstring's first clause.
+    """
+    hints, described = get_type_hints(kind), _descriptions(kind) | (helps or {})
+    known = {option for action in parser._actions for option in action.option_strings}
+    for each in fields(kind):
+        option = "--" + each.name.replace("_", "-")
+        if (names is not None and each.name not in names) or option in known:
+            continue
+        arguments = _arguments(hints[each.name], each.metadata.get("none"))
+        if arguments is None:
+            continue
+        text = described.get(each.name, "")
+        if shown is not False:
+            value = _default(each) if shown is None else getattr(shown, each.name)
+            text = f"{text} ({_spelled(value, each.metadata.get('none'))})" if _told(value) else text
+        parser.add_argument(
+            option, default=argparse.SUPPRESS, help=text.replace("%", "%%").strip(), **arguments
+        )
+
+
+def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """The fields of a settings class that the command line gave, for ``kind(**given(...))``."""
+    values = vars(args)
+    return {
+        each.name: tuple(values[each.name]) if _many(values[each.name]) else values[each.name]
+        for each in fields(kind)
+        if each.name in values
+    }
+
+
+def _arguments(hint: Any, none: str | None) -> dict[str, Any] | None:
+    """What argparse is told of a field of this type; None where it cannot be an option."""
+    if get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,):
+        inner = _arguments(get_args(hint)[0], none)
+        return inner and {**inner, "nargs": "+"}
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    parts = [part for part in (get_args(hint) or (hint,)) if part is not NoneType]
+    if len(parts) != 1 or parts[0] not in (int, float, str):
+        return None
+    [plain] = parts
+    metavar = {int: "N", float: "X", str: "NAME"}[plain]
+    if none is None:
+        return {"type": plain, "metavar": metavar}
+    return {"type": _or_word(plain, none), "metavar": f"{metavar}|{none}"}
+
+
+def _or_word(plain: Callable[[str], Any], word: str) -> Callable[[str], Any]:
+    """A value, or None where `word` is given."""
+
+    def parse(text: str) -> Any:
+        try:
+            return None if text == word else plain(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {word}") from None
+
+    return parse
+
+
+def _default(each: Field[Any]) -> Any:
+    return each.default_factory() if each.default_factory is not MISSING else each.default
+
+
+def _told(value: object) -> bool:
+    """Whether a default says anything: a switch is off, and nothing is the word for nothing."""
+    return value is not MISSING and not isinstance(value, bool)
+
+
+def _spelled(value: object, none: str | None) -> str:
+    if isinstance(value, tuple):
+        return " ".join(_spelled(part, none) for part in value)
+    if value is None:
+        return none or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _many(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def _descriptions(kind: type) -> dict[str, str]:
+    """Of each field the first clause that the docstring says about it."""
+    described: dict[str, str] = {}
+    names: list[str] = []
+    for line in inspect.cleandoc(kind.__doc__ or "").splitlines():
+        if line.startswith("    "):
+            for name in names:
+                described[name] = f"{described.get(name, '')} {line.strip()}".strip()
+        else:
+            names = [name.strip() for name in line.split(",")]
+    clauses = {name: re.split(r"[.:;](?:\s|$)", text)[0] for name, text in described.items()}
+    return {name: _lowered(text.replace("`", "")) for name, text in clauses.items()}
+
+
+def _lowered(text: str) -> str:
+    """As a help's other lines begin: small, unless a name stands first."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def add_output(parser: Any, what: str, default: str | None = None) -> None:
+    """``-o DIR``: where a command writes."""
+    text = f"{what} ({default})" if default else what
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", default=default, required=default is None, help=text
     )
-    group.add_argument(
-        "--classes", metavar="A,B,...", help="labels to keep, separated by commas (all)"
-    )
+
+
+def add_json(parser: Any, what: str = "write the report") -> None:
+    """``--json FILE``: the same for machines."""
+    parser.add_argument("--json", metavar="FILE", help=what)
 
 
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
-    """Which encoder reads the pictures: the fields of ``EncoderConfig``, and the preset."""
+    """Which encoder reads the pictures: the preset, the fields of ``EncoderConfig``."""
     group = parser.add_argument_group("encoder")
     group.add_argument("--preset", choices=("recommended", "fast", "paper"), default="recommended")
     add_weights_options(group)
     group.add_argument("--stages", type=int, nargs="+", help="stages to choose among, or to read")
 
 
-def encoder_config(args: argparse.Namespace) -> Any:
+def encoder_config(args: argparse.Namespace) -> EncoderConfig:
     """The ``EncoderConfig`` that :func:`add_encoder_options` describes."""
-    from dataclasses import replace
-
-    from ..probe.config import PRESETS
+    from ..fewshot.config import READINGS
 
     encoder = chosen_encoder(args)
     if encoder.reads_windows:
         if args.stages:
             raise InputError(f"{encoder.name} reads windows: it has no stages to choose among")
         return encoder
-    reading = {**PRESETS[args.preset], **({"stages": tuple(args.stages)} if args.stages else {})}
+    reading = {**READINGS[args.preset], **({"stages": tuple(args.stages)} if args.stages else {})}
     return replace(encoder, **reading)
 
 
@@ -52,25 +181,30 @@ def add_weights_options(parser: Any) -> None:
     """Which encoder with which weights; without any of them, the toolkit's own."""
     parser.add_argument("--encoder", metavar="NAME", help="timm name (resnet18.img2imu_tin)")
     weights = parser.add_mutually_exclusive_group()
-    weights.add_argument("--weights", metavar="FILE", help="safetensors or torch checkpoint")
+    weights.add_argument(
+        "--weights", metavar="PATH", help="safetensors, torch checkpoint, folder of a pre-training"
+    )
     weights.add_argument(
         "--pretrained", action="store_true", help="weights by the encoder's name, downloaded"
     )
 
 
-def chosen_encoder(args: argparse.Namespace) -> Any:
+def chosen_encoder(args: argparse.Namespace) -> EncoderConfig:
     """The ``EncoderConfig`` that :func:`add_weights_options` describes."""
-    from ..models import DEFAULT_ENCODER, EncoderConfig
+    from ..models import DEFAULT_ENCODER, EncoderConfig, find_weights
 
     if args.encoder in (None, DEFAULT_ENCODER.name) and not args.weights:
         return DEFAULT_ENCODER
-    return EncoderConfig(args.encoder or "resnet18", args.pretrained, args.weights)
+    if not args.weights:
+        return EncoderConfig(args.encoder, args.pretrained)
+    path, architecture = find_weights(args.weights)
+    return EncoderConfig(args.encoder or architecture or "resnet18", checkpoint=str(path))
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """Width and height of an option such as ``--size 128x96``."""
     width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal() and text.isascii()):
         raise InputError(f"--size takes WIDTHxHEIGHT such as 128x96, not {text!r}")
     return int(width), int(height)
 
@@ -82,13 +216,3 @@ def progress_bar(description: str, total: int | None) -> Any:
     return tqdm(
         total=total, desc=description, file=sys.stderr, disable=None, leave=False, delay=0.5
     )
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write `value` whole or not at all."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(f"cannot write {target}: the folder {target.parent} does not exist")
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(target)

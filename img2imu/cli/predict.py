@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..files import write_json
 from .data import add_source_options, source_options
-from .options import progress_bar, write_json
+from .options import progress_bar
 
 _EXAMPLES = """\
 examples:

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from ..errors import InputError
-from .options import parse_size, progress_bar, write_json
+from ..files import write_json
+from .options import parse_size, progress_bar
 
 if TYPE_CHECKING:
     from ..pretrain import PretrainConfig
@@ -33,7 +34,7 @@ Repeat the command to go on with an interrupted run.
 
 def register(subparsers: Any) -> None:
     """Add the command ``pretrain`` to the parser."""
-    from ..pretrain.config import METHODS, PRESETS, PretrainConfig
+    from ..pretrain.config import METHOD_CONFIGS, RECIPES, PretrainConfig
 
     parser = subparsers.add_parser(
         "pretrain",
@@ -48,10 +49,10 @@ def register(subparsers: Any) -> None:
         "windows (.npz) for simclr, multitask, cpc",
     )  # fmt: skip
     parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder of the run")
-    parser.add_argument("--preset", choices=tuple(PRESETS), default="recommended")
-    parser.add_argument("--method", choices=tuple(METHODS), default="moco")
+    parser.add_argument("--preset", choices=tuple(RECIPES), default="recommended")
+    parser.add_argument("--method", choices=tuple(METHOD_CONFIGS), default="moco")
     settings = parser.add_argument_group("settings (the preset's where not given)")
-    for kind in (PretrainConfig, *METHODS.values()):
+    for kind in (PretrainConfig, *METHOD_CONFIGS.values()):
         _add_settings(settings, kind)
     made = parser.add_argument_group("images made on the way")
     made.add_argument("--size", default="128x96", metavar="WxH", help="of each (128x96)")
@@ -155,11 +156,11 @@ def _descriptions(kind: type) -> dict[str, str]:
 
 def _config(args: argparse.Namespace) -> Any:
     """The preset's settings, replaced where an option was given."""
-    from ..pretrain.config import PRESETS, PretrainConfig
+    from ..pretrain.config import RECIPES, PretrainConfig
 
-    if args.method not in PRESETS[args.preset]:
+    if args.method not in RECIPES[args.preset]:
         raise InputError(f"preset {args.preset} has no method {args.method}")
-    config = PRESETS[args.preset][args.method]
+    config = RECIPES[args.preset][args.method]
     given = vars(args)
     own = {each.name for each in fields(config.method)}
     shared = {each.name for each in fields(PretrainConfig)} - {"method"}
@@ -171,9 +172,9 @@ def _config(args: argparse.Namespace) -> Any:
 
 
 def _settings_of_methods() -> set[str]:
-    from ..pretrain.config import METHODS
+    from ..pretrain.config import METHOD_CONFIGS
 
-    return {each.name for kind in METHODS.values() for each in fields(kind)}
+    return {each.name for kind in METHOD_CONFIGS.values() for each in fields(kind)}
 
 
 def _transfer(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .options import add_encoder_options, encoder_config, progress_bar, write_json
+from ..files import write_json
+from .options import add_encoder_options, encoder_config, progress_bar
 
 _EXAMPLES = """\
 examples:

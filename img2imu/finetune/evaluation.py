@@ -15,7 +15,7 @@ from .. import __version__
 from ..classifier import Img2ImuClassifier
 from ..convert import view_to_dict
 from ..models import build_encoder
-from ..paths import cache_folder
+from ..files import cache_folder
 from ..probe.evaluation import require_live_axes
 from ..probe.features import content_hash, fast_precision
 from ..probe.metrics import macro_f1

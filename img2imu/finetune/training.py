@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..augment import FusedSensorAware, create_policy
-from ..augment.sensor import rotate, scale, shift
+from ..augment.signals import rotate, scale, shift
 from ..classifier import Img2ImuNetwork
 from ..convert import Views
 from ..convert.engine import to_bytes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 
-SENSOR_ENCODERS = ("conv1d", "cpc1d")
+WINDOW_ENCODERS = ("conv1d", "cpc1d")
 """Encoders that read the windows themselves, not pictures of them."""
 
 _STAGES, _BANDS = (2,), 6
@@ -20,7 +20,7 @@ class EncoderConfig:
     ----------
     name
         A timm architecture, with a tag for timm's own weights (``resnet18.tv_in1k``) or the
-        toolkit's, or ``torchvision/NAME``; or one of :data:`SENSOR_ENCODERS`, which have weights
+        toolkit's, or ``torchvision/NAME``; or one of :data:`WINDOW_ENCODERS`, which have weights
         by checkpoint only, and neither stages nor bands.
     pretrained
         Take the weights that the name stands for; timm or torchvision download theirs.
@@ -64,7 +64,7 @@ class EncoderConfig:
     @property
     def reads_windows(self) -> bool:
         """Whether the encoder takes windows (n, 3, samples) instead of pictures."""
-        return self.name in SENSOR_ENCODERS
+        return self.name in WINDOW_ENCODERS
 
 
 DEFAULT_ENCODER = EncoderConfig("resnet18.img2imu_tin", pretrained=True)

@@ -17,7 +17,7 @@ from .weights import read_state_dict
 DROPOUT = 0.1
 
 
-class SensorEncoder(nn.Module, ABC):
+class WindowEncoder(nn.Module, ABC):
     """Windows (n, 3, samples) in g to one vector each, (n, `width`).
 
     Axes are normalised at the door by the mean and deviation of the windows of pre-training,
@@ -74,7 +74,7 @@ class SensorEncoder(nn.Module, ABC):
         return (windows - self.mean) / self.deviation
 
 
-class Conv1d(SensorEncoder):
+class Conv1d(WindowEncoder):
     """Three convolutions along time and the maximum over time (Haresamudram et al. 2022).
 
     The network of the assessment study (arXiv 2202.12938), after that of Saeed et al. 2019:
@@ -97,7 +97,7 @@ class Conv1d(SensorEncoder):
         return features
 
 
-class CausalConv1d(SensorEncoder):
+class CausalConv1d(WindowEncoder):
     """The network of enhanced contrastive predictive coding (Haresamudram et al. 2023).
 
     After arXiv 2211.06173: strided convolutions make a latent vector every fourth sample, causal
@@ -159,11 +159,11 @@ class CausalBlock(nn.Module):
         return steps + self.dropout(change.relu())
 
 
-ARCHITECTURES: dict[str, type[SensorEncoder]] = {"conv1d": Conv1d, "cpc1d": CausalConv1d}
-"""By the names in :data:`~.config.SENSOR_ENCODERS`."""
+ARCHITECTURES: dict[str, type[WindowEncoder]] = {"conv1d": Conv1d, "cpc1d": CausalConv1d}
+"""By the names in :data:`~.config.WINDOW_ENCODERS`."""
 
 
-def create_sensor_encoder(config: EncoderConfig) -> SensorEncoder:
+def create_window_encoder(config: EncoderConfig) -> WindowEncoder:
     """Build an encoder of windows, to be trained or, in evaluation mode, to be read.
 
     Raises

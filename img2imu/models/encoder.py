@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .config import EncoderConfig
-from .conv1d import SensorEncoder, create_sensor_encoder
+from .conv1d import WindowEncoder, create_window_encoder
 from .weights import (
     REGISTRY,
     StateDict,
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
         return torch.cat(self.stage_features(images), dim=1)
 
 
-AnyEncoder = Encoder | SensorEncoder
+AnyEncoder = Encoder | WindowEncoder
 """Has ``stage_features``, of pictures or of windows."""
 
 
@@ -135,7 +135,7 @@ def shipped_path(name: str) -> Path:
 def build_encoder(config: EncoderConfig) -> AnyEncoder:
     """:func:`create_encoder` from settings."""
     if config.reads_windows:
-        return create_sensor_encoder(config).eval().requires_grad_(False)
+        return create_window_encoder(config).eval().requires_grad_(False)
     backbone = _backbone(config)
     if config.checkpoint:
         state = _named_as_in(backbone, read_state_dict(Path(config.checkpoint)))
@@ -178,7 +178,7 @@ class Backbone(nn.Module):
         return [pool_bands(part, self.bands).flatten(1) for part in maps]
 
 
-AnyBackbone = Backbone | SensorEncoder
+AnyBackbone = Backbone | WindowEncoder
 """An encoder to be trained, of images or of windows."""
 
 

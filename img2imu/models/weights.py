@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
@@ -54,6 +56,24 @@ def read_state_dict(path: Path) -> StateDict:
     if not state:
         raise InputError(f"{path} holds no tensors")
     return state
+
+
+def find_weights(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """A file of weights, and its architecture where the settings of a pre-training lie beside it.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder of a pre-training.
+    """
+    found = Path(path)
+    if found.is_dir():
+        found = found / "encoder.safetensors"
+    try:
+        settings = json.loads((found.parent / "config.json").read_text(encoding="utf-8"))
+        return found, str(settings["pretrain"]["encoder"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return found, None
 
 
 def write_shipped(path: Path, state: StateDict) -> None:

@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .config import (
-    METHODS,
-    PRESETS,
+    METHOD_CONFIGS,
+    RECIPES,
     CPCConfig,
     MoCoConfig,
     MultitaskConfig,
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .windows import WindowsSource
 
 __all__ = [
-    "METHODS",
-    "PRESETS",
+    "METHOD_CONFIGS",
+    "RECIPES",
     "CPCConfig",
     "MoCoConfig",
     "MultitaskConfig",

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from ..errors import InputError
-from ..models.config import SENSOR_ENCODERS
+from ..models.config import WINDOW_ENCODERS
 
 Head = Literal["linear", "mlp", "mlp-bn"]
 Schedule = Literal["constant", "cosine"]
@@ -137,10 +137,10 @@ class CPCConfig:
         _require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
 
 
-SensorMethodConfig = SimCLRConfig | MultitaskConfig | CPCConfig
-MethodConfig = MoCoConfig | SimSiamConfig | SupervisedConfig | SensorMethodConfig | RandomConfig
+WindowMethodConfig = SimCLRConfig | MultitaskConfig | CPCConfig
+MethodConfig = MoCoConfig | SimSiamConfig | SupervisedConfig | WindowMethodConfig | RandomConfig
 
-METHODS: dict[str, type[MethodConfig]] = {
+METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     "moco": MoCoConfig,
     "simsiam": SimSiamConfig,
     "supervised": SupervisedConfig,
@@ -240,7 +240,7 @@ class PretrainConfig:
 
     def _require_fitting_encoder(self) -> None:
         name = self.method_name
-        if isinstance(self.method, SensorMethodConfig):
+        if isinstance(self.method, WindowMethodConfig):
             own = "cpc1d" if isinstance(self.method, CPCConfig) else "conv1d"
             _require(
                 self.encoder == own,
@@ -260,12 +260,12 @@ class PretrainConfig:
     @property
     def reads_windows(self) -> bool:
         """Whether the encoder takes windows, not images."""
-        return self.encoder in SENSOR_ENCODERS
+        return self.encoder in WINDOW_ENCODERS
 
     @property
     def method_name(self) -> str:
         """As on the command line, such as ``moco``."""
-        return next(name for name, kind in METHODS.items() if type(self.method) is kind)
+        return next(name for name, kind in METHOD_CONFIGS.items() if type(self.method) is kind)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the method's name and settings under ``method``."""
@@ -279,7 +279,7 @@ class PretrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
         """The settings that :meth:`to_dict` wrote."""
         method = dict(values["method"])
-        return cls(**{**values, "method": METHODS[method.pop("name")](**method)})
+        return cls(**{**values, "method": METHOD_CONFIGS[method.pop("name")](**method)})
 
     def differences(self, other: PretrainConfig) -> list[str]:
         """Names of the settings that differ, those of the method as ``method.NAME``."""
@@ -328,7 +328,7 @@ _SENSOR = PretrainConfig(
 _SIMCLR = replace(_SENSOR, method=SimCLRConfig(), batch_size=1024)
 _CPC = replace(_SENSOR, method=CPCConfig(), encoder="cpc1d", batch_size=64)
 
-PRESETS: dict[str, dict[str, PretrainConfig]] = {
+RECIPES: dict[str, dict[str, PretrainConfig]] = {
     # Paper §IV-A4; its eight GPUs gave batch norm over 32 images each. SimSiam is as published
     # with its method (100 epochs on ImageNet), and supervised weights were torchvision's.
     "paper": {

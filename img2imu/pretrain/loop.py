@@ -25,9 +25,9 @@ from ..models import (
     AnyBackbone,
     Backbone,
     EncoderConfig,
-    SensorEncoder,
+    WindowEncoder,
     create_backbone,
-    create_sensor_encoder,
+    create_window_encoder,
 )
 from ..progress import Progress, silent
 from . import checkpoint
@@ -35,7 +35,7 @@ from .config import PretrainConfig, RandomConfig, SupervisedConfig
 from .distributed import World
 from .methods import Measures, Method, create_method, parameter_groups
 from .monitors import CsvLog, Number, TensorBoardLog, collapse_warning, encode, knn_accuracy
-from .sensor import create_sensor_method
+from .window_methods import create_window_method
 from .windows import WindowsLoader, WindowsSource
 
 LOG_STEPS = 50
@@ -75,11 +75,11 @@ class Trainer:
         encoder = untrained_encoder(config, source)
         self.loader: Loader | WindowsLoader
         if isinstance(source, WindowsSource):
-            assert isinstance(encoder, SensorEncoder), "pretrain has compared them"
+            assert isinstance(encoder, WindowEncoder), "pretrain has compared them"
             self.loader = WindowsLoader(source, config.batch_size, config.seed, world)
             self.policy: nn.Module = nn.Identity()
             share = config.batch_size // world.size
-            method = create_sensor_method(config, encoder, share, source.windows.shape[2])
+            method = create_window_method(config, encoder, share, source.windows.shape[2])
         else:
             assert isinstance(encoder, Backbone), "pretrain has compared them"
             self.loader = Loader(
@@ -445,7 +445,7 @@ def classes_of(source: Source, config: PretrainConfig) -> int:
 def untrained_encoder(config: PretrainConfig, source: AnySource) -> AnyBackbone:
     """What training starts from; an encoder of windows knows their mean and deviation."""
     if isinstance(source, WindowsSource):
-        encoder = create_sensor_encoder(
+        encoder = create_window_encoder(
             EncoderConfig(config.encoder, checkpoint=config.init, seed=config.seed)
         )
         if config.init is None:

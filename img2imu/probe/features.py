@@ -18,7 +18,7 @@ from torch import nn
 from .. import __version__
 from ..convert import View, Views, to_images, view_to_dict
 from ..models import AnyEncoder
-from ..paths import cache_folder
+from ..files import cache_folder
 
 Features = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO
 
 from img2imu.errors import InputError
-from img2imu.paths import cache_folder
+from img2imu.files import cache_folder
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 _DAMAGED = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from img2imu.errors import InputError
-from img2imu.paths import cache_folder
+from img2imu.files import cache_folder
 from img2imu.recordings.archives import is_archive, unpack
 from img2imu.recordings.types import Source
 

@@ -64,7 +64,7 @@ class Page:
     settings
         Names and values.
     environment
-        From :func:`img2imu.bench.environment.environment`.
+        From :func:`img2imu.environment.environment`.
     """
 
     eyebrow: str

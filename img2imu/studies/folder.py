@@ -23,7 +23,7 @@ def begin_folder(folder: Path, study: str, settings: Mapping[str, Any]) -> None:
     InputError
         If the folder is a file or holds another study.
     """
-    from ..bench.environment import environment
+    from ..environment import environment
 
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: give a folder to write to")

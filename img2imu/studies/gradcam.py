@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bench.environment import environment
+from ..environment import environment
 from ..convert import SpectrogramConfig, view_to_dict
 from ..errors import InputError
 from ..finetune.config import FinetuneConfig

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bench.environment import environment
+from ..environment import environment
 from ..convert import SpectrogramConfig, paper_grid, view_to_dict
 from ..probe.config import ProbeConfig
 from ..progress import Progress, silent

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..models.config import DEFAULT_ENCODER, SENSOR_ENCODERS, EncoderConfig
+from ..models.config import DEFAULT_ENCODER, WINDOW_ENCODERS, EncoderConfig
 from ..probe.config import PRESETS
 from .results import Missing
 
@@ -235,7 +235,7 @@ def _encoder(name: str, fields: Mapping[str, Any], reading: Mapping[str, Any]) -
         default = "conv1d" if name.endswith("-1d") else "resnet18"
         fields = {"name": architecture or default, **fields, "checkpoint": str(path)}
     # A network of the windows themselves has neither stages nor bands.
-    read = {} if fields.get("name") in SENSOR_ENCODERS else reading
+    read = {} if fields.get("name") in WINDOW_ENCODERS else reading
     try:
         return EncoderConfig(**{**read, **fields})
     except (InputError, TypeError) as error:

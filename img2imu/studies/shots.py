@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bench.environment import environment
+from ..environment import environment
 from ..progress import Progress, silent
 from ..report.charts import Curve, draw_curves
 from ..report.figures import save_png, svg_uri

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..bench.environment import environment
+from ..environment import environment
 from ..errors import InputError
 from ..progress import Progress, silent
 from ..report.charts import Heat, draw_heats
@@ -49,7 +49,7 @@ ORIGINAL = "original"
 
 ALTERATIONS = ("time-shifted", "masked", "noised", "rotated")
 """By up to half a window, left or right; a quarter of it set to zero; with uniform noise of ±0.3 g;
-turned about any axis. The paper tells no strengths: these are the defaults of ``augment.sensor``.
+turned about any axis. The paper tells no strengths: these are the defaults of ``augment.signals``.
 """
 
 COPIES = (ORIGINAL, *ALTERATIONS)
@@ -209,11 +209,11 @@ def pretrain_policies(
         If a run fails.
     """
     from ..images import ImageStore
-    from ..pretrain import PRESETS
+    from ..pretrain import RECIPES
     from ..pretrain.loop import describe_source
 
     begin_folder(out, "table1", {"source": source})
-    recipe = PRESETS["recommended"]["moco"]
+    recipe = RECIPES["recommended"]["moco"]
     recipe = replace(recipe, epochs=epochs or recipe.epochs)
     identity = describe_source(ImageStore.open(source, verify=True))
     cells = []
@@ -252,15 +252,15 @@ def alter(data: DataSet, copy: str) -> DataSet:
     """
     import torch
 
-    from ..augment import sensor
+    from ..augment import signals
     from ..probe.features import content_hash
 
     alterations: dict[str, Callable[[Tensor, Generator], Tensor]] = {
         ORIGINAL: lambda windows, generator: windows,
-        "time-shifted": sensor.shift,
-        "masked": sensor.mask,
-        "noised": sensor.uniform_noise,
-        "rotated": sensor.rotate,
+        "time-shifted": signals.shift,
+        "masked": signals.mask,
+        "noised": signals.uniform_noise,
+        "rotated": signals.rotate,
     }
     windows = torch.tensor(data.windows.X)
     X = alterations[copy](windows, torch.Generator().manual_seed(0)).numpy()

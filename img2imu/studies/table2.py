@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..bench.environment import environment
+from ..environment import environment
 from ..errors import InputError
 from ..progress import Progress, silent
 from ..report.charts import Dot, draw_scores

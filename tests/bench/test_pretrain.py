@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from img2imu.bench import pretrain
 from img2imu.errors import InputError
 from img2imu.images import Loader
-from img2imu.pretrain import PRESETS
+from img2imu.pretrain import RECIPES
 from img2imu.pretrain.methods import info_nce_logits
 
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def test_all_contestants_see_the_same_images():
 
 def test_lightly_starts_as_we_do():
     pytest.importorskip("lightly")
-    config = replace(PRESETS["paper"]["moco"], batch_size=16, encoder="test_resnet")
+    config = replace(RECIPES["paper"]["moco"], batch_size=16, encoder="test_resnet")
     source = pretrain.draw_images(16, 64, 48, "cpu")
     entrants = pretrain.contestants(config, source, CPU, 1)
     ours = entrants[pretrain.OURS].trainer
@@ -106,7 +106,7 @@ def test_lightly_starts_as_we_do():
 
 def test_lightly_trains_and_its_key_encoder_follows():
     pytest.importorskip("lightly")
-    config = replace(PRESETS["paper"]["moco"], batch_size=16, encoder="test_resnet")
+    config = replace(RECIPES["paper"]["moco"], batch_size=16, encoder="test_resnet")
     views = [tuple(torch.randn(2, 16, 3, 48, 64))]
     theirs = pretrain.Lightly(config, views, CPU, torch.float32)
     before = [p.clone() for p in theirs.encoder.parameters()]
@@ -147,7 +147,7 @@ def test_lightly_neither_prints_nor_reaches_for_its_server():
 
 
 def test_stopwatch_leaves_no_hooks_behind():
-    config = replace(PRESETS["paper"]["moco"], batch_size=16, encoder="test_resnet")
+    config = replace(RECIPES["paper"]["moco"], batch_size=16, encoder="test_resnet")
     ours = pretrain.Ours(config, pretrain.draw_images(32, 64, 48, "cpu"), CPU, compile=False)
     stopwatch = pretrain.Stopwatch(CPU)
     with stopwatch.watching(ours.trainer):

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from scipy.signal import correlate
 
 from img2imu.errors import InputError
-from img2imu.models import SENSOR_ENCODERS, EncoderConfig, build_encoder, create_encoder
+from img2imu.models import WINDOW_ENCODERS, EncoderConfig, build_encoder, create_encoder
 from img2imu.models.conv1d import ARCHITECTURES, CausalConv1d, Conv1d
 
 
@@ -58,7 +58,7 @@ def test_steps_are_those_of_the_network(samples):
     assert encoder.sequences(windows(1, samples))[0].shape[2] == CausalConv1d.steps(samples)
 
 
-@pytest.mark.parametrize("name", SENSOR_ENCODERS)
+@pytest.mark.parametrize("name", WINDOW_ENCODERS)
 def test_frozen_encoders_are_reached_like_any_other(name):
     encoder = create_encoder(name, seed=1)
     assert isinstance(encoder, ARCHITECTURES[name])
@@ -80,7 +80,7 @@ def test_a_file_holds_weights_and_statistics(tmp_path):
     assert load_file(path)["deviation"].shape == (3, 1)
 
 
-@pytest.mark.parametrize("name", SENSOR_ENCODERS)
+@pytest.mark.parametrize("name", WINDOW_ENCODERS)
 def test_files_of_other_encoders_are_refused(tmp_path, reference_weights, name):
     save_file({"layers.0.weight": torch.zeros(32, 3, 24)}, tmp_path / "part.safetensors")
     for path in (reference_weights, tmp_path / "part.safetensors"):
@@ -88,7 +88,7 @@ def test_files_of_other_encoders_are_refused(tmp_path, reference_weights, name):
             build_encoder(EncoderConfig(name, checkpoint=str(path)))
 
 
-@pytest.mark.parametrize("name", SENSOR_ENCODERS)
+@pytest.mark.parametrize("name", WINDOW_ENCODERS)
 def test_what_is_no_window_is_told(name):
     encoder = build_encoder(EncoderConfig(name))
     assert torch.isfinite(encoder(windows(2, encoder.shortest))).all()

@@ -10,7 +10,7 @@ from PIL import Image
 from img2imu.cli import main
 from img2imu.images import ImageStore
 from img2imu.models import create_encoder
-from img2imu.pretrain import PRESETS, PretrainConfig
+from img2imu.pretrain import RECIPES, PretrainConfig
 from img2imu.pretrain.loop import describe_source
 
 SMALL = [
@@ -36,7 +36,7 @@ def test_an_encoder_of_no_data_at_all(tmp_path, capsys):
     assert float(rows[-1]["loss"]) == pytest.approx(last["loss"], rel=1e-4)
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     written = PretrainConfig.from_dict(json.loads((out / "config.json").read_text())["pretrain"])
-    preset = PRESETS["recommended"]["moco"]
+    preset = RECIPES["recommended"]["moco"]
     assert written.differences(preset) == [
         "batch_size", "encoder", "epochs", "lr", "method.queue",
     ]  # fmt: skip

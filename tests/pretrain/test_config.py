@@ -3,24 +3,24 @@ import json
 import pytest
 
 from img2imu.errors import InputError
-from img2imu.pretrain import METHODS, PRESETS, MoCoConfig, PretrainConfig, SimSiamConfig
+from img2imu.pretrain import METHOD_CONFIGS, RECIPES, MoCoConfig, PretrainConfig, SimSiamConfig
 
 
 def test_recommended_settings_exist_for_every_method():
-    assert PRESETS["recommended"].keys() == METHODS.keys()
+    assert RECIPES["recommended"].keys() == METHOD_CONFIGS.keys()
 
 
 @pytest.mark.parametrize(
-    ("preset", "method"), [(preset, method) for preset in PRESETS for method in PRESETS[preset]]
+    ("preset", "method"), [(preset, method) for preset in RECIPES for method in RECIPES[preset]]
 )
 def test_settings_survive_json(preset, method):
-    config = PRESETS[preset][method]
+    config = RECIPES[preset][method]
     assert config.method_name == method
     assert PretrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_paper_preset_is_the_papers():
-    config = PRESETS["paper"]["moco"]
+    config = RECIPES["paper"]["moco"]
     assert (config.method.dim, config.method.queue, config.method.temperature) == (64, 4096, 0.07)
     assert (config.epochs, config.batch_size, config.lr, config.optimizer) == (
         40,

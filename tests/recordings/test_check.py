@@ -12,7 +12,7 @@ import pytest
 
 from img2imu.cli import data
 from img2imu.errors import InputError
-from img2imu.paths import cache_folder
+from img2imu.files import cache_folder
 from img2imu.recordings.check import check
 from img2imu.recordings.registry import DATASETS, fetch_dataset, open_source
 from img2imu.recordings.types import Piece, RowReport

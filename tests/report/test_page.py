@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from img2imu.bench.environment import environment
+from img2imu.environment import environment
 from img2imu.predict import Envelope, Timeline, Track
 from img2imu.probe.config import recommended_views
 from img2imu.recordings import Windows

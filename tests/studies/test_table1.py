@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from img2imu.augment import sensor
+from img2imu.augment import signals
 from img2imu.cli import main
 from img2imu.models import EncoderConfig
 from img2imu.pretrain import PRESETS
@@ -53,7 +53,7 @@ def test_copies_are_altered_as_a_whole(data):
     np.testing.assert_allclose(
         np.linalg.norm(turned, axis=1), np.linalg.norm(X, axis=1), rtol=1e-4, atol=1e-4
     )
-    expected = sensor.shift(torch.tensor(X), torch.Generator().manual_seed(0)).numpy()
+    expected = signals.shift(torch.tensor(X), torch.Generator().manual_seed(0)).numpy()
     assert np.array_equal(copies["time-shifted"].windows.X, expected)
 
 

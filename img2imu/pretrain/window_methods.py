@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..augment import sensor
+from ..augment import signals
 from ..errors import InputError
-from ..models import SensorEncoder
+from ..models import WindowEncoder
 from ..models.conv1d import CausalConv1d
 from .config import CPCConfig, MultitaskConfig, PretrainConfig, SimCLRConfig
 from .methods import Measures, Method, geometry, perceptron, projection
@@ -20,28 +20,28 @@ from .methods import Measures, Method, geometry, perceptron, projection
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 VIEWS: tuple[Transform, ...] = (
-    sensor.rotate,
-    sensor.scale,
-    sensor.time_warp,
-    sensor.permute,
-    sensor.jitter,
+    signals.rotate,
+    signals.scale,
+    signals.time_warp,
+    signals.permute,
+    signals.jitter,
 )
 """What a view of SimCLR may have gone through, in this order."""
 
 TASKS: tuple[Transform, ...] = (
-    sensor.jitter,
-    sensor.scale,
-    sensor.rotate,
-    lambda windows, _: sensor.negate(windows),
-    lambda windows, _: sensor.reverse(windows),
-    sensor.permute,
-    sensor.time_warp,
-    sensor.shuffle_axes,
+    signals.jitter,
+    signals.scale,
+    signals.rotate,
+    lambda windows, _: signals.negate(windows),
+    lambda windows, _: signals.reverse(windows),
+    signals.permute,
+    signals.time_warp,
+    signals.shuffle_axes,
 )
 """What the heads of multi-task learning recognise."""
 
 
-class SensorMethod(Method):
+class WindowMethod(Method):
     """A method that takes windows as they are, and changes them itself.
 
     Random numbers come from torch's global generator of the device, whose state a checkpoint
@@ -59,13 +59,13 @@ class SensorMethod(Method):
         """The loss on windows and its companions."""
 
 
-class SimCLR(SensorMethod):
+class SimCLR(WindowMethod):
     """Two views of a window find each other among those of the batch (Tang et al. 2020).
 
     After arXiv 2011.11542. With several processes each compares within its own part of the batch.
     """
 
-    def __init__(self, encoder: SensorEncoder, config: SimCLRConfig, n: int) -> None:
+    def __init__(self, encoder: WindowEncoder, config: SimCLRConfig, n: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = projection("mlp", encoder.width, config.dim)
@@ -83,7 +83,7 @@ class SimCLR(SensorMethod):
         return {"loss": F.cross_entropy(logits, target), **measures}
 
 
-class Multitask(SensorMethod):
+class Multitask(WindowMethod):
     """Eight heads, each of which tells whether its transformation was applied (Saeed et al. 2019).
 
     After arXiv 1907.11879. The windows of a batch take turns: an eighth is for each head, and
@@ -92,7 +92,7 @@ class Multitask(SensorMethod):
 
     chance = math.log(2)
 
-    def __init__(self, encoder: SensorEncoder) -> None:
+    def __init__(self, encoder: WindowEncoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.heads = nn.ModuleList(perceptron(encoder.width, 256, 1) for _ in TASKS)
@@ -108,7 +108,7 @@ class Multitask(SensorMethod):
         return {"loss": loss, "top1": right.float().mean()}
 
 
-class CPC(SensorMethod):
+class CPC(WindowMethod):
     """The context of every step predicts the latent vectors of the next ones.
 
     The enhanced form of contrastive predictive coding (Haresamudram et al. 2023, arXiv
@@ -141,8 +141,8 @@ class CPC(SensorMethod):
         return predictive_info_nce(predicted, latent)
 
 
-def create_sensor_method(
-    config: PretrainConfig, encoder: SensorEncoder, n: int, samples: int
+def create_window_method(
+    config: PretrainConfig, encoder: WindowEncoder, n: int, samples: int
 ) -> Method:
     """The method that `config` names, around an encoder.
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 from img2imu.cli import main
 from img2imu.errors import InputError
 from img2imu.pretrain import (
-    METHODS,
-    PRESETS,
+    METHOD_CONFIGS,
+    RECIPES,
     CPCConfig,
     MultitaskConfig,
     PretrainConfig,
@@ -28,7 +28,7 @@ from img2imu.pretrain import (
     loop,
     pretrain,
 )
-from img2imu.pretrain.sensor import (
+from img2imu.pretrain.window_methods import (
     TASKS,
     nt_xent_logits,
     predictive_info_nce,
@@ -219,7 +219,7 @@ def test_init_keeps_the_statistics_of_its_file(tmp_path, source):
         (CPCConfig(), {"encoder": "conv1d"}, "with the encoder cpc1d, not conv1d"),
         (MultitaskConfig(), {"policy": "all"}, "multitask has augmentations of its own"),
         (MultitaskConfig(), {"stages": (2,)}, "conv1d has neither stages nor bands"),
-        (METHODS["moco"](), {"encoder": "conv1d"}, "moco learns from images"),
+        (METHOD_CONFIGS["moco"](), {"encoder": "conv1d"}, "moco learns from images"),
         (RandomConfig(), {"encoder": "conv1d", "bands": 6}, "conv1d has neither stages nor bands"),
     ],
 )
@@ -239,7 +239,7 @@ def test_windows_that_are_too_short_leave_no_run_behind(tmp_path):
 
 
 def test_images_and_windows_are_not_mixed_up(tmp_path):
-    images, windows = PRESETS["recommended"]["random"], small(SimCLRConfig())
+    images, windows = RECIPES["recommended"]["random"], small(SimCLRConfig())
     with pytest.raises(InputError, match="learns from images, and the source holds windows"):
         pretrain(images, noise(), tmp_path / "run", ALONE)
     with pytest.raises(InputError, match="learns from windows, and the source holds images"):
@@ -247,10 +247,10 @@ def test_images_and_windows_are_not_mixed_up(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", RECIPES)
 def test_presets_survive_their_own_json(preset):
     for name in NAMES:
-        config = PRESETS[preset][name]
+        config = RECIPES[preset][name]
         assert PretrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 

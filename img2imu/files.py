@@ -1,0 +1,132 @@
+"""Files and folders that appear whole or not at all, and where the toolkit keeps what it can redo."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+AnyPath = str | os.PathLike[str]
+
+
+def cache_folder() -> Path:
+    """``$IMG2IMU_CACHE``, else ``img2imu`` in the user's cache folder.
+
+    For what can be computed or downloaded again.
+    """
+    if os.environ.get("IMG2IMU_CACHE"):
+        return Path(os.environ["IMG2IMU_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "img2imu"
+
+
+def sha256_of(path: AnyPath) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def writing(path: AnyPath) -> Iterator[Path]:
+    """A hidden name beside `path` to write to, which becomes `path` once all has worked.
+
+    It keeps the ending, by which many libraries choose what they write. Killed before the end, a
+    file that was there before stays as it was.
+
+    Raises
+    ------
+    InputError
+        If no file can be written at `path`.
+    """
+    target = writable(path)
+    partial = target.with_name(f".partial-{target.name}")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def writable(path: AnyPath) -> Path:
+    """`path`, or :class:`InputError` if no file can be written there."""
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InputError(f"cannot write {target}: the folder {target.parent} does not exist")
+    if target.is_dir():
+        raise InputError(f"cannot write {target}: it is a folder, give the name of a file")
+    return target
+
+
+def write_text(path: AnyPath, text: str) -> None:
+    """Write `text`, in UTF-8."""
+    with writing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: AnyPath, value: Any) -> None:
+    """Write `value` as JSON."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: AnyPath, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write `rows` as CSV; what a row lacks stays empty."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A hidden folder to write to, whose entries move to `folder` once all has worked.
+
+    Raises
+    ------
+    InputError
+        If `folder` is a file.
+    """
+    require_folder(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        yield Path(scratch)
+        folder.mkdir(exist_ok=True)
+        for entry in Path(scratch).iterdir():
+            target = folder / entry.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            entry.replace(target)
+
+
+def require_folder(path: Path) -> None:
+    """Raise :class:`InputError` if `path` is something else than a folder, or one to be made."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file: give a folder to write to")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process out of `folder`, which must exist; a killed one lets go.
+
+    Raises
+    ------
+    InputError
+        If another process is at work there.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".lock", blocking=False):
+            yield
+    except Timeout:
+        raise InputError(f"another process is at work in {folder}: wait for it") from None

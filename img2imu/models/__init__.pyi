@@ -1,0 +1,13 @@
+from .config import DEFAULT_ENCODER as DEFAULT_ENCODER
+from .config import WINDOW_ENCODERS as WINDOW_ENCODERS
+from .config import EncoderConfig as EncoderConfig
+from .conv1d import WindowEncoder as WindowEncoder
+from .conv1d import create_window_encoder as create_window_encoder
+from .encoder import AnyBackbone as AnyBackbone
+from .encoder import AnyEncoder as AnyEncoder
+from .encoder import Backbone as Backbone
+from .encoder import Encoder as Encoder
+from .encoder import build_encoder as build_encoder
+from .encoder import create_backbone as create_backbone
+from .encoder import create_encoder as create_encoder
+from .weights import find_weights as find_weights
