@@ -2,7 +2,7 @@
 
 from .registry import DATASETS, open_source
 from .splits import Fold, SplitManifest, few_shot, subject_folds
-from .types import UNLABELLED, Piece, RowReport, Source
+from .types import UNLABELLED, Piece, RowReport, Source, as_labels
 from .windows import WindowConfig, WindowReport, Windows, iter_windows, make_windows
 from .windows_file import WindowsWriter, load_windows, save_windows
 
@@ -18,6 +18,7 @@ __all__ = [
     "WindowReport",
     "Windows",
     "WindowsWriter",
+    "as_labels",
     "few_shot",
     "iter_windows",
     "load_windows",
