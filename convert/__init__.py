@@ -16,11 +16,13 @@ from .config import (
 )
 from .gallery import save_gallery, save_images, save_npz
 from .images import dead_axes, to_images
+from .presets import VIEW_PRESETS, fast_views, recommended_views
 
 if TYPE_CHECKING:
     from .engine import Spectrogram, Views, Waveform
 
 __all__ = [
+    "VIEW_PRESETS",
     "DegenerateWarning",
     "SignalError",
     "Spectrogram",
@@ -30,9 +32,11 @@ __all__ = [
     "Waveform",
     "WaveformConfig",
     "dead_axes",
+    "fast_views",
     "paper_grid",
     "pixel_axes",
     "pixel_extent",
+    "recommended_views",
     "save_gallery",
     "save_images",
     "save_npz",
