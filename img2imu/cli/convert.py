@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..convert import SpectrogramConfig
 from ..errors import InputError
-from ..recordings import WindowConfig, Windows
 from ..files import write_json
+from ..recordings import WindowConfig, Windows
 from .data import add_source_options, source_options
 from .options import add_settings, given, parse_size, progress_bar
 
@@ -174,5 +174,7 @@ def _view(args: argparse.Namespace, config: WindowConfig) -> SpectrogramConfig:
         height=height,
     )
     if view.degenerate(config.samples):
-        raise InputError(f"{view.degenerate(config.samples)}: choose a smaller nfft or longer windows")
+        raise InputError(
+            f"{view.degenerate(config.samples)}: choose a smaller nfft or longer windows"
+        )
     return view

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import lzma
 import shutil
 import tarfile
@@ -16,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
-from img2imu.errors import InputError
-from img2imu.files import cache_folder
+from ..errors import InputError
+from ..files import cache_folder, sha256_of
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 _DAMAGED = (
@@ -25,12 +24,6 @@ _DAMAGED = (
     *(lzma.LZMAError, zlib.error, EOFError),
 )
 _NESTING = 2
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def is_archive(path: Path) -> bool:

@@ -9,12 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from img2imu.errors import InputError
-from img2imu.files import cache_folder
-from img2imu.recordings.archives import is_archive, unpack
-from img2imu.recordings.types import Source
-
-_READERS = "img2imu.recordings.readers"
+from ..errors import InputError
+from ..files import cache_folder
+from .archives import is_archive, unpack
+from .types import Source
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,8 @@ class Dataset:
     def reader_class(self) -> Callable[..., Source]:
         """Import the reader."""
         module, name = self.reader
-        reader: Callable[..., Source] = getattr(import_module(f"{_READERS}.{module}"), name)
+        found = import_module(f".readers.{module}", __package__)
+        reader: Callable[..., Source] = getattr(found, name)
         return reader
 
 
@@ -229,7 +228,7 @@ def fetch_dataset(name: str) -> tuple[Path, str]:
         If the name is unknown, the data set cannot be downloaded without an account, or the
         download fails.
     """
-    from img2imu.recordings.fetch import fetch
+    from .fetch import fetch
 
     entry = _by_name(name)
     if entry.name == "exercise":

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.types import UNLABELLED
-from img2imu.recordings.windows import Windows
+from ..errors import InputError
+from ..files import write_text
+from .types import UNLABELLED
+from .windows import Windows
 
 PARTS = ("train", "validation", "test")
 MIN_FOLDS = 3
@@ -308,9 +309,7 @@ class SplitManifest:
 
     def save(self, path: str | Path) -> None:
         """Write the manifest as JSON, whole or not at all."""
-        partial = Path(f"{path}.partial")
-        partial.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_text(path, json.dumps(asdict(self)) + "\n")
 
     @staticmethod
     def load(path: str | Path) -> SplitManifest:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.resampling import CleanReport, Resampler, UniformBlock
-from img2imu.recordings.types import UNLABELLED, Piece, RowReport, Source
+from ..errors import InputError
+from .resampling import CleanReport, Resampler, UniformBlock
+from .types import UNLABELLED, Piece, RowReport, Source
 
 BLOCK = 65_536
 """Samples worked on at once, however long a reader's pieces are."""

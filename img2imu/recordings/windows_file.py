@@ -16,8 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.windows import Windows
+from ..errors import InputError
+from .windows import Windows
 
 COLUMNS = ("y", "subject", "recording", "start")
 REQUIRED = ("X", "y", "subject")

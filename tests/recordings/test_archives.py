@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from img2imu.errors import InputError
+from img2imu.files import sha256_of
 from img2imu.recordings import archives
-from img2imu.recordings.archives import sha256_of, unpack
+from img2imu.recordings.archives import unpack
 from img2imu.recordings.registry import open_source
 from tests.recordings import samples
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.base import Reader, columns_to_g, find_files, map_labels
-from img2imu.recordings.readers.tables import CsvTable, require_columns
-from img2imu.recordings.types import UNLABELLED, Piece
+from ...errors import InputError
+from ..types import UNLABELLED, Piece
+from .base import Reader, columns_to_g, find_files, map_labels
+from .tables import CsvTable, require_columns
 
 DICTIONARY = "annotation-label-dictionary.csv"
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.base import check_parsed
-from img2imu.recordings.readers.text import (
+from ...errors import InputError
+from .base import check_parsed
+from .text import (
     Kind,
     Layout,
     Rows,

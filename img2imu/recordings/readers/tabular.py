@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.base import (
+from ...errors import InputError
+from ..types import UNLABELLED, Piece
+from .base import (
     STANDARD_GRAVITY,
     Reader,
     SubjectRuns,
@@ -20,9 +21,8 @@ from img2imu.recordings.readers.base import (
     find_files,
     map_labels,
 )
-from img2imu.recordings.readers.tables import SUFFIXES, open_table, require_columns
-from img2imu.recordings.readers.text import MISSING, Rows
-from img2imu.recordings.types import UNLABELLED, Piece
+from .tables import SUFFIXES, open_table, require_columns
+from .text import MISSING, Rows
 
 UNITS = {"g": 1.0, "m/s2": STANDARD_GRAVITY, "mg": 1000.0}
 """How many of a unit make one g."""

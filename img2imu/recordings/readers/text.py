@@ -23,7 +23,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
+from ...errors import InputError
 
 Kind = Literal["float", "int", "text", "datetime"]
 """How a column is read: ``int`` and ``datetime`` (ns since 1970) become int64, ``text`` objects."""
