@@ -319,7 +319,7 @@ def make_windows(
             batches, ranks = _thin(batches, ranks, max_per_class)
             held = thinned = len(batches[0])
     if not batches:
-        raise InputError(_nothing_left(source.name, config, report))
+        raise InputError(nothing_left(source.name, config, report))
     if max_per_class is not None:
         batches, _ = _thin(batches, ranks, max_per_class)
     windows = Windows.concatenate(batches)
@@ -435,7 +435,8 @@ def _thin(
     return [windows.select(keep)], [rank[keep]]
 
 
-def _nothing_left(source: str, config: WindowConfig, report: WindowReport) -> str:
+def nothing_left(source: str, config: WindowConfig, report: WindowReport) -> str:
+    """Why there is no window, in a sentence."""
     reasons = report.samples.dropped + report.dropped
     why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "no reason"
     return (
