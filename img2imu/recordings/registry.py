@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from ..errors import InputError
+from ..errors import InputError, excerpt
 from ..files import cache_folder
 from .archives import is_archive, unpack
 from .types import Source
@@ -175,7 +175,7 @@ DATASETS = {
 """All formats by name, in the order in which a folder is tried; `tabular` comes last."""
 
 
-def open_source(path_or_name: str | Path, format: str | None = None, **options: Any) -> Source:
+def open_source(path_or_name: str | Path, /, format: str | None = None, **options: Any) -> Source:
     """Open recordings: a file, a folder, an archive, or a data set fetched before, by its name.
 
     Parameters
@@ -257,7 +257,21 @@ def _construct(entry: Dataset, path: Path | None, options: dict[str, Any]) -> So
         if name not in known:
             listed = ", ".join(known) or "none"
             raise InputError(f"The format {entry.name} has no option {name} (options: {listed})")
-    return reader(path, **options)
+    hints = get_type_hints(reader.__init__)  # type: ignore[misc]
+    return reader(path, **{name: _typed(name, value, hints) for name, value in options.items()})
+
+
+def _typed(name: str, value: Any, hints: dict[str, Any]) -> Any:
+    """An option's text as its reader takes it: a number, several names, or text."""
+    accepted = get_args(hints.get(name)) or (hints.get(name),)
+    if not isinstance(value, str) or str in accepted:
+        return value
+    if float in accepted:
+        try:
+            return float(value)
+        except ValueError:
+            raise InputError(f"{name} must be a number, not {excerpt(value)!r}") from None
+    return value.split(",")
 
 
 def sniff_format(path: Path) -> str:

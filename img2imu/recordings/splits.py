@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, excerpt, listing
 from ..files import write_text
 from .types import UNLABELLED
 from .windows import Windows
@@ -82,7 +82,7 @@ def subject_folds(
     if len(names) < MIN_FOLDS:
         raise InputError(
             f"subject-disjoint folds need at least {MIN_FOLDS} subjects; there are {len(names)}: "
-            f"{', '.join(names)}"
+            f"{listing(names)}"
         )
     n_folds = min(n_folds, len(names))
     shows = _shows(member, len(names), y)
@@ -117,13 +117,15 @@ def assert_disjoint(folds: Iterable[Fold]) -> None:
         for name in sorted(everyone):
             if members.count(name) != 1:
                 raise InputError(
-                    f"subject {name!r} occurs {members.count(name)} times in fold {fold.index}, "
-                    "not in exactly one part"
+                    f"subject {excerpt(name)!r} occurs {members.count(name)} times in fold "
+                    f"{fold.index}, not in exactly one part"
                 )
     tested = [name for fold in folds for name in fold.test]
     for name in sorted(everyone):
         if tested.count(name) != 1:
-            raise InputError(f"subject {name!r} is tested in {tested.count(name)} folds, not one")
+            raise InputError(
+                f"subject {excerpt(name)!r} is tested in {tested.count(name)} folds, not one"
+            )
 
 
 def missing_classes(
@@ -183,7 +185,8 @@ def few_shot(
         members = np.flatnonzero(allowed & (y == label))
         if len(members) < (shots or 1):
             raise InputError(
-                f"class {label!r} has {len(members)} windows in {where}, {shots or 1} are needed"
+                f"class {excerpt(label)!r} has {len(members)} windows in {where}, "
+                f"{shots or 1} are needed"
             )
         drawn.append(np.random.default_rng([seed, number]).permutation(members)[:shots])
     return np.sort(np.concatenate(drawn)) if drawn else np.empty(0, dtype=np.intp)
@@ -329,7 +332,7 @@ class SplitManifest:
             raise InputError(f"{path}: {error}") from None
         except FileNotFoundError:
             raise InputError(f"{path} does not exist") from None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise InputError(f"{path} is not a split manifest, or it is damaged") from None
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, listing
+from .labels import is_missing, label_texts
 from .resampling import CleanReport, Resampler, UniformBlock
 from .types import UNLABELLED, Piece, RowReport, Source
 
@@ -84,7 +85,7 @@ class Windows:
     X
         Shape (n, 3, samples), float32, acceleration in g.
     y
-        Shape (n,), str: class, or ``UNLABELLED``.
+        Shape (n,), str: class, or ``UNLABELLED``; made from any :func:`label_texts` takes.
     subject
         Shape (n,), str: who wore the sensor.
     recording
@@ -103,6 +104,7 @@ class Windows:
     sampling_rate: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "y", label_texts(self.y))
         if self.X.ndim != 3 or self.X.shape[1] != 3:
             raise InputError(f"X must have shape (n, 3, samples), not {self.X.shape}")
         for name in ("y", "subject", "recording", "start"):
@@ -342,7 +344,8 @@ class _LabelCoder:
         if not len(labels):
             return np.empty(0, dtype=np.intp)
         starts = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]]))
-        codes = [self._codes.setdefault(str(labels[i]), len(self._codes)) for i in starts]
+        names = (UNLABELLED if is_missing(labels[i]) else str(labels[i]) for i in starts)
+        codes = [self._codes.setdefault(name, len(self._codes)) for name in names]
         return np.repeat(np.array(codes, dtype=np.intp), np.diff([*starts, len(labels)]))
 
 
@@ -419,7 +422,7 @@ def _choose(
 def _require_known(classes: Sequence[str] | None, names: Sequence[str], source: str) -> None:
     unknown = sorted(set(classes or ()) - set(names))
     if unknown:
-        known = ", ".join(sorted(set(names) - {UNLABELLED})) or "none"
+        known = listing(sorted(set(names) - {UNLABELLED}))
         raise InputError(f"{source} has no class {unknown[0]!r}; its classes are: {known}")
 
 
