@@ -189,7 +189,8 @@ def _by_torch(
             chunk = slice(start, start + size)
             part = torch.from_numpy(windows[chunk]).to(device)
             for view, module in enumerate(modules):
-                drawn = _as_dtype(module(part), images.dtype).permute(0, 2, 3, 1)
+                # The resize may round to a little above 1.
+                drawn = _as_dtype(module(part).clamp(0, 1), images.dtype).permute(0, 2, 3, 1)
                 images[chunk, view] = drawn.cpu()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-LONGEST = 60
+LONGEST = 40
 """Characters that an error repeats of one thing in a file."""
 
 LISTED = 20

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, excerpt, listing
 from ..files import write_text
+from .labels import as_labels, label_texts, labelled
 from .types import UNLABELLED
 from .windows import Windows
 
@@ -178,10 +179,11 @@ def few_shot(
     """
     if shots is not None and shots < 1:
         raise InputError(f"shots must be at least 1, not {shots}")
+    y = as_labels(y)
     allowed = np.zeros(len(y), dtype=bool)
     allowed[candidates] = True
     drawn = []
-    for number, label in enumerate(sorted(set(y.tolist()) - {UNLABELLED})):
+    for number, label in enumerate(np.unique(y[labelled(y)]).tolist()):
         members = np.flatnonzero(allowed & (y == label))
         if len(members) < (shots or 1):
             raise InputError(
@@ -366,7 +368,7 @@ def _shows(
         return np.zeros((n_subjects, 0), dtype=bool)
     if len(y) != len(member):
         raise InputError(f"there are {len(y)} labels for the subjects of {len(member)} windows")
-    classes, label = np.unique(y, return_inverse=True)
+    classes, label = np.unique(label_texts(y), return_inverse=True)
     shows = np.zeros((n_subjects, len(classes)), dtype=bool)
     shows[member, label] = True
     return shows[:, classes != UNLABELLED]

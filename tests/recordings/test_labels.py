@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 
 from img2imu.errors import InputError
-from img2imu.recordings import Piece, RowReport, WindowConfig, Windows, load_windows, make_windows
+from img2imu.recordings import (
+    Piece,
+    RowReport,
+    WindowConfig,
+    Windows,
+    few_shot,
+    load_windows,
+    make_windows,
+    subject_folds,
+)
 from img2imu.recordings.labels import as_labels, label_texts, labelled
 
 ABSENT = {
@@ -101,6 +110,15 @@ def test_a_file_may_leave_numbered_windows_unlabelled(tmp_path):
     arrays = {"X": np.zeros((3, 3, 10), np.float32), "subject": np.arange(3), "sampling_rate": 50.0}
     np.savez(tmp_path / "w.npz", **arrays, y=np.array([1.0, np.nan, 2.0]))
     assert load_windows(tmp_path / "w.npz").y.tolist() == ["1", "", "2"]
+
+
+def test_draws_and_folds_know_no_class_of_the_unlabelled():
+    y = np.array(["a", None, "b", "", "a", np.nan, "b", "a", "b"], object)
+    texts = as_labels(y)
+    np.testing.assert_array_equal(few_shot(y, np.arange(9), 2), few_shot(texts, np.arange(9), 2))
+    np.testing.assert_array_equal(few_shot(y, np.arange(9), None), [0, 2, 4, 6, 7, 8])
+    subjects = np.repeat(["p", "q", "r"], 3)
+    assert subject_folds(subjects, y) == subject_folds(subjects, texts)
 
 
 class Recorded:
