@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..files import sha256_of
 from ..models import DEFAULT_ENCODER, AnyEncoder, EncoderConfig, WindowEncoder, build_encoder
 from ..models.weights import read_tensors, write_tensors
-from ..recordings import UNLABELLED, as_labels
+from ..recordings import as_labels, labelled
 from ..settings import from_json, read_sealed, require, write_sealed
 from .features import extract, view_widths
 from .linear import fit_logistic
@@ -138,9 +138,10 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         labels = as_labels(y)
         if labels.shape != (len(windows),):
             raise InputError(f"{len(windows)} windows but labels of shape {labels.shape}")
-        known = labels != UNLABELLED if labels.dtype.kind == "U" else np.full(len(labels), True)
+        known = labelled(labels)
         others = windows[~known]
-        windows, labels = windows[known], labels[known]
+        # An array of objects becomes one of what is left in it: numbers.
+        windows, labels = windows[known], np.array(labels[known].tolist())
         check_classification_targets(labels)
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:

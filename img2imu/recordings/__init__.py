@@ -1,8 +1,9 @@
 """Sensor recordings: readers, resampling, windows, subject-disjoint splits."""
 
+from .labels import as_labels, labelled
 from .registry import DATASETS, open_source
 from .splits import Fold, SplitManifest, few_shot, subject_folds
-from .types import UNLABELLED, Piece, RowReport, Source, as_labels
+from .types import UNLABELLED, Piece, RowReport, Source
 from .windows import WindowConfig, WindowReport, Windows, iter_windows, make_windows
 from .windows_file import WindowsWriter, load_windows, save_windows
 
@@ -21,6 +22,7 @@ __all__ = [
     "as_labels",
     "few_shot",
     "iter_windows",
+    "labelled",
     "load_windows",
     "make_windows",
     "open_source",

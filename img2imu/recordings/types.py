@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +74,3 @@ class Source(Protocol):
     def pieces(self) -> Iterator[Piece]:
         """Yield every recording from the start, piece by piece, filling `report` on the way."""
         ...
-
-
-def as_labels(y: Any) -> NDArray[Any]:
-    """Labels as an array, unlabelled ones as :data:`UNLABELLED`."""
-    labels = np.asarray(y)
-    if labels.dtype.kind == "O":
-        labels = np.array(["" if v is None or v != v else v for v in labels.tolist()])
-    return labels
