@@ -45,8 +45,9 @@ class MoCoConfig:
         (version 2), or ``"mlp-bn"`` with batch norm and a predictor behind the query's
         (version 3).
     splits
-        Groups of the batch with batch-norm statistics of their own, over all processes. With
-        more than one, the keys are shuffled over the groups: ShuffleBN.
+        Groups of the batch with batch-norm statistics of their own, over all processes, of which
+        they are a multiple or a divisor. With more than one, the keys are shuffled over the
+        groups: ShuffleBN. The heads' statistics are of the whole batch.
     """
 
     dim: int = 64
@@ -178,7 +179,8 @@ class PretrainConfig:
     policy
         Augmentations of images, by name; methods that learn from windows have their own.
     encoder
-        Name of a timm architecture; conv1d or cpc1d for windows, which have neither stages nor bands.
+        Name of a timm architecture; conv1d or cpc1d for windows, which have neither stages nor
+        bands.
     stages
         Stages that have a head and a loss of their own. The last alone is the usual way; one in
         the middle learns faster what it is read for (deeply supervised nets, Lee et al. 2015).
