@@ -21,6 +21,9 @@ from .distributed import World, gather
 
 FILE = "checkpoint.pt"
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a disk says that takes no more, or no more of somebody, or of a file."""
+
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Replace the file at `path` by `state`; the old one stays until the new one is complete.
@@ -48,10 +51,11 @@ def full_disk_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        number = getattr(error, "errno", None)
-        # torch's writer tells of a full disk only in words of its own.
-        torch_says = isinstance(error, RuntimeError) and "file write failed" in str(error)
-        if number not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and not torch_says:
+        cause: BaseException | None = error
+        # torch's writer raises an error of its own while it handles that of the disk.
+        while cause and getattr(cause, "errno", None) not in FULL:
+            cause = cause.__context__
+        if cause is None:
             raise
         raise InputError(
             f"the disk of {folder} is full: the last checkpoint is kept, free some space and "
