@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import zipfile
 
 import numpy as np
@@ -15,7 +17,16 @@ from img2imu.images import parquet as parquet_module
 from img2imu.images import shards, sources
 from img2imu.images.decode import DecodeError
 from img2imu.images.registry import open_images
-from tests.images.samples import COLORS, collection, folder, shard, tar, tar_of_tars
+from tests.images.samples import (
+    COLORS,
+    collection,
+    encoded,
+    folder,
+    scene,
+    shard,
+    tar,
+    tar_of_tars,
+)
 
 FILES = collection()
 CLASSES = list(COLORS)
@@ -303,6 +314,32 @@ def test_a_tar_is_whole_or_refused(tmp_path):
 def test_bad_sources_are_told_in_one_sentence(message, tmp_path):
     with pytest.raises(InputError, match=message):
         open_images(BAD[message](tmp_path))
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tar", "one.parquet", "s/part.npz"])
+def test_any_damage_is_one_sentence_or_one_file(name, tmp_path):
+    few = {f"ash/{i}.jpg": encoded(scene(i, 16, 12)) for i in range(3)}
+    zipped(tmp_path / "all.zip", few)
+    tar(tmp_path / "all.tar", few)
+    parquet(tmp_path / "one.parquet", list(few.values()), ["a", None, "b"])
+    shard(tmp_path / "s", list(few.values()), [0, 1, 2], CLASSES)
+    path, rng, told = tmp_path / name, random.Random(1), 0
+    whole = path.read_bytes()
+    for _ in range(250):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 1, 3, 10))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(data[: rng.choice((None, None, None, rng.randrange(len(data))))])
+        try:
+            source = open_images(path.parent if name.startswith("s/") else path)
+            source.fingerprint()
+            for index in range(len(source)):
+                with contextlib.suppress(DecodeError):
+                    source.read(index)
+        except InputError as error:
+            told += 1
+            assert len(str(error).splitlines()) == 1
+    assert told > 20
 
 
 def test_pickles_are_refused(tmp_path):
