@@ -96,6 +96,7 @@ class Trainer:
             method = create_window_method(config, encoder, share, source.windows.shape[2])
         else:
             assert isinstance(encoder, Backbone), "pretrain has compared them"
+            classes = classes_of(source, config)
             self.loader = Loader(
                 source,
                 config.batch_size,
@@ -107,7 +108,7 @@ class Trainer:
             )
             policy = _policy_config(config.policy, source)
             self.policy = create_policy(policy, dtype=torch.bfloat16).to(world.device)
-            method = create_method(config, encoder, classes_of(source, config), world)
+            method = create_method(config, encoder, classes, world)
         self.method: Method = method.to(world.device).to(memory_format=torch.channels_last)
         self.optimizer = create_optimizer(config, self.method)
         if compile:
