@@ -1,0 +1,175 @@
+"""The command in forked processes: imported once, run each time in a process of its own."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import pkgutil
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+_HEAVY = ("torch", "timm", "sklearn.ensemble", "sklearn.linear_model", "kornia.augmentation")
+_HEAVY += ("matplotlib.pyplot", "pyarrow.parquet", "PIL.Image", "cv2", "scipy.signal", "joblib")
+_HEAVY += ("safetensors.torch", "jinja2", "torch.utils.tensorboard", "pydantic", "onnx")
+_HEAVY += ("onnxruntime", "onnxscript")
+
+
+def import_everything() -> None:
+    """Import the package and what it imports late; nothing is run, so that forks are safe."""
+    os.environ |= dict.fromkeys(THREADS, "1")
+    os.environ |= {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg", "TQDM_DISABLE": "1"}
+    for name in _HEAVY:
+        try:
+            importlib.import_module(name)
+        except ImportError:  # an optional package
+            continue
+    import img2imu
+
+    for module in pkgutil.walk_packages(img2imu.__path__, "img2imu."):
+        if not module.name.endswith("__main__"):
+            try:
+                importlib.import_module(module.name)
+            except ImportError:
+                continue
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a process may take: bytes of memory beyond the start's, seconds of CPU, bytes a file."""
+
+    memory: int = 4 << 30
+    cpu: int = 60
+    file: int = 256 << 20
+
+
+def start(argv: Sequence[str], folder: Path, limits: Limits | None = None) -> int:
+    """Run the command in `folder/work`; returns the process' number.
+
+    Its output goes to ``stdout`` and ``stderr`` in `folder`, the exit code or the traceback's end
+    to ``code`` and ``raised``. It can write nowhere but in `folder` and reach no network.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 70
+    try:
+        _confine(folder, limits)
+        status = _run(list(argv), folder)
+    except BaseException:
+        (folder / "raised").write_text(_tail())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def wait(pid: int, seconds: float) -> tuple[int, int]:
+    """Status of the process and its largest memory in bytes; killed after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status, usage = os.wait4(pid, os.WNOHANG)
+        if done:
+            return status, usage.ru_maxrss * 1024
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    _, status, usage = os.wait4(pid, 0)
+    return status, usage.ru_maxrss * 1024
+
+
+def succeed(argv: Sequence[str], folder: Path) -> None:
+    """Run a command that must succeed."""
+    status, _ = wait(start(argv, folder), 600)
+    if status:
+        told = [
+            (folder / name).read_text()
+            for name in ("stderr", "raised")
+            if (folder / name).is_file()
+        ]
+        raise RuntimeError(f"img2imu {' '.join(argv)}: status {status}\n" + "\n".join(told))
+
+
+def _run(argv: list[str], folder: Path) -> int:
+    import torch
+
+    from img2imu.cli import main
+
+    torch.set_num_threads(1)
+    try:
+        code = main(argv)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    return int(code)
+
+
+def _tail() -> str:
+    lines = traceback.format_exc().strip().splitlines()
+    return "\n".join(lines[-8:])
+
+
+def _confine(folder: Path, limits: Limits | None) -> None:
+    os.chdir(folder / "work")
+    for name, target in (("HOME", "home"), ("TMPDIR", "tmp")):
+        (folder / target).mkdir(exist_ok=True)
+        os.environ[name] = str(folder / target)
+    os.environ["IMG2IMU_CACHE"] = str(folder / "cache")
+    import tempfile
+
+    tempfile.tempdir = None
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        target = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(target, number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdout = open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+    sys.stderr = open(2, "w", closefd=False, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if limits:
+        pages = (
+            int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
+        )
+        memory = pages * resource.getpagesize() + limits.memory
+        if pages:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu, limits.cpu + 5))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file, limits.file))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.addaudithook(_guard(folder.resolve()))
+
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.chmod")
+_CHANGES += ("os.truncate", "os.chown", "os.utime", "shutil.rmtree", "shutil.move")
+
+
+def _guard(folder: Path) -> Callable[[str, tuple[Any, ...]], None]:
+    """Refuses writing outside of `folder`, as a system refuses a user, and every connection."""
+    allowed = (str(folder), "/dev/", "/proc/")
+
+    def refuse(path: Any) -> None:
+        if isinstance(path, int) or path is None:
+            return
+        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
+        if not text.startswith(allowed) and "__pycache__" not in text:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fsdecode(path))
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
+            refuse(arguments[0])
+        elif event in _CHANGES:
+            dir_fds = arguments[-2:] if event == "os.rename" else arguments[-1:]
+            if not any(isinstance(fd, int) and fd >= 0 for fd in dir_fds):
+                for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
+                    refuse(path)
+        elif event in ("socket.connect", "socket.getaddrinfo"):
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+
+    return hook
