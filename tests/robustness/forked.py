@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,22 +74,37 @@ def start(argv: Sequence[str], folder: Path, limits: Limits | None = None) -> in
         os._exit(status)
 
 
-def wait(pid: int, seconds: float) -> tuple[int, int]:
-    """Status of the process and its largest memory in bytes; killed after `seconds`."""
+@dataclass(frozen=True)
+class End:
+    """How a process ended: its status, and its largest memory in bytes."""
+
+    status: int
+    memory: int
+
+
+def poll(pid: int) -> End | None:
+    """How the process ended, and with it all that it started; None while it runs."""
+    done, status, usage = os.wait4(pid, os.WNOHANG)
+    if not done:
+        return None
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    return End(status, usage.ru_maxrss * 1024)
+
+
+def wait(pid: int, seconds: float) -> End:
+    """Wait until the process ends, and kill it after `seconds`."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status, usage = os.wait4(pid, os.WNOHANG)
-        if done:
-            return status, usage.ru_maxrss * 1024
+    while not (ended := poll(pid)):
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
         time.sleep(0.002)
-    os.kill(pid, signal.SIGKILL)
-    _, status, usage = os.wait4(pid, 0)
-    return status, usage.ru_maxrss * 1024
+    return ended
 
 
 def succeed(argv: Sequence[str], folder: Path) -> None:
     """Run a command that must succeed."""
-    status, _ = wait(start(argv, folder), 600)
+    status = wait(start(argv, folder), 600).status
     if status:
         told = [
             (folder / name).read_text()
@@ -117,6 +133,7 @@ def _tail() -> str:
 
 
 def _confine(folder: Path, limits: Limits | None) -> None:
+    os.setpgid(0, 0)  # so that workers that it starts can be ended with it
     os.chdir(folder / "work")
     for name, target in (("HOME", "home"), ("TMPDIR", "tmp")):
         (folder / target).mkdir(exist_ok=True)

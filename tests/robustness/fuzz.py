@@ -79,7 +79,7 @@ _RECORDINGS = (
     *(f"{name} --unit g" for name in ("walk.csv", "walk.tsv", "walk.csv.gz", "walk.parquet")),
     *(f"{name} --unit g" for name in ("walk.npz", "walks", "walks.zip", "walks.tar.gz")),
     *("WISDM_ar_v1.1_raw.txt", "data_1600_accel_phone.txt", "S01R01.txt", "pos_A.csv"),
-    *("dws_1 --format motionsense", "capture"),
+    *("motion", "capture"),
 )
 _MODEL = ("model/*",)
 _RUN = ("run*/checkpoint.pt",)
@@ -113,7 +113,10 @@ SCENARIOS = (
         "pretrain --source store -o out SMALL --transfer windows.npz --json out.json",
         "store windows.npz",
     ),
-    _scenario("pretrain --source store -o out SMALL --method supervised", "store"),
+    _scenario(
+        "pretrain --source store -o out --method supervised --encoder test_resnet --stages 1 2 "
+        "--batch-size 4 --epochs 1 --held 4 --device cpu", "store",
+    ),
     _scenario(_PROBE.format("windows.npz"), "windows.npz"),
     _scenario(_PROBE.format("arrays --sampling-rate 20"), "arrays"),
     _scenario(_PROBE.format("windows.npz") + " --weights run-1d", "windows.npz run-1d"),
@@ -181,7 +184,7 @@ COMMANDS = (
 WORK = {"epochs", "count", "seeds", "rounds", "runs", "timeout", "windows", "horizon", "hidden"}
 """Options in which a huge number is a huge job, and no mistake."""
 
-WORDS = ("", " ", "abc", "1.5x", "nan", "²", "0x10", "1,5", "None", "--", "1e", "½")
+WORDS = ("", " ", "abc", "1.5x", "nan", "²", "0x10", "1,5", "None", "1e", "½")
 WHOLE = ("-1", "0", "-99999999999999999999", "1.5", "1e3", "inf")
 HUGE_WHOLE = ("2147483648", "4294967296", "99999999999999999999999")
 REAL = ("0", "-1", "inf", "-inf", "1e400", "1e-320", "-0.0")
@@ -330,7 +333,7 @@ def _odd_value(action: argparse.Action, rng: random.Random) -> tuple[str, bool]:
         return rng.choice((*WORDS, "ünï", "x" * 500, "\udcff")), True
     if action.type in (int, float) or getattr(action.type, "__name__", "") == "parse":
         if rng.random() < 0.4:
-            word = rng.choice([w for w in WORDS if w != "--"])
+            word = rng.choice(WORDS)
             return word, True
         values = (*WHOLE, *REAL) if action.type is not int else WHOLE
         if action.dest not in WORK:
@@ -434,14 +437,14 @@ def left_over(tree: Tree) -> list[str]:
 
 
 def judge(
-    case: Case, folder: Path, before: Tree, status: int, memory: int, reference: str | None
+    case: Case, folder: Path, before: Tree, ended: forked.End, reference: str | None
 ) -> Outcome:
     """Whether the case went as it must."""
     out = (folder / "stdout").read_text(errors="replace")
     err = (folder / "stderr").read_text(errors="replace")
     raised = (folder / "raised").read_text() if (folder / "raised").is_file() else ""
-    code = os.waitstatus_to_exitcode(status)
-    outcome = Outcome(case, code, memory=memory)
+    code = os.waitstatus_to_exitcode(ended.status)
+    outcome = Outcome(case, code, memory=ended.memory)
 
     def fail(what: str, detail: str = "") -> Outcome:
         outcome.failure, outcome.detail = what, detail
@@ -502,7 +505,13 @@ class Fuzzer:
                 forked.succeed(scenario.argv, self._healthy.parent)
         shutil.copytree(self._healthy.parent / "cache", self._healthy / "cache")
 
-    def _reference(self, scenario: Scenario) -> str:
+    def check(self) -> None:
+        """Run every command that costs little on healthy inputs: it must succeed."""
+        for scenario in self._scenarios:
+            if not scenario.costly and "fetch" not in scenario.argv:
+                self.reference(scenario)
+
+    def reference(self, scenario: Scenario) -> str:
         """What the command prints when nothing is damaged."""
         if scenario.argv not in self._references:
             folder = self._folder("reference")
@@ -531,18 +540,16 @@ class Fuzzer:
                 case = make_case(
                     self._seed, number, self._scenarios, folder / "work", self._healthy
                 )
-                reference = self._reference(case.scenario) if case.same else None
+                reference = self.reference(case.scenario) if case.same else None
                 before = snapshot(folder / "work")
                 pid = forked.start(case.argv, folder, self._limits)
                 running[pid] = (case, folder, before, reference, time.monotonic() + SECONDS)
             for pid, (case, folder, before, reference, end) in list(running.items()):
                 if time.monotonic() > end:
                     os.kill(pid, signal.SIGKILL)
-                done, status, usage = os.wait4(pid, os.WNOHANG)
-                if done:
+                if ended := forked.poll(pid):
                     del running[pid]
-                    memory = usage.ru_maxrss * 1024
-                    yield judge(case, folder, before, status, memory, reference)
+                    yield judge(case, folder, before, ended, reference)
                     if not keep:
                         shutil.rmtree(folder)
             time.sleep(0.002)
@@ -568,6 +575,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of all cases (0)")
     parser.add_argument("--only", type=int, nargs="+", metavar="N", help="only these of the cases")
     parser.add_argument("--command", metavar="NAME", help="only commands that begin so")
+    parser.add_argument(
+        "--check", action="store_true", help="run all commands on healthy inputs first"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (cores)")
     parser.add_argument("--json", metavar="FILE", help="write the failures")
     parser.add_argument("--keep", metavar="DIR", help="keep the folders of the cases here")
@@ -577,6 +587,8 @@ def main() -> int:
     fuzzer = Fuzzer(base, args.seed, SCENARIOS, forked.Limits())
     try:
         fuzzer.prepare()
+        if args.check:
+            fuzzer.check()
         numbers = args.only or range(args.count)
         if args.command:
             names = [COMMANDS[n % len(COMMANDS)] for n in numbers]

@@ -30,7 +30,7 @@ def signal(rows: int, label: str, seed: int) -> NDArray[np.float64]:
     return np.round(wave * pace / 2 + rng.normal((0, 0, 1), 0.1, (rows, 3)), 4)
 
 
-def windows_arrays(each: int = 4) -> dict[str, NDArray[np.generic]]:
+def windows_arrays(each: int = 10) -> dict[str, NDArray[np.generic]]:
     """What a windows file holds: `each` windows of every subject and class."""
     cases = [(s, label) for s in SUBJECTS for label in LABELS for _ in range(each)]
     return {
@@ -120,8 +120,8 @@ def _write_official(folder: Path) -> None:
     goat = [f"walking,{i * 10},{x},{y},{z},0" for i, (x, y, z) in enumerate(values * GRAVITY)]
     head = "label,timestamp_ms,ax,ay,az,axhg"
     (folder / "pos_A.csv").write_text("\n".join([head, *goat]) + "\n")
-    motion = folder / "dws_1"
-    motion.mkdir()
+    motion = folder / "motion/dws_1"
+    motion.mkdir(parents=True)
     rows = [f"{i},{x},{y},{z}" for i, (x, y, z) in enumerate(values)]
     (motion / "sub_3.csv").write_text("\n".join([",x,y,z", *rows]) + "\n")
     capture = folder / "capture"
