@@ -19,8 +19,9 @@ import numpy as np
 
 from img2imu import Img2ImuClassifier
 from img2imu.cli import main as img2imu
+from img2imu.convert import fast_views
+from img2imu.fewshot import READINGS
 from img2imu.models import DEFAULT_ENCODER
-from img2imu.probe.config import PRESETS, fast_views
 from img2imu.recordings import (
     SplitManifest,
     WindowConfig,
@@ -29,7 +30,7 @@ from img2imu.recordings import (
     open_source,
     save_windows,
 )
-from img2imu.streaming import StreamingClassifier
+from img2imu.timeline import StreamingClassifier
 
 BUILD = Path(__file__).parent / "build"
 SHOTS = 10
@@ -73,7 +74,7 @@ def fit(windows: Windows, splits: SplitManifest, folder: Path) -> Path:
     """A few-shot classifier of the exercises."""
     rows = splits.draw(fold=0, seed=0, shots=SHOTS)
     views = fast_views(windows.sampling_rate, windows.X.shape[-1])
-    encoder = replace(DEFAULT_ENCODER, **PRESETS["fast"])
+    encoder = replace(DEFAULT_ENCODER, **READINGS["fast"])
     classifier = Img2ImuClassifier(windows.sampling_rate, views, encoder)
     classifier.fit(windows.X[rows], windows.y[rows]).save(folder)
     return folder

@@ -1,51 +1,5 @@
 """Triaxial IMU windows to images. Knows nothing of recordings, models or training."""
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-from .config import (
-    DegenerateWarning,
-    SignalError,
-    SpectrogramConfig,
-    View,
-    WaveformConfig,
-    paper_grid,
-    pixel_axes,
-    pixel_extent,
-    view_from_dict,
-    view_to_dict,
-)
-from .gallery import save_gallery, save_images, save_npz
-from .images import dead_axes, to_images
-
-if TYPE_CHECKING:
-    from .engine import Spectrogram, Views, Waveform
-
-__all__ = [
-    "DegenerateWarning",
-    "SignalError",
-    "Spectrogram",
-    "SpectrogramConfig",
-    "View",
-    "Views",
-    "Waveform",
-    "WaveformConfig",
-    "dead_axes",
-    "paper_grid",
-    "pixel_axes",
-    "pixel_extent",
-    "save_gallery",
-    "save_images",
-    "save_npz",
-    "to_images",
-    "view_from_dict",
-    "view_to_dict",
-]
-
-
-def __getattr__(name: str) -> Any:
-    # The modules need torch, which takes seconds to import: only when they are asked for.
-    if name in ("Spectrogram", "Views", "Waveform"):
-        from . import engine
-
-        return getattr(engine, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

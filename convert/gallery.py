@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PathLike = str | os.PathLike[str]
+
+BATCH = 1024
+"""Windows drawn and written at a time."""
 
 AXIS_COLORS = ("#d62728", "#2ca02c", "#1f77b4")
 """Of the traces x, y and z: red, green and blue, the channel each becomes in the picture."""
@@ -60,35 +63,56 @@ def save_images(folder: PathLike, images: NDArray[Any], names: Sequence[str]) ->
     target.mkdir(parents=True, exist_ok=True)
     paths = [target / f"{name}.png" for name in names]
     for path, picture in zip(paths, _as_rgb(images), strict=True):
-        with _replacing(path) as partial:
-            Image.fromarray(picture).save(partial, format="PNG")
+        Image.fromarray(picture).save(path, format="PNG")
     return paths
 
 
-def save_npz(path: PathLike, images: NDArray[Any], **arrays: NDArray[Any]) -> None:
-    """Write pictures and what belongs to them, whole or not at all.
+def save_npz(
+    path: PathLike,
+    windows: NDArray[np.floating],
+    views: View | Sequence[View],
+    arrays: Mapping[str, NDArray[Any]] | None = None,
+    drawn: Callable[[int], object] | None = None,
+) -> None:
+    """Draw windows as bytes into an NPZ, a batch at a time.
+
+    Pictures take a dozen times the memory of their windows; here they never lie in it together.
 
     Parameters
     ----------
     path
         Of the file.
-    images
-        From :func:`to_images`; stored as ``images``.
-    **arrays
-        Stored under their names: labels ``y``, ``subject`` and so on.
+    windows, views
+        As in :func:`to_images`; their pictures are stored as ``images``.
+    arrays
+        Stored too, under their names: labels ``y``, ``subject`` and so on.
+    drawn
+        Told after each batch how many windows it had.
 
     Raises
     ------
     SignalError
-        If an array holds Python objects, which could not be read without pickle.
+        As :func:`to_images`, or if an array holds Python objects, which could not be read without
+        pickle.
     """
-    stored = {"images": np.ascontiguousarray(images)}
-    stored |= {name: np.asarray(values) for name, values in arrays.items()}
+    stored = {name: np.asarray(values) for name, values in (arrays or {}).items()}
     for name, values in stored.items():
         if values.dtype.hasobject:
             raise SignalError(f"{name} holds Python objects: make it numbers or strings first")
-    with _replacing(Path(path)) as partial, partial.open("wb") as file:
-        np.savez(file, **stored)  # type: ignore[arg-type]
+    one = to_images(windows[:1], views, dtype="uint8")
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(windows), *one.shape[1:])}
+    with zipfile.ZipFile(path, "w") as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, header)
+            for start in range(0, len(windows), BATCH):
+                images = to_images(windows[start : start + BATCH], views, dtype="uint8")
+                # Plain writing: through a memory map, a full disk would be a signal, no error.
+                member.write(np.ascontiguousarray(images).data)
+                if drawn:
+                    drawn(len(images))
+        for name, values in stored.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
 
 
 def save_gallery(
@@ -128,8 +152,7 @@ def save_gallery(
     chosen = _spread(labels, per_class)
     pictures = to_images(windows[chosen], views, dtype="uint8")
     figure = _sheet(windows[chosen], labels[chosen], pictures, views)
-    with _replacing(Path(path)) as partial:
-        figure.savefig(partial, format="png", bbox_inches="tight", pad_inches=0.15)
+    figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.15)
 
 
 def _spread(labels: NDArray[Any], per_class: int) -> NDArray[np.intp]:
@@ -215,14 +238,3 @@ def _as_rgb(images: NDArray[Any]) -> NDArray[np.uint8]:
     if images.ndim == 5:
         images = np.concatenate(list(images.swapaxes(0, 1)), axis=-1)
     return np.ascontiguousarray(np.moveaxis(images, -3, -1))
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, which takes its place once all is written."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

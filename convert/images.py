@@ -1,11 +1,11 @@
-"""Windows to pictures in one call, by either engine."""
+"""Windows to pictures in one call, by any of the three engines."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,13 @@ CPU_LEAST = 8
 DEVICE_CHUNK = 2048
 """Windows drawn at a time on an accelerator: enough to fill it, within 2 GB."""
 
+Engine = Literal["compiled", "torch", "reference"]
+
 
 def to_images(
     windows: NDArray[np.floating],
     config: View | Sequence[View],
-    engine: Literal["torch", "reference"] = "torch",
+    engine: Engine = "compiled",
     dtype: Literal["float32", "uint8"] = "float32",
     device: str = "cpu",
 ) -> NDArray[Any]:
@@ -44,22 +46,24 @@ def to_images(
     config
         A view, or a sequence of views of one size.
     engine
-        ``"torch"`` (float32, batched; on the CPU by as many threads as torch is set to use) or
+        ``"compiled"`` (one pass over each window on the CPU, by as many threads as torch is set
+        to use), ``"torch"`` (the differentiable, exportable modules, on `device`) or
         ``"reference"`` (float64, by scipy and OpenCV).
     dtype
         ``"float32"`` in [0, 1] or ``"uint8"`` in 0 to 255.
     device
-        Where the torch engine computes.
+        Where the torch engine computes; the others know only the CPU.
 
     Returns
     -------
     ndarray of shape (n, 3, height, width), or (n, views, 3, height, width) for several views
-        Channels last in memory. The two engines differ by at most one grey level of 255.
+        Channels last in memory. The engines differ by at most one grey level of 255.
 
     Raises
     ------
     SignalError
-        If shape, type or values of the windows do not fit, or the views differ in size.
+        If shape, type or values of the windows do not fit, the views differ in size, or the
+        engine does not know the device.
 
     Warns
     -----
@@ -75,8 +79,10 @@ def to_images(
     several = isinstance(config, Sequence)
     views: Sequence[View] = config if isinstance(config, Sequence) else (config,)
     require_one_size(views)
-    _require_choice("engine", engine, ("torch", "reference"))
+    _require_choice("engine", engine, get_args(Engine))
     _require_choice("dtype", dtype, ("float32", "uint8"))
+    if device != "cpu" and engine != "torch":
+        raise SignalError(f'the {engine} engine draws on the CPU: on {device}, engine="torch" does')
     windows = _checked(windows)
     _warn_degenerate(views, windows.shape[-1])
     # By numpy: it asks for huge pages, and with small ones the first touch of a picture's memory
@@ -84,10 +90,10 @@ def to_images(
     images = np.empty((len(windows), len(views), views[0].height, views[0].width, 3), dtype)
     if engine == "reference":
         _by_reference(windows, views, images)
-    elif device == "cpu":
-        _by_torch_on_cpu(windows, views, images)
+    elif engine == "compiled":
+        _by_compiled(windows, views, images)
     else:
-        _by_torch_on_device(windows, views, images, device)
+        _by_torch(windows, views, images, device)
     images = images.transpose(0, 1, 4, 2, 3)
     return images if several else images[:, 0]
 
@@ -118,9 +124,7 @@ def _by_reference(
             images[start : start + CPU_CHUNK, view] = drawn
 
 
-def _by_torch_on_cpu(
-    windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any]
-) -> None:
+def _by_compiled(windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any]) -> None:
     import torch
 
     from .engine import renderer
@@ -171,7 +175,7 @@ def _in_threads(work: Callable[[int, int], None], count: int) -> None:
         torch.set_num_threads(before)
 
 
-def _by_torch_on_device(
+def _by_torch(
     windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any], device: str
 ) -> None:
     import torch
@@ -179,12 +183,15 @@ def _by_torch_on_device(
     from .engine import renderer
 
     modules = [renderer(view).to(device) for view in views]
+    size = CPU_CHUNK if device == "cpu" else DEVICE_CHUNK
     with torch.inference_mode():
-        for start in range(0, len(windows), DEVICE_CHUNK):
-            part = torch.from_numpy(windows[start : start + DEVICE_CHUNK]).to(device)
+        for start in range(0, len(windows), size):
+            chunk = slice(start, start + size)
+            part = torch.from_numpy(windows[chunk]).to(device)
             for view, module in enumerate(modules):
-                drawn = _as_dtype(module(part), images.dtype).permute(0, 2, 3, 1)
-                images[start : start + DEVICE_CHUNK, view] = drawn.cpu()
+                # The resize may round to a little above 1.
+                drawn = _as_dtype(module(part).clamp(0, 1), images.dtype).permute(0, 2, 3, 1)
+                images[chunk, view] = drawn.cpu()
 
 
 def _as_dtype(drawn: Tensor, dtype: np.dtype) -> Tensor:

@@ -19,9 +19,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .. import __version__
-from ..classifier import Img2ImuClassifier, Img2ImuNetwork, check_windows
 from ..convert import Views, view_from_dict, view_to_dict
 from ..errors import InputError
+from ..fewshot import Img2ImuClassifier, Img2ImuNetwork
+from ..fewshot.classifier import as_windows
 from ..models import DEFAULT_ENCODER, EncoderConfig, build_encoder
 from ..models.encoder import shipped_path
 from ..models.weights import REGISTRY
@@ -99,7 +100,7 @@ def write_golden(
         If the windows do not fit, or `folder` exists and holds something else.
     """
     check_is_fitted(classifier, "network_")
-    chosen = classifier.check_windows_ if windows is None else check_windows(windows)
+    chosen = classifier.check_windows_ if windows is None else as_windows(windows)
     if not len(chosen):
         raise InputError("golden vectors need at least one window")
     logits = classifier.decision_function(chosen)

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..classifier import Img2ImuNetwork
 from ..convert import Views
 from ..errors import InputError
+from ..fewshot import Img2ImuNetwork
 from .parity import largest
 from .runtime import FORMAT
 

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and where the toolkit keeps what it can redo."""
+"""Files and folders that appear whole or not at all, and where what can be redone is kept."""
 
 from __future__ import annotations
 

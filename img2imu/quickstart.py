@@ -7,8 +7,6 @@ file, report.
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from .environment import environment
-from .classifier import Img2ImuClassifier, export_metadata, read_config
 from .export import end_to_end, export_onnx, measure_latency
+from .fewshot import Img2ImuClassifier, ProbeConfig, evaluate
+from .files import appearing, sha256_of, write_json
 from .models import DEFAULT_ENCODER, EncoderConfig
-from .files import appearing
-from .predict import Timeline, predict_recordings
-from .probe import ProbeConfig, evaluate
 from .progress import Progress, silent
 from .recordings import (
     DATASETS,
@@ -35,7 +31,8 @@ from .recordings import (
     open_source,
     save_windows,
 )
-from .report import write_report
+from .report import draw_timeline, save_png, write_report
+from .timeline import Timeline, predict_recordings
 
 SHOTS = 10
 """Labelled windows per class of the classifier that is built."""
@@ -116,7 +113,7 @@ def quickstart(
             "steps": list(steps.done),
         }
         with steps("Write the report"):
-            _write_json(out / "results.json", results)
+            write_json(out / "results.json", results)
             write_report(out / "report.html", results, windows, classifier.views_, timeline)
     return results
 
@@ -139,7 +136,7 @@ def evaluate_few_shot(
         methods.remove("minirocket")
     config = ProbeConfig(encoder=encoder, shots=CURVE, seeds=seeds)
     outcome = evaluate(windows, config, methods, name="exercise", progress=progress)
-    _write_json(out / "splits.json", outcome["settings"]["splits"])
+    write_json(out / "splits.json", outcome["settings"]["splits"])
     return outcome
 
 
@@ -165,15 +162,16 @@ def label_recording(
     path = out / f"subject-{subject}.csv"
     write_recording(path, source, subject)
     recording = open_source(path, unit="g", label="exercise")
-    return predict_recordings(classifier, recording, out, progress=progress)
+    timeline = predict_recordings(classifier, recording, out / "predictions.csv", progress=progress)
+    save_png(out / "predictions.png", draw_timeline(timeline))
+    return timeline
 
 
 def export(classifier: Img2ImuClassifier, out: Path) -> dict[str, Any]:
     """The classifier as one ONNX file, checked against PyTorch and timed on one and all cores."""
-    metadata = export_metadata(read_config(out / "model"))
     windows = classifier.check_windows_
     graph = end_to_end(classifier.network_, windows)
-    report = export_onnx(graph, out / "model.onnx", metadata)
+    report = export_onnx(graph, out / "model.onnx", classifier.metadata())
     latencies = [
         measure_latency(report.path, windows[0], threads).to_dict()
         for threads in sorted({1, environment()["cpu"]["cores"]})
@@ -202,7 +200,7 @@ def describe_weights(encoder: EncoderConfig) -> dict[str, Any]:
     """Which weights an encoder has, for the report."""
     if encoder.checkpoint:
         path = Path(encoder.checkpoint)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = sha256_of(path)
         return {"encoder": encoder.name, "kind": "file", "title": path.name, "sha256": sha256}
     if encoder.pretrained:
         return {"encoder": encoder.name, "kind": "name", "title": f"those of {encoder.name}"}
@@ -242,7 +240,3 @@ def _describe(name: str) -> dict[str, str]:
         "citation": entry.citation,
         "licence": entry.licence,
     }
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

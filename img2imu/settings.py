@@ -96,7 +96,9 @@ def read_sealed(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
         checksum = values.pop("checksum")
     except FileNotFoundError:
-        raise InputError(f"{path.parent} is not what it should be: {path.name} is missing") from None
+        raise InputError(
+            f"{path.parent} is not what it should be: {path.name} is missing"
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error!r}") from None
     if checksum != _checksum(values):
@@ -106,4 +108,3 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 def _checksum(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-

@@ -85,7 +85,7 @@ def test_conversion_from_any_folder(clean_python, tmp_path):
 def test_import_is_fast():
     """Heavy libraries are imported where they are used, not by the package."""
     code = (
-        "import sys, img2imu, img2imu.cli, img2imu.convert, img2imu.models, img2imu.probe; "
+        "import sys, img2imu, img2imu.cli, img2imu.convert, img2imu.models, img2imu.fewshot; "
         "img2imu.cli.build_parser(); "
         "print([m for m in ('torch', 'sklearn', 'scipy', 'matplotlib', 'pyarrow', 'timm', 'cv2') "
         "if m in sys.modules])"

@@ -10,9 +10,9 @@ from img2imu import Img2ImuClassifier, classifier, quickstart
 from img2imu.cli import main
 from img2imu.convert import SpectrogramConfig, WaveformConfig
 from img2imu.errors import InputError
-from img2imu.models import EncoderConfig
+from img2imu.fewshot import config
 from img2imu.files import appearing
-from img2imu.probe import config
+from img2imu.models import EncoderConfig
 from img2imu.recordings import Piece, RowReport, SplitManifest, load_windows, open_source
 
 MOVEMENTS = {"rest": 0.0, "slow": 1.0, "fast": 4.0}

@@ -14,9 +14,9 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from ..environment import environment
 from ..errors import InputError
 from ..progress import Progress, silent
-from ..environment import environment
 
 PACKAGE = "org.img2imu.demo"
 ACTIVITY = f"{PACKAGE}/.MainActivity"

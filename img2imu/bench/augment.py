@@ -27,9 +27,9 @@ from ..augment import (
     TranslateXConfig,
 )
 from ..convert import SpectrogramConfig, to_images
+from ..environment import environment
 from ..errors import InputError
 from .convert import walking
-from ..environment import environment
 from .timing import Contestant, race, summary
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert import SpectrogramConfig, to_images
-from ..errors import InputError
-from ..probe.config import recommended_views
+from ..convert import SpectrogramConfig, recommended_views, to_images
 from ..environment import environment
+from ..errors import InputError
 from .timing import Contestant, race, summary
 
 CONFIG = SpectrogramConfig(sampling_rate=50, nfft=64, noverlap=60)

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..classifier import Img2ImuClassifier
 from ..convert import SpectrogramConfig, to_images
+from ..environment import environment
 from ..errors import InputError
 from ..export import (
     converter,
@@ -37,17 +37,16 @@ from ..export.latency import (
     single_call,
     time_in_turns,
 )
+from ..fewshot import Img2ImuClassifier
 from ..models import EncoderConfig
 from ..models.encoder import IMAGENET_MEAN, IMAGENET_STD
 from ..models.weights import REGISTRY
-from ..probe.config import PresetName
 from ..progress import Progress, silent
 from ..recordings import WindowConfig, Windows, load_windows, make_windows, open_source
 from .convert import matplotlib_density, one_by_one
-from ..environment import environment
 from .quantized import FILES, Split, compare_kinds, fit, format_rows, split
 
-PRESETS: tuple[PresetName, ...] = ("paper", "recommended", "fast")
+PRESETS = ("paper", "recommended", "fast")
 BARE, AUTHORS = "bare ResNet-18", "authors' way"
 
 
@@ -193,7 +192,7 @@ def describe(data: Split) -> dict[str, Any]:
 
 
 def write_entrants(
-    classifiers: Mapping[PresetName, Img2ImuClassifier], data: Split, folder: Path
+    classifiers: Mapping[str, Img2ImuClassifier], data: Split, folder: Path
 ) -> dict[str, Entrant]:
     """All files that are timed, by name: the bare network, and of each preset whole, parts, int8.
 
@@ -280,7 +279,7 @@ def race(
 
 
 def compare_presets(
-    classifiers: Mapping[PresetName, Img2ImuClassifier], data: Split, seconds: float
+    classifiers: Mapping[str, Img2ImuClassifier], data: Split, seconds: float
 ) -> list[dict[str, Any]]:
     """Rows of all kinds of files of each preset."""
     return [

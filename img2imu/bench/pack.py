@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..environment import environment
 from ..errors import InputError
 from ..images.config import PackConfig
 from ..images.decode import Pixels
 from ..images.packing import decode_range
 from ..images.registry import open_images
 from ..images.sources import Collection
-from ..environment import environment
 from .timing import Contestant, race, summary
 
 OURS, PEER = "img2imu pack", "torchvision ImageFolder + Resize"

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..augment import KorniaPolicy
+from ..environment import environment
 from ..errors import InputError
 from ..images import ProceduralImages
 from ..models import create_backbone
@@ -29,7 +30,6 @@ from ..pretrain.config import RECIPES, MoCoConfig, PretrainConfig
 from ..pretrain.distributed import World
 from ..pretrain.loop import Trainer
 from ..pretrain.methods import MoCo
-from ..environment import environment
 from .timing import race, summary
 
 OURS = "img2imu"

@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..convert import Views, paper_grid
+from ..convert import VIEW_PRESETS, Views, paper_grid
+from ..environment import environment
 from ..errors import InputError
+from ..fewshot import READINGS, SHOTS, FeatureCache, ProbeConfig
+from ..fewshot.features import BATCH, fast_precision, iter_features
+from ..fewshot.learners import LogisticLearner
+from ..fewshot.methods import FeatureMethod, FixedFeatures, encoder_features, learn_fold
+from ..fewshot.protocol import Task, summarize
 from ..models import DEFAULT_ENCODER, EncoderConfig, build_encoder
-from ..probe.config import PRESETS, SHOTS, PresetName, ProbeConfig
-from ..probe.evaluation import encoder_features
-from ..probe.features import BATCH, FeatureCache, extract, fast_precision
-from ..probe.methods import FixedFeatures, LogisticLearner, Method
-from ..probe.protocol import Task, choose, score_fold, score_method, summarize
 from ..progress import Progress, silent
 from ..recordings import SplitManifest, WindowConfig, Windows, make_windows, open_source
-from ..environment import environment
 from .timing import race, summary
 
 WINDOWS = 2000
@@ -33,7 +33,7 @@ PENALTY = 0.1
 BATCHES = 6
 """Of pictures, in a round of extraction."""
 
-EXTRACTED: tuple[PresetName, ...] = ("recommended", "fast")
+EXTRACTED: tuple[str, ...] = ("recommended", "fast")
 """Presets whose features are timed."""
 
 
@@ -54,20 +54,18 @@ def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[
         Seconds of each part, fits and windows per second, peak memory, environment.
     """
     windows = _windows()
-    encoder = EncoderConfig(**PRESETS["paper"])
+    encoder = EncoderConfig(**READINGS["paper"])
     config = ProbeConfig(preset="paper", encoder=encoder, shots=SHOTS, seeds=SEEDS)
     began = time.perf_counter()
     cache = cache or FeatureCache()
-    sets = encoder_features(windows, config, cache, progress, "img2imu")
+    sets = encoder_features(windows, config, cache, progress, "cpu", "img2imu")
     encoding = time.perf_counter() - began
     manifest = SplitManifest.create("bench", windows, SHOTS, range(SEEDS))
     task = Task.from_manifest(windows, manifest)
-    method = Method("img2imu", "logistic", sets, [LogisticLearner(PENALTY)])
-    bar = progress("probing", len(sets) * len(manifest.folds))
+    method = FeatureMethod("img2imu", "logistic", sets, [LogisticLearner(PENALTY)])
     began = time.perf_counter()
-    results = summarize(task, choose(task, method, score_method(task, method, bar)))
+    results = summarize(method, method.run(task, progress))
     probing = time.perf_counter() - began
-    bar.close()
     fits = len(sets) * len(manifest.draws)
     return {
         "windows": len(windows),
@@ -76,7 +74,7 @@ def run(progress: Progress = silent, cache: FeatureCache | None = None) -> dict[
         "encoding_seconds": round(encoding, 2),
         "probing_seconds": round(probing, 2),
         "fits_per_second": round(fits / probing, 1),
-        "peer": _beside_peer(task, sets[0].array),
+        "peer": _beside_peer(task, sets[0].of_fold(task.training[0])),
         "extraction": {preset: _extraction(windows.X, preset) for preset in EXTRACTED},
         "f1_by_shots": {r["shots"]: r["f1_mean"] for r in results},
         "peak_memory_gib": round(_peak_memory(), 2),
@@ -114,7 +112,7 @@ def _beside_peer(task: Task, features: NDArray[np.float32], rounds: int = 3) -> 
     ours, peer = [], []
     for _ in range(rounds):
         began = time.perf_counter()
-        score_fold(task, 0, FixedFeatures({}, features), [LogisticLearner(PENALTY)], 0)
+        learn_fold(task, 0, FixedFeatures({}, features), [LogisticLearner(PENALTY)], 0)
         ours.append(time.perf_counter() - began)
         began = time.perf_counter()
         _plain_fold(task, features)
@@ -127,13 +125,11 @@ def _beside_peer(task: Task, features: NDArray[np.float32], rounds: int = 3) -> 
     }
 
 
-def _extraction(
-    windows: NDArray[np.float32], preset: PresetName, rounds: int = 5
-) -> dict[str, Any]:
+def _extraction(windows: NDArray[np.float32], preset: str, rounds: int = 5) -> dict[str, Any]:
     """Windows per second from samples to features, and of the encoder alone."""
-    encoder = build_encoder(replace(DEFAULT_ENCODER, **PRESETS[preset]))
+    encoder = build_encoder(replace(DEFAULT_ENCODER, **READINGS[preset]))
     precision = fast_precision()
-    [views] = ProbeConfig(preset, encoder=DEFAULT_ENCODER).drawings(50.0, windows.shape[-1])
+    [views] = VIEW_PRESETS[preset](50.0, windows.shape[-1])
     step = BATCH // len(views)
     some = windows[: BATCHES * step]
     with torch.inference_mode():
@@ -144,8 +140,12 @@ def _extraction(
             for batch in pictures.split(step):
                 encoder.stage_features(batch)
 
+    def extraction() -> None:
+        for _ in iter_features(some, views, encoder, precision=precision):
+            pass
+
     contestants = {
-        "extraction": (lambda: extract(some, views, encoder, precision=precision), len(some)),
+        "extraction": (extraction, len(some)),
         "bare": (bare, len(some)),
     }
     rates = race(contestants, rounds)

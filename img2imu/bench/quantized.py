@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..classifier import Img2ImuClassifier
-from ..convert import SpectrogramConfig, View
 from ..export import (
     ExportError,
     end_to_end,
@@ -25,9 +23,9 @@ from ..export import (
 )
 from ..export.latency import open_session, time_in_turns
 from ..export.quantize import KINDS
+from ..fewshot import READINGS, Img2ImuClassifier, ProbeConfig
+from ..fewshot.metrics import confusion_matrix, macro_f1
 from ..models import DEFAULT_ENCODER, EncoderConfig
-from ..probe.config import PRESETS, PresetName, fast_views, recommended_views
-from ..probe.metrics import confusion_matrix, macro_f1
 from ..recordings import SplitManifest, Windows
 from ..studies.data import thin
 
@@ -74,20 +72,12 @@ def split(windows: Windows, name: str) -> Split:
     return Split(thin(training, TRAINING), thin(test, TEST))
 
 
-def preset_views(preset: PresetName, sampling_rate: float, samples: int) -> tuple[View, ...]:
-    """What a preset draws; of the paper's grid the middle."""
-    if preset == "paper":
-        return (SpectrogramConfig(sampling_rate),)
-    draw = fast_views if preset == "fast" else recommended_views
-    return draw(sampling_rate, samples)
-
-
 def fit(
-    training: Windows, preset: PresetName, encoder: EncoderConfig = DEFAULT_ENCODER
+    training: Windows, preset: str, encoder: EncoderConfig = DEFAULT_ENCODER
 ) -> Img2ImuClassifier:
     """A classifier of a preset from all windows given."""
-    views = preset_views(preset, training.sampling_rate, training.X.shape[-1])
-    reading = replace(encoder, **PRESETS[preset])
+    views = ProbeConfig(preset).drawing(training.sampling_rate, training.X.shape[-1])
+    reading = replace(encoder, **READINGS[preset])
     return Img2ImuClassifier(training.sampling_rate, views, reading).fit(training.X, training.y)
 
 

@@ -1,22 +1,41 @@
-"""``img2imu convert``: recordings to windows and pictures."""
+"""``img2imu convert``: recordings to a file of labelled windows; pictures where asked for."""
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..convert import SpectrogramConfig
 from ..errors import InputError
+from ..files import appearing, write_json
 from ..recordings import WindowConfig, Windows
-from ..files import write_json
 from .data import add_source_options, source_options
-from .options import add_settings, given, parse_size, progress_bar
+from .options import add_output, add_settings, given, parse_size, progress_bar
+
+if TYPE_CHECKING:
+    from ..recordings import Source, WindowReport
+
+_FILES = ("windows.npz", "report.json", "gallery.png", "images.npz")
+
+_DESCRIPTION = """\
+Cuts recordings into windows of one length and rate, each with its label and subject.
+
+in    CSV, Parquet, NPZ, the official files of a data set, or an archive of any of them
+out   windows.npz   the windows, for probe, study, finetune and export
+      report.json   what became of every row, sample and window
+      gallery.png   a few windows of each class, and the pictures drawn of them
+      images.npz    with --images: every window's picture, for programs of your own;
+                    the other commands draw theirs from windows.npz
+"""
+_HELPS = {
+    "noverlap": "samples that neighbouring frames share (nfft - 4)",
+    "normalize": "decibels to colours by the range of each axis, of the window, or a fixed one",
+}
 
 _EXAMPLES = """\
 examples:
@@ -30,45 +49,65 @@ def register(subparsers: Any) -> None:
     """Add the command ``convert`` to the parser."""
     parser = subparsers.add_parser(
         "convert",
-        help="recordings to labelled windows and spectrogram pictures",
+        help="cut recordings into labelled windows",
+        description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", help="file, folder, archive, or name of a data set")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write")
-    parser.add_argument(
-        "--images", action="store_true", help="write every picture too, in images.npz"
-    )
-    parser.add_argument(
-        "--keep-unlabelled", action="store_true", help="keep windows that have no label too"
-    )
-    picture = parser.add_argument_group("pictures")
-    picture.add_argument("--nfft", type=int, default=64, help="samples per frame (64)")
-    picture.add_argument("--noverlap", type=int, help="samples that frames share (nfft - 4)")
-    picture.add_argument("--normalize", choices=("axis", "window", "fixed"), default="axis")
-    picture.add_argument("--detrend", action="store_true", help="remove each axis' mean first")
-    picture.add_argument("--size", default="128x96", metavar="WxH", help="in pixels (128x96)")
+    add_output(parser, "folder to write")
     windows = parser.add_argument_group("windows")
     add_settings(windows, WindowConfig, ("seconds", "overlap", "sampling_rate"))
     windows.add_argument("--classes", metavar="A,B,...", help="labels to keep (all)")
+    windows.add_argument(
+        "--keep-unlabelled", action="store_true", help="keep windows that have no label too"
+    )
     add_source_options(parser)
+    picture = parser.add_argument_group("pictures, in gallery.png and images.npz")
+    picture.add_argument("--images", action="store_true", help="write images.npz too")
+    add_settings(picture, SpectrogramConfig, ("nfft",))
+    add_settings(picture, SpectrogramConfig, ("noverlap",), shown=False, helps=_HELPS)
+    add_settings(picture, SpectrogramConfig, ("normalize", "detrend"), helps=_HELPS)
+    picture.add_argument("--size", default="128x96", metavar="WxH", help="in pixels (128x96)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write ``windows.npz``, ``report.json``, ``gallery.png`` and, if asked, ``images.npz``."""
-    from ..convert.gallery import save_gallery
-    from ..recordings import WindowReport, WindowsWriter, iter_windows, open_source
+    from ..convert import save_gallery
+    from ..recordings import WindowReport, open_source
 
     config = WindowConfig(**given(args, WindowConfig))
     view = _view(args, config)
     source = open_source(args.source, **source_options(args))
-    folder = Path(args.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {"source": Path(args.source).name, "windows": asdict(config)}
     report, sample = WindowReport(), _Sample()
-    bar = progress_bar(f"{source.name} (windows)", None)
-    with WindowsWriter(folder / "windows.npz", settings) as writer:
+    with appearing(Path(args.output)) as folder:
+        _write_windows(args, folder / "windows.npz", source, config, report, sample)
+        write_json(folder / "report.json", report.to_dict())
+        save_gallery(folder / "gallery.png", *sample.windows(), view)
+        if args.images:
+            _write_images(folder, view)
+        written = [name for name in _FILES if (folder / name).exists()]
+    _print_report(report.to_dict())
+    print(f"in {args.output}: {', '.join(written)}")
+
+
+def _write_windows(
+    args: argparse.Namespace,
+    path: Path,
+    source: Source,
+    config: WindowConfig,
+    report: WindowReport,
+    sample: _Sample,
+) -> None:
+    from ..recordings import WindowsWriter, iter_windows
+    from ..recordings.windows import nothing_left
+
+    settings = {"source": Path(args.source).name, "windows": asdict(config)}
+    with (
+        progress_bar(f"{source.name} (windows)", None) as bar,
+        WindowsWriter(path, settings) as writer,
+    ):
         for batch in iter_windows(
             source,
             config,
@@ -79,16 +118,9 @@ def run(args: argparse.Namespace) -> None:
             writer.append(batch)
             sample.add(batch)
             bar.update(len(batch))
+        if not report.kept:
+            raise InputError(nothing_left(source.name, config, report))
         sample.require_live_axes(source.name)
-    bar.close()
-    write_json(folder / "report.json", report.to_dict())
-    save_gallery(folder / "gallery.png", *sample.windows(), view)
-    written = ["windows.npz", "report.json", "gallery.png"]
-    if args.images:
-        _write_images(folder, view)
-        written.append("images.npz")
-    _print_report(report.to_dict())
-    print(f"in {folder}: {', '.join(written)}")
 
 
 class _Sample:
@@ -126,22 +158,13 @@ class _Sample:
 
 
 def _write_images(folder: Path, view: SpectrogramConfig) -> None:
-    from ..convert import to_images
-    from ..convert.gallery import save_npz
+    from ..convert import save_npz
     from ..recordings import load_windows
 
     windows = load_windows(folder / "windows.npz")
-    # Drawn into a scratch file: pictures take twelve times the memory of their windows.
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        shape = (len(windows), 3, view.height, view.width)
-        images = np.lib.format.open_memmap(Path(scratch) / "images.npy", "w+", np.uint8, shape)
-        bar = progress_bar("pictures", len(windows))
-        for start in range(0, len(windows), 1024):
-            part = windows.X[start : start + 1024]
-            images[start : start + 1024] = to_images(part, view, dtype="uint8")
-            bar.update(len(part))
-        bar.close()
-        save_npz(folder / "images.npz", images, y=windows.y, subject=windows.subject)
+    arrays = {"y": windows.y, "subject": windows.subject}
+    with progress_bar("pictures", len(windows)) as bar:
+        save_npz(folder / "images.npz", windows.X, view, arrays, bar.update)
 
 
 def _print_report(report: dict[str, Any]) -> None:
@@ -164,15 +187,11 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _view(args: argparse.Namespace, config: WindowConfig) -> SpectrogramConfig:
     width, height = parse_size(args.size)
-    view = SpectrogramConfig(
-        sampling_rate=config.sampling_rate,
-        nfft=args.nfft,
-        noverlap=args.nfft - 4 if args.noverlap is None else args.noverlap,
-        detrend=args.detrend,
-        normalize=args.normalize,
-        width=width,
-        height=height,
-    )
-    if view.degenerate(config.samples):
-        raise InputError(f"{view.degenerate(config.samples)}: choose a smaller nfft or longer windows")
+    chosen = given(args, SpectrogramConfig)
+    chosen.setdefault("noverlap", chosen.get("nfft", SpectrogramConfig.nfft) - 4)
+    chosen["sampling_rate"] = config.sampling_rate
+    view = SpectrogramConfig(**chosen, width=width, height=height)
+    reason = view.degenerate(config.samples)
+    if reason:
+        raise InputError(f"{reason}: choose a smaller nfft or longer windows")
     return view

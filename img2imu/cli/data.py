@@ -72,7 +72,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def source_options(args: argparse.Namespace) -> dict[str, Any]:
     """Keyword arguments for `open_source` from the options of `add_source_options`."""
-    from img2imu.errors import InputError
+    from ..errors import InputError
 
     options: dict[str, Any] = {"format": args.format}
     for name in ("label", "subject", "rate", "unit", "time_unit", "path_pattern"):
@@ -88,7 +88,7 @@ def source_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_list(args: argparse.Namespace) -> None:
     """Print the data sets known by name."""
-    from img2imu.recordings.registry import DATASETS
+    from ..recordings.registry import DATASETS
 
     if args.json:
         fields = ("title", "licence", "citation", "homepage", "url", "sha256")
@@ -106,7 +106,7 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_fetch(args: argparse.Namespace) -> None:
     """Download a data set into the cache."""
-    from img2imu.recordings.registry import fetch_dataset
+    from ..recordings.registry import fetch_dataset
 
     path, sha256 = fetch_dataset(args.name)
     print(f"{path}\nSHA-256 {sha256}")
@@ -114,8 +114,8 @@ def run_fetch(args: argparse.Namespace) -> None:
 
 def run_check(args: argparse.Namespace) -> None:
     """Print what a file, folder or archive holds."""
-    from img2imu.recordings.check import check
-    from img2imu.recordings.registry import open_source
+    from ..recordings.check import check
+    from ..recordings.registry import open_source
 
     report = check(open_source(args.path, **source_options(args)))
     print(

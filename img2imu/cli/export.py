@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..files import appearing
+from ..files import appearing, write_json
 
-from ..files import write_json
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from ..classifier import Img2ImuClassifier
     from ..export import ExportReport, Latency
     from ..export.quantize import QuantizationReport
+    from ..fewshot import Img2ImuClassifier
 
     Report = ExportReport | QuantizationReport
 
@@ -73,12 +72,12 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the files, then print their agreement with PyTorch and their latency here."""
     from ..environment import environment
-    from ..classifier import Img2ImuClassifier, export_metadata, read_config
     from ..export.files import writable
     from ..export.golden import write_golden
+    from ..fewshot import Img2ImuClassifier
 
-    metadata = export_metadata(read_config(Path(args.model)))
     classifier = Img2ImuClassifier.load(args.model)
+    metadata = classifier.metadata()
     calibration = _calibration(args, classifier)
     if args.json:
         writable(args.json)

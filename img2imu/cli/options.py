@@ -56,19 +56,27 @@ def add_settings(
         text = described.get(each.name, "")
         if shown is not False:
             value = _default(each) if shown is None else getattr(shown, each.name)
-            text = f"{text} ({_spelled(value, each.metadata.get('none'))})" if _told(value) else text
+            text = (
+                f"{text} ({_spelled(value, each.metadata.get('none'))})" if _told(value) else text
+            )
         parser.add_argument(
             option, default=argparse.SUPPRESS, help=text.replace("%", "%%").strip(), **arguments
         )
 
 
-def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """The fields of a settings class that the command line gave, for ``kind(**given(...))``."""
+def given(
+    args: argparse.Namespace, kind: type, names: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The fields of a settings class that the command line gave, for ``kind(**given(...))``.
+
+    `names` are those of :func:`add_settings`.
+    """
     values = vars(args)
+    wanted = [each.name for each in fields(kind)] if names is None else names
     return {
-        each.name: tuple(values[each.name]) if _many(values[each.name]) else values[each.name]
-        for each in fields(kind)
-        if each.name in values
+        name: tuple(values[name]) if isinstance(values[name], list) else values[name]
+        for name in wanted
+        if name in values
     }
 
 
@@ -118,10 +126,6 @@ def _spelled(value: object, none: str | None) -> str:
     if value is None:
         return none or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _many(value: object) -> bool:
-    return isinstance(value, list)
 
 
 def _descriptions(kind: type) -> dict[str, str]:
@@ -216,3 +220,18 @@ def progress_bar(description: str, total: int | None) -> Any:
     return tqdm(
         total=total, desc=description, file=sys.stderr, disable=None, leave=False, delay=0.5
     )
+
+
+def add_device(parser: Any) -> None:
+    """``--device``: where networks run."""
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="CUDA where there is one")
+
+
+def chosen_device(args: argparse.Namespace) -> str:
+    """The device of :func:`add_device`, which must be there."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if args.device == "cuda" and not there:
+        raise InputError("there is no CUDA device here")
+    return args.device or ("cuda" if there else "cpu")

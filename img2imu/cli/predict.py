@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..files import write_json
+from ..files import appearing, writable, write_json
 from .data import add_source_options, source_options
-from .options import progress_bar
+from .options import add_device, add_json, add_output, chosen_device, progress_bar
 
 _EXAMPLES = """\
 examples:
@@ -28,25 +28,30 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("model", help="classifier folder")
     parser.add_argument("recording", help="file, folder, archive, or name of a data set")
-    parser.add_argument(
-        "-o", "--output", default="out/predict", metavar="DIR", help="folder to write (out/predict)"
-    )
+    add_output(parser, "folder to write", "out/predict")
     parser.add_argument("--overlap", type=float, default=0.5, help="share that windows share (0.5)")
-    parser.add_argument("--json", metavar="FILE", help="write the summary")
+    add_json(parser, "write the summary")
+    add_device(parser)
     add_source_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write ``predictions.csv`` and ``predictions.png``, print the summary."""
-    from ..classifier import Img2ImuClassifier
-    from ..predict import predict_recordings
+    from ..fewshot import Img2ImuClassifier
     from ..recordings import open_source
+    from ..report.figures import draw_timeline, save_png
+    from ..timeline import predict_recordings
 
+    if args.json:
+        writable(args.json)
     source = open_source(args.recording, **source_options(args))
-    classifier = Img2ImuClassifier.load(args.model)
+    classifier = Img2ImuClassifier.load(args.model, chosen_device(args))
     folder = Path(args.output)
-    timeline = predict_recordings(classifier, source, folder, args.overlap, progress_bar)
+    with appearing(folder) as scratch:
+        labels = scratch / "predictions.csv"
+        timeline = predict_recordings(classifier, source, labels, args.overlap, progress_bar)
+        save_png(scratch / "predictions.png", draw_timeline(timeline))
     summary = timeline.summary()
     if args.json:
         write_json(args.json, {"model": args.model, "recording": args.recording, **summary})

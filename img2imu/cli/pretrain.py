@@ -181,10 +181,9 @@ def _transfer(
     path: str, every: int, config: PretrainConfig, out: Path
 ) -> Callable[[int, Any], dict[str, float]]:
     """Few-shot macro-F1 on the windows' validation subjects, every so many epochs."""
+    from ..fewshot import ProbeConfig, evaluate
     from ..models import EncoderConfig
     from ..pretrain.checkpoint import save_encoder
-    from ..probe import ProbeConfig, evaluate
-    from ..probe.features import FeatureCache
     from ..recordings import load_windows
 
     windows = load_windows(path)
@@ -200,8 +199,7 @@ def _transfer(
             weights = Path(folder, "encoder.safetensors")
             save_encoder(weights, encoder)
             probe = ProbeConfig(encoder=replace(read, checkpoint=str(weights)))
-            cache = FeatureCache(Path(folder))
-            [result] = evaluate(windows, probe, ["img2imu"], cache=cache)["results"]
+            [result] = evaluate(windows, probe, ["img2imu"], cache=Path(folder))["results"]
         return {"transfer": result["validation_f1"]}
 
     return after_epoch

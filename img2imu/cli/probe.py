@@ -5,93 +5,149 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..files import write_json
-from .options import add_encoder_options, encoder_config, progress_bar
+from ..files import writable, write_json
+from .options import (
+    add_device,
+    add_encoder_options,
+    add_json,
+    add_settings,
+    chosen_device,
+    encoder_config,
+    given,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from ..fewshot import FinetuneConfig, ProbeConfig
+    from ..recordings import Windows
 
 _EXAMPLES = """\
 examples:
   img2imu probe windows.npz --model out/model
-  img2imu probe windows.npz --shots 1 2 5 10 20 50 --probe logistic paper
-  img2imu probe windows.npz --encoder conv1d --weights out/simclr/encoder.safetensors
+  img2imu probe windows.npz --shots 1 2 5 10 20 50 all --probes logistic paper
+  img2imu probe windows.npz --encoder conv1d --weights out/simclr
   img2imu probe windows.npz --preset paper --encoder torchvision/resnet18 --pretrained
 """
+
+PROTOCOL = ("shots", "folds", "seeds", "C", "seed")
+"""Settings of a few-shot evaluation that are options, whatever is compared."""
+
+OPTIONS = ("probes", *PROTOCOL)
 
 
 def register(subparsers: Any) -> None:
     """Add the command ``probe`` to the parser."""
+    from ..fewshot.config import ProbeConfig
+
     parser = subparsers.add_parser(
         "probe",
         help="few-shot evaluation on unseen subjects, beside baselines",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("windows", help="windows file (.npz) or folder with X.npy, Y.npy, pid.npy")
-    parser.add_argument("--shots", type=int, nargs="+", default=[10], help="windows per class (10)")
+    add_evaluation(parser, ProbeConfig(), OPTIONS)
     parser.add_argument(
-        "--probe", nargs="+", choices=("logistic", "paper"), default=["logistic"], dest="probes"
+        "--methods", nargs="+", metavar="NAME", help="rows of the table (all that learn no encoder)"
     )
-    parser.add_argument("--folds", type=int, default=5, help="subject-disjoint folds (5)")
-    parser.add_argument("--seeds", type=int, default=5, help="draws of the labelled windows (5)")
-    parser.add_argument(
-        "--C", type=float, nargs="+", default=[0.1], help="penalties to choose among (0.1)"
-    )
-    parser.add_argument(
-        "--methods", nargs="+", metavar="NAME", help="rows of the table (all but votes)"
-    )
-    parser.add_argument("--sampling-rate", type=float, metavar="HZ", help="of a folder of arrays")
-    parser.add_argument("--json", metavar="FILE", help="write settings, splits and results")
     parser.add_argument("--splits", metavar="FILE", help="write the split manifest")
-    parser.add_argument(
-        "--model", metavar="DIR", help="then fit a classifier on all windows of the file"
-    )
-    add_encoder_options(parser)
     parser.set_defaults(run=run)
 
 
+def add_evaluation(
+    parser: argparse.ArgumentParser, shown: ProbeConfig, names: Sequence[str]
+) -> None:
+    """What every few-shot evaluation takes: windows, protocol, encoder; and what it may write."""
+    parser.add_argument("windows", help="windows file (.npz) or folder with X.npy, Y.npy, pid.npy")
+    parser.add_argument("--sampling-rate", type=float, metavar="HZ", help="of a folder of arrays")
+    parser.add_argument("--model", metavar="DIR", help="then fit a classifier on the whole file")
+    add_json(parser, "write settings, splits and results")
+    add_settings(parser.add_argument_group("protocol"), type(shown), names, shown=shown)
+    add_encoder_options(parser)
+    add_device(parser)
+
+
 def run(args: argparse.Namespace) -> None:
-    """Evaluate, print the table, write the JSON."""
+    """Evaluate, print the table, write the JSON and the classifier."""
     from importlib.util import find_spec
 
-    from ..fitting import fit_classifier
-    from ..probe import METHODS, VOTES, ProbeConfig, evaluate
-    from ..recordings.windows_file import load_windows
+    from ..fewshot import ProbeConfig, evaluation
 
     config = ProbeConfig(
-        preset=args.preset,
-        encoder=encoder_config(args),
-        probes=args.probes,
-        shots=args.shots,
-        folds=args.folds,
-        seeds=args.seeds,
-        C=args.C,
+        args.preset, encoder=encoder_config(args), **given(args, ProbeConfig, OPTIONS)
     )
-    methods = args.methods or [name for name in METHODS if name not in VOTES]
+    methods = args.methods or list(evaluation.FROZEN)
     if args.methods is None and find_spec("sktime") is None:
         methods.remove("minirocket")
         print("minirocket left out: pip install 'img2imu[baselines]' brings it")
-    windows = load_windows(args.windows, args.sampling_rate)
-    outcome = evaluate(
-        windows, config, methods, name=Path(args.windows).stem, progress=progress_bar
-    )
-    described = outcome["settings"]["windows"]
-    print(
-        f"{described['count']} windows, {described['subjects']} subjects, "
-        f"{len(described['classes'])} classes; encoder {encoder_title(outcome['settings'])}"
-    )
-    for fold, missing in enumerate(outcome["settings"]["missing_classes"]):
-        for part, classes in missing.items():
-            if classes:
-                print(f"fold {fold}: no {', '.join(classes)} among its {part} subjects")
-    print(format_table(outcome["results"]))
-    if args.json:
-        write_json(args.json, outcome)
+    if args.splits:
+        writable(args.splits)
+    outcome, _ = run_evaluation(args, config, methods)
     if args.splits:
         write_json(args.splits, outcome["settings"]["splits"])
+
+
+def run_evaluation(
+    args: argparse.Namespace,
+    config: ProbeConfig,
+    methods: Sequence[str],
+    training: FinetuneConfig | None = None,
+) -> tuple[dict[str, Any], Any]:
+    """Evaluate and report; then fit the classifier where one is wanted, and return it, too."""
+    from ..fewshot import evaluate, fit_classifier
+    from ..fewshot.classifier import require_replaceable
+    from ..recordings import load_windows
+
+    # What cannot be written is better known before the work than after it.
+    if args.json:
+        writable(args.json)
     if args.model:
-        fit_classifier(windows, config, outcome["results"]).save(args.model)
+        require_replaceable(args.model)
+    device = chosen_device(args)
+    windows: Windows = load_windows(args.windows, args.sampling_rate)
+    outcome = evaluate(
+        windows,
+        config,
+        methods,
+        training=training,
+        name=Path(args.windows).stem,
+        device=device,
+        progress=progress_bar,
+    )
+    print(format_outcome(outcome))
+    if args.json:
+        write_json(args.json, outcome)
+    classifier = None
+    if args.model:
+        classifier = fit_classifier(
+            windows,
+            config,
+            outcome["results"],
+            training=training,
+            device=device,
+            progress=progress_bar,
+        )
+        classifier.save(args.model)
         print(f"classifier in {args.model}")
+    return outcome, classifier
+
+
+def format_outcome(outcome: dict[str, Any]) -> str:
+    """What was evaluated, which classes some folds cannot test, and the table."""
+    settings = outcome["settings"]
+    described = settings["windows"]
+    lines = [
+        f"{described['count']} windows, {described['subjects']} subjects, "
+        f"{len(described['classes'])} classes; encoder {encoder_title(settings)}"
+    ]
+    for fold, missing in enumerate(settings["missing_classes"]):
+        lines += [
+            f"fold {fold}: no {', '.join(classes)} among its {part} subjects"
+            for part, classes in missing.items()
+            if classes
+        ]
+    return "\n".join([*lines, format_table(outcome["results"])])
 
 
 def encoder_title(settings: dict[str, Any]) -> str:
@@ -113,8 +169,9 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
         )
         for record in results
     }
-    lines = ["macro-F1     probe     " + "".join(f"{f'{k} shots':>15}" for k in shots)]
+    titles = [f"{k} shots" if k else "all labels" for k in shots]
+    lines = ["macro-F1       probe     " + "".join(f"{title:>15}" for title in titles)]
     for method, probe in rows:
         values = "".join(f"{cells[method, probe, k]:>15}" for k in shots)
-        lines.append(f"{method:<13}{probe:<10}{values}")
+        lines.append(f"{method:<15}{probe:<10}{values}")
     return "\n".join(lines)

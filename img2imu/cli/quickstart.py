@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import add_weights_options, chosen_encoder, progress_bar
+from .options import add_output, add_weights_options, chosen_encoder, progress_bar
 
 _EXAMPLES = """\
 examples:
@@ -24,9 +24,7 @@ def register(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "-o", "--output", default="out/quickstart", metavar="DIR", help="folder (out/quickstart)"
-    )
+    add_output(parser, "folder", "out/quickstart")
     add_weights_options(parser)
     parser.add_argument("--seeds", type=int, default=3, help="draws of the labelled windows (3)")
     parser.set_defaults(run=run)

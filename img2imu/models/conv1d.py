@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -34,6 +35,7 @@ class WindowEncoder(nn.Module, ABC):
     width: int
     shortest: int
     # An image encoder keeps some frequency bands of each stage; here there is neither.
+    stages: tuple[int, ...] = ()
     bands = 1
     mean: Tensor
     deviation: Tensor
@@ -47,6 +49,13 @@ class WindowEncoder(nn.Module, ABC):
         """Take the mean and the deviation of each axis, in g."""
         for buffer, values in ((self.mean, mean), (self.deviation, deviation)):
             buffer.copy_(torch.as_tensor(values)[:, None])
+
+    def normalise_by_windows(self, windows: NDArray[np.float32]) -> None:
+        """Take the mean and the deviation of each axis over windows (n, 3, samples) in g."""
+        mean = windows.mean((0, 2), dtype=np.float64)
+        deviation = windows.std((0, 2), dtype=np.float64)
+        # An axis that never moves stays where it is.
+        self.normalise_by(mean, np.where(deviation > 0, deviation, 1.0))
 
     @abstractmethod
     def forward(self, windows: Tensor) -> Tensor:

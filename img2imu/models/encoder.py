@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class Encoder(nn.Module):
     ----------
     backbone
         Maps (n, 3, height, width) to a list of feature maps, one for each stage read.
+    stages
+        Numbers of the stages read.
     bands
         Frequency bands kept when pooling.
 
@@ -47,9 +50,10 @@ class Encoder(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, backbone: nn.Module, bands: int) -> None:
+    def __init__(self, backbone: nn.Module, stages: Sequence[int], bands: int) -> None:
         super().__init__()
         self.backbone = backbone
+        self.stages = tuple(stages)
         self.bands = bands
         for name, values in (("mean", IMAGENET_MEAN), ("deviation", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
@@ -146,7 +150,7 @@ def build_encoder(config: EncoderConfig) -> AnyEncoder:
     elif config.name.startswith("torchvision/") and config.pretrained:
         backbone = load_weights(backbone, _torchvision_state(config.name), config.name)
     backbone = fold_batch_norm(backbone).to(memory_format=torch.channels_last)
-    return Encoder(backbone, config.bands).eval().requires_grad_(False)
+    return Encoder(backbone, config.stages, config.bands).eval().requires_grad_(False)
 
 
 class Backbone(nn.Module):

@@ -22,6 +22,31 @@ REGISTRY = {"resnet18.img2imu_tin": "resnet18.img2imu_tin.safetensors"}
 """The toolkit's own pre-trained encoders, ``architecture.tag``, and their files in this folder."""
 
 
+def read_tensors(path: Path) -> StateDict:
+    """The tensors of a ``.safetensors`` file.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read as a file of weights: {reason}") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors, with the permissions that any new file has."""
+    from safetensors.torch import save
+
+    path.write_bytes(save({name: value.cpu().contiguous() for name, value in tensors.items()}))
+
+
 def read_state_dict(path: Path) -> StateDict:
     """Read the tensors of a ``.safetensors`` file or of a torch checkpoint, as float32.
 
@@ -78,10 +103,7 @@ def find_weights(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
 
 def write_shipped(path: Path, state: StateDict) -> None:
     """Write an encoder as it is shipped: convolutions in float16, norms as they are."""
-    from safetensors.torch import save_file
-
-    small = {name: value.half() if value.ndim == 4 else value for name, value in state.items()}
-    save_file({name: value.contiguous() for name, value in small.items()}, path)
+    write_tensors(path, {k: v.half() if v.ndim == 4 else v for k, v in state.items()})
 
 
 def load_weights(model: nn.Module, state: StateDict, origin: str) -> nn.Module:

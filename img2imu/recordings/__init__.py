@@ -1,5 +1,6 @@
 """Sensor recordings: readers, resampling, windows, subject-disjoint splits."""
 
+from .labels import as_labels, labelled
 from .registry import DATASETS, open_source
 from .splits import Fold, SplitManifest, few_shot, subject_folds
 from .types import UNLABELLED, Piece, RowReport, Source
@@ -18,8 +19,10 @@ __all__ = [
     "WindowReport",
     "Windows",
     "WindowsWriter",
+    "as_labels",
     "few_shot",
     "iter_windows",
+    "labelled",
     "load_windows",
     "make_windows",
     "open_source",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import lzma
 import shutil
 import tarfile
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
-from img2imu.errors import InputError
-from img2imu.files import cache_folder
+from ..errors import InputError, excerpt
+from ..files import cache_folder, sha256_of
+from ..settings import read_sealed, write_sealed
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 _DAMAGED = (
@@ -25,12 +25,7 @@ _DAMAGED = (
     *(lzma.LZMAError, zlib.error, EOFError),
 )
 _NESTING = 2
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+_CHUNK = 1 << 20
 
 
 def is_archive(path: Path) -> bool:
@@ -41,7 +36,8 @@ def is_archive(path: Path) -> bool:
 def unpack(path: Path, cache: Path | None = None) -> Path:
     """Unpack a tar or zip archive, and those inside it, into a folder named by its SHA-256.
 
-    An archive unpacked before is not unpacked again; a folder appears only when complete.
+    A folder appears only when complete, beside it a list of its files. An archive unpacked before
+    is not unpacked again as long as each file is there, to the byte, and no other.
 
     Parameters
     ----------
@@ -62,18 +58,54 @@ def unpack(path: Path, cache: Path | None = None) -> Path:
     """
     root = (cache or cache_folder()) / "unpacked"
     target = root / sha256_of(path)[:16]
-    if target.is_dir():
+    manifest = target.with_suffix(".json")
+    if _intact(target, manifest):
         return target
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".part-") as scratch:
         folder = Path(scratch) / "content"
         _extract(path, folder, _NESTING)
+        files = _checksums(folder)
+        if target.is_dir():
+            target.rename(Path(scratch) / "damaged")
         try:
             folder.rename(target)
         except OSError:
             if not target.is_dir():  # otherwise another process was faster
                 raise
+    write_sealed(manifest, {"files": files})
     return target
+
+
+def _intact(folder: Path, manifest: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        return bool(read_sealed(manifest)["files"] == _checksums(folder))
+    except (InputError, OSError, KeyError):
+        return False
+
+
+def _checksums(folder: Path) -> dict[str, list[int]]:
+    """Size and CRC-32 of each file by its name: reading is cheap beside parsing what was read."""
+    return {
+        _name(file.relative_to(folder)): [file.stat().st_size, _crc32(file)]
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def _name(path: Path) -> str:
+    """A file's name as text that JSON takes, whatever bytes an archive put in it."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
+
+
+def _crc32(path: Path) -> int:
+    value = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            value = zlib.crc32(chunk, value)
+    return value
 
 
 def _extract(path: Path, folder: Path, nesting: int) -> None:
@@ -87,9 +119,11 @@ def _extract(path: Path, folder: Path, nesting: int) -> None:
                     raise InputError(f"Not enough disk space to unpack {path}")
                 _write(path, member, folder)
     except _DAMAGED as error:
-        raise InputError(f"{path} is truncated or damaged ({error}): get it again") from error
+        raise InputError(
+            f"{path} is truncated or damaged ({excerpt(error)}): get it again"
+        ) from error
     except (OSError, NotImplementedError) as error:
-        raise InputError(f"{path} cannot be unpacked: {error}") from error
+        raise InputError(f"{path} cannot be unpacked: {excerpt(error)}") from error
     if nesting:
         for inner in [file for file in folder.rglob("*") if file.is_file() and is_archive(file)]:
             _extract(inner, inner.with_name(inner.name + ".content"), nesting - 1)
@@ -128,7 +162,9 @@ def _tar_members(path: Path, archive: tarfile.TarFile) -> Iterator[_Member]:
             continue
         stream = archive.extractfile(info) if info.isfile() else None
         if stream is None:
-            raise InputError(f"{path} holds {info.name}, which is a link or no plain file: refused")
+            raise InputError(
+                f"{path} holds {excerpt(info.name)}, which is a link or no plain file: refused"
+            )
         with stream:
             yield _Member(info.name, info.size, stream)
 
@@ -137,7 +173,9 @@ def _write(path: Path, member: _Member, folder: Path) -> None:
     name = PureWindowsPath(member.name)  # takes both kinds of slashes, and drives
     target = folder.joinpath(*name.parts)
     if name.anchor or ".." in name.parts:
-        raise InputError(f"{path} holds {member.name!r}, which leads outside its folder: refused")
+        raise InputError(
+            f"{path} holds {excerpt(member.name)!r}, which leads outside its folder: refused"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as stream:
-        shutil.copyfileobj(member.stream, stream, 1 << 20)
+        shutil.copyfileobj(member.stream, stream, _CHUNK)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.recordings.resampling import default_max_gap
-from img2imu.recordings.types import UNLABELLED, Piece, Source
+from .resampling import default_max_gap
+from .types import UNLABELLED, Piece, Source
 
 _NORMS_PER_PIECE = 1000
 _LISTED = 30

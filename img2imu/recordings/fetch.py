@@ -10,8 +10,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from img2imu.errors import InputError
-from img2imu.recordings.archives import sha256_of
+from ..errors import InputError
+from ..files import sha256_of, write_text
 
 _CHUNK = 1 << 18
 _TIMEOUT_S = 60
@@ -68,8 +68,7 @@ def fetch(
         _validator(part).unlink(missing_ok=True)
     else:
         found = _check(target, url, sha256)
-    record = target.with_name(target.name + ".sha256")
-    record.write_text(f"{found}  {target.name}\n", encoding="utf-8")
+    write_text(target.with_name(target.name + ".sha256"), f"{found}  {target.name}\n")
     return found
 
 

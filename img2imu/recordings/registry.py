@@ -7,14 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from img2imu.errors import InputError
-from img2imu.files import cache_folder
-from img2imu.recordings.archives import is_archive, unpack
-from img2imu.recordings.types import Source
-
-_READERS = "img2imu.recordings.readers"
+from ..errors import InputError, excerpt
+from ..files import cache_folder
+from .archives import is_archive, unpack
+from .types import Source
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,8 @@ class Dataset:
     def reader_class(self) -> Callable[..., Source]:
         """Import the reader."""
         module, name = self.reader
-        reader: Callable[..., Source] = getattr(import_module(f"{_READERS}.{module}"), name)
+        found = import_module(f".readers.{module}", __package__)
+        reader: Callable[..., Source] = getattr(found, name)
         return reader
 
 
@@ -176,7 +175,7 @@ DATASETS = {
 """All formats by name, in the order in which a folder is tried; `tabular` comes last."""
 
 
-def open_source(path_or_name: str | Path, format: str | None = None, **options: Any) -> Source:
+def open_source(path_or_name: str | Path, /, format: str | None = None, **options: Any) -> Source:
     """Open recordings: a file, a folder, an archive, or a data set fetched before, by its name.
 
     Parameters
@@ -229,7 +228,7 @@ def fetch_dataset(name: str) -> tuple[Path, str]:
         If the name is unknown, the data set cannot be downloaded without an account, or the
         download fails.
     """
-    from img2imu.recordings.fetch import fetch
+    from .fetch import fetch
 
     entry = _by_name(name)
     if entry.name == "exercise":
@@ -258,7 +257,21 @@ def _construct(entry: Dataset, path: Path | None, options: dict[str, Any]) -> So
         if name not in known:
             listed = ", ".join(known) or "none"
             raise InputError(f"The format {entry.name} has no option {name} (options: {listed})")
-    return reader(path, **options)
+    hints = get_type_hints(reader.__init__)  # type: ignore[misc]
+    return reader(path, **{name: _typed(name, value, hints) for name, value in options.items()})
+
+
+def _typed(name: str, value: Any, hints: dict[str, Any]) -> Any:
+    """An option's text as its reader takes it: a number, several names, or text."""
+    accepted = get_args(hints.get(name)) or (hints.get(name),)
+    if not isinstance(value, str) or str in accepted:
+        return value
+    if float in accepted:
+        try:
+            return float(value)
+        except ValueError:
+            raise InputError(f"{name} must be a number, not {excerpt(value)!r}") from None
+    return value.split(",")
 
 
 def sniff_format(path: Path) -> str:

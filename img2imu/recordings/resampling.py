@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
+from ..errors import InputError
 
 Floats = NDArray[np.float64]
 Labels = NDArray[Any]

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.types import UNLABELLED
-from img2imu.recordings.windows import Windows
+from ..errors import InputError, excerpt, listing
+from ..files import write_text
+from .labels import as_labels, label_texts, labelled
+from .types import UNLABELLED
+from .windows import Windows
 
 PARTS = ("train", "validation", "test")
 MIN_FOLDS = 3
@@ -81,7 +83,7 @@ def subject_folds(
     if len(names) < MIN_FOLDS:
         raise InputError(
             f"subject-disjoint folds need at least {MIN_FOLDS} subjects; there are {len(names)}: "
-            f"{', '.join(names)}"
+            f"{listing(names)}"
         )
     n_folds = min(n_folds, len(names))
     shows = _shows(member, len(names), y)
@@ -116,13 +118,15 @@ def assert_disjoint(folds: Iterable[Fold]) -> None:
         for name in sorted(everyone):
             if members.count(name) != 1:
                 raise InputError(
-                    f"subject {name!r} occurs {members.count(name)} times in fold {fold.index}, "
-                    "not in exactly one part"
+                    f"subject {excerpt(name)!r} occurs {members.count(name)} times in fold "
+                    f"{fold.index}, not in exactly one part"
                 )
     tested = [name for fold in folds for name in fold.test]
     for name in sorted(everyone):
         if tested.count(name) != 1:
-            raise InputError(f"subject {name!r} is tested in {tested.count(name)} folds, not one")
+            raise InputError(
+                f"subject {excerpt(name)!r} is tested in {tested.count(name)} folds, not one"
+            )
 
 
 def missing_classes(
@@ -175,14 +179,16 @@ def few_shot(
     """
     if shots is not None and shots < 1:
         raise InputError(f"shots must be at least 1, not {shots}")
+    y = as_labels(y)
     allowed = np.zeros(len(y), dtype=bool)
     allowed[candidates] = True
     drawn = []
-    for number, label in enumerate(sorted(set(y.tolist()) - {UNLABELLED})):
+    for number, label in enumerate(np.unique(y[labelled(y)]).tolist()):
         members = np.flatnonzero(allowed & (y == label))
         if len(members) < (shots or 1):
             raise InputError(
-                f"class {label!r} has {len(members)} windows in {where}, {shots or 1} are needed"
+                f"class {excerpt(label)!r} has {len(members)} windows in {where}, "
+                f"{shots or 1} are needed"
             )
         drawn.append(np.random.default_rng([seed, number]).permutation(members)[:shots])
     return np.sort(np.concatenate(drawn)) if drawn else np.empty(0, dtype=np.intp)
@@ -256,6 +262,8 @@ class SplitManifest:
     ) -> SplitManifest:
         """Fold the subjects and draw the training windows of every fold, seed and shots.
 
+        All windows (`shots` None) are drawn once in each fold, by the first seed.
+
         Raises
         ------
         InputError
@@ -264,6 +272,8 @@ class SplitManifest:
         folds = subject_folds(windows.subject, windows.y, n_folds, seed)
         draws = []
         for fold, draw_seed, k in product(folds, seeds, shots):
+            if k is None and draw_seed != seeds[0]:
+                continue
             candidates = fold.windows("train", windows.subject)
             where = f"the training subjects of fold {fold.index}"
             chosen = few_shot(windows.y, candidates, k, draw_seed, where=where)
@@ -308,9 +318,7 @@ class SplitManifest:
 
     def save(self, path: str | Path) -> None:
         """Write the manifest as JSON, whole or not at all."""
-        partial = Path(f"{path}.partial")
-        partial.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_text(path, json.dumps(asdict(self)) + "\n")
 
     @staticmethod
     def load(path: str | Path) -> SplitManifest:
@@ -330,7 +338,7 @@ class SplitManifest:
             raise InputError(f"{path}: {error}") from None
         except FileNotFoundError:
             raise InputError(f"{path} does not exist") from None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise InputError(f"{path} is not a split manifest, or it is damaged") from None
 
 
@@ -364,7 +372,7 @@ def _shows(
         return np.zeros((n_subjects, 0), dtype=bool)
     if len(y) != len(member):
         raise InputError(f"there are {len(y)} labels for the subjects of {len(member)} windows")
-    classes, label = np.unique(y, return_inverse=True)
+    classes, label = np.unique(label_texts(y), return_inverse=True)
     shows = np.zeros((n_subjects, len(classes)), dtype=bool)
     shows[member, label] = True
     return shows[:, classes != UNLABELLED]

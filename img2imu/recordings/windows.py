@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.resampling import CleanReport, Resampler, UniformBlock
-from img2imu.recordings.types import UNLABELLED, Piece, RowReport, Source
+from ..errors import InputError, listing
+from .labels import is_missing, label_texts
+from .resampling import CleanReport, Resampler, UniformBlock
+from .types import UNLABELLED, Piece, RowReport, Source
 
 BLOCK = 65_536
 """Samples worked on at once, however long a reader's pieces are."""
@@ -84,7 +85,7 @@ class Windows:
     X
         Shape (n, 3, samples), float32, acceleration in g.
     y
-        Shape (n,), str: class, or ``UNLABELLED``.
+        Shape (n,), str: class, or ``UNLABELLED``; made from any :func:`label_texts` takes.
     subject
         Shape (n,), str: who wore the sensor.
     recording
@@ -103,6 +104,7 @@ class Windows:
     sampling_rate: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "y", label_texts(self.y))
         if self.X.ndim != 3 or self.X.shape[1] != 3:
             raise InputError(f"X must have shape (n, 3, samples), not {self.X.shape}")
         for name in ("y", "subject", "recording", "start"):
@@ -319,7 +321,7 @@ def make_windows(
             batches, ranks = _thin(batches, ranks, max_per_class)
             held = thinned = len(batches[0])
     if not batches:
-        raise InputError(_nothing_left(source.name, config, report))
+        raise InputError(nothing_left(source.name, config, report))
     if max_per_class is not None:
         batches, _ = _thin(batches, ranks, max_per_class)
     windows = Windows.concatenate(batches)
@@ -342,7 +344,8 @@ class _LabelCoder:
         if not len(labels):
             return np.empty(0, dtype=np.intp)
         starts = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]]))
-        codes = [self._codes.setdefault(str(labels[i]), len(self._codes)) for i in starts]
+        names = (UNLABELLED if is_missing(labels[i]) else str(labels[i]) for i in starts)
+        codes = [self._codes.setdefault(name, len(self._codes)) for name in names]
         return np.repeat(np.array(codes, dtype=np.intp), np.diff([*starts, len(labels)]))
 
 
@@ -419,7 +422,7 @@ def _choose(
 def _require_known(classes: Sequence[str] | None, names: Sequence[str], source: str) -> None:
     unknown = sorted(set(classes or ()) - set(names))
     if unknown:
-        known = ", ".join(sorted(set(names) - {UNLABELLED})) or "none"
+        known = listing(sorted(set(names) - {UNLABELLED}))
         raise InputError(f"{source} has no class {unknown[0]!r}; its classes are: {known}")
 
 
@@ -435,7 +438,8 @@ def _thin(
     return [windows.select(keep)], [rank[keep]]
 
 
-def _nothing_left(source: str, config: WindowConfig, report: WindowReport) -> str:
+def nothing_left(source: str, config: WindowConfig, report: WindowReport) -> str:
+    """Why there is no window, in a sentence."""
     reasons = report.samples.dropped + report.dropped
     why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "no reason"
     return (

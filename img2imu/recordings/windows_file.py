@@ -6,9 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -16,8 +14,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.windows import Windows
+from ..errors import InputError, listing
+from ..files import writable, writing
+from .arrays import NpzFile, read_npy
+from .labels import label_texts
+from .windows import Windows
 
 COLUMNS = ("y", "subject", "recording", "start")
 REQUIRED = ("X", "y", "subject")
@@ -64,10 +65,8 @@ class WindowsWriter:
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any] | None = None) -> None:
-        self._path = Path(path)
+        self._path = writable(path)
         self._settings = json.dumps(settings or {})
-        if not self._path.parent.is_dir():
-            raise InputError(f"cannot write {path}: the folder {self._path.parent} does not exist")
         self._X: IO[bytes] = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115
         self._form: tuple[int, float] | None = None
         self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in COLUMNS}
@@ -107,16 +106,11 @@ class WindowsWriter:
         arrays = {name: np.concatenate(parts) for name, parts in self._columns.items()}
         arrays["sampling_rate"] = np.array(sampling_rate)
         arrays["settings"] = np.array(self._settings)
-        partial = self._path.with_name(self._path.name + ".partial")
-        try:
-            with zipfile.ZipFile(partial, "w") as archive:
-                self._copy_values(archive, (len(arrays["y"]), 3, samples))
-                for name, array in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
-            partial.replace(self._path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with writing(self._path) as partial, zipfile.ZipFile(partial, "w") as archive:
+            self._copy_values(archive, (len(arrays["y"]), 3, samples))
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
 
     def _copy_values(self, archive: zipfile.ZipFile, shape: tuple[int, ...]) -> None:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -136,14 +130,15 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
     - a folder with ``X.npy`` of shape (n, samples, 3) or (n, 3, samples), ``Y.npy`` and
       ``pid.npy``, as ssl-wearables keeps it.
 
-    Labels and subjects may be text or whole numbers; they become text. Nothing is unpickled.
+    Labels and subjects may be text or whole numbers; they become text, and a label that is NaN
+    becomes unlabelled. Nothing is unpickled, and nothing read that memory cannot hold.
 
     Parameters
     ----------
     path
         File or folder.
     sampling_rate
-        In Hz, where the file does not say.
+        In Hz, where the file does not say; the folder never does.
 
     Raises
     ------
@@ -161,7 +156,7 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
     n = len(X)
     return Windows(
         X=X,
-        y=_text(arrays["y"], "y", n, path),
+        y=_labels(arrays["y"], n, path),
         subject=_text(arrays["subject"], "subject", n, path),
         recording=_text(arrays.get("recording", arrays["subject"]), "recording", n, path),
         start=_start(arrays.get("start", np.zeros(n)), n, path),
@@ -173,35 +168,14 @@ def _describe(form: tuple[int, float]) -> str:
     return f"{form[0]} samples at {form[1]:g} Hz"
 
 
-@contextmanager
-def _reading(what: str) -> Iterator[None]:
-    """Tells in one sentence what NumPy and zipfile raise on files that are not as they should."""
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
-        if "Object arrays" in str(error):
-            message = f"{what} holds Python objects; save it as text, array.astype(str), or numbers"
-        else:
-            message = f"{what} is damaged or not a NumPy file"
-        raise InputError(message) from None
-    except (MemoryError, NotImplementedError, RuntimeError):
-        raise InputError(f"{what} is damaged, encrypted or too large for the memory") from None
-
-
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    with _reading(str(path)):
-        file = np.load(path, allow_pickle=False)
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise InputError(f"{path} is a single array, not an NPZ with {', '.join(REQUIRED)}")
-    arrays = {}
-    with file:
-        for name in ("X", *COLUMNS, "sampling_rate"):
-            if name in file:
-                with _reading(f"{name} in {path}"):
-                    arrays[name] = np.asarray(file[name])
-            elif name in REQUIRED:
-                keys = ", ".join(sorted(file)) or "nothing"
-                raise InputError(f"{path} has no array {name!r}; it holds: {keys}")
+    file = NpzFile(path)
+    missing = [name for name in REQUIRED if name not in file.names]
+    if missing:
+        held = listing(sorted(file.names), "nothing")
+        raise InputError(f"{path} has no array {missing[0]!r}; it holds: {held}")
+    known = [name for name in ("X", *COLUMNS, "sampling_rate") if name in file.names]
+    arrays = {name: file.read(name) for name in known}
     if arrays["X"].ndim != 3 or arrays["X"].shape[1] != 3:
         raise InputError(f"X in {path} must have shape (n, 3, samples), not {arrays['X'].shape}")
     return arrays
@@ -212,9 +186,8 @@ def _read_folder(path: Path) -> dict[str, NDArray[Any]]:
     for name, filename in FOLDER.items():
         if not (path / filename).is_file():
             raise InputError(f"{path} has no {filename}, which a folder of windows needs")
-        with _reading(str(path / filename)):
-            arrays[name] = np.load(path / filename, allow_pickle=False)
-    arrays["X"] = _axes_first(np.asarray(arrays["X"]), path)
+        arrays[name] = read_npy(path / filename)
+    arrays["X"] = _axes_first(arrays["X"], path)
     return arrays
 
 
@@ -249,8 +222,18 @@ def _text(array: NDArray[Any], name: str, n: int, path: Path) -> NDArray[np.str_
         array = array.astype(np.int64)
     if array.dtype.kind not in "USiu":
         raise InputError(f"{name} in {path} must hold text or whole numbers, not {array.dtype}")
-    with _reading(f"{name} in {path}"):
+    try:
         return array.astype(np.str_)
+    except UnicodeDecodeError:
+        raise InputError(f"{name} in {path} is damaged: its text is not ASCII") from None
+
+
+def _labels(array: NDArray[Any], n: int, path: Path) -> NDArray[np.str_]:
+    _require_one_each(array, "y", n, path)
+    try:
+        return label_texts(array)
+    except InputError as error:
+        raise InputError(f"y in {path}: {error}") from None
 
 
 def _start(array: NDArray[Any], n: int, path: Path) -> NDArray[np.float64]:
@@ -269,7 +252,10 @@ def _rate(stored: NDArray[Any] | None, given: float | None, path: Path) -> float
     """The sampling rate that the file states, or else the one given."""
     if stored is None:
         if given is None:
-            raise InputError(f"{path} does not state its sampling rate: give sampling_rate in Hz")
+            raise InputError(
+                f"{path} does not state its sampling rate: give it in Hz with --sampling-rate "
+                "(sampling_rate in Python)"
+            )
         stored = np.asarray(given)
     if stored.size != 1 or stored.dtype.kind not in "fiu" or not 0 < stored.item() < np.inf:
         raise InputError(f"the sampling rate of {path} must be one positive number in Hz")

@@ -1,5 +1,5 @@
-"""One self-contained HTML page about a run."""
+"""Pictures and pages: the drawing of reports and of studies."""
 
-from .page import write_report
+import lazy_loader
 
-__all__ = ["write_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,19 +18,20 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from ..convert import SpectrogramConfig, View, to_images
+from ..files import writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..predict import Timeline, Track
     from ..recordings import Windows
+    from ..timeline import Timeline, Track
 
 INK, MUTED, LINE, PALE, ACCENT = "#1c2430", "#667085", "#d9dee5", "#f4f6f7", "#0b6e75"
 
 AXIS_COLORS = ("#d1495b", "#2f9e5f", "#3a6ea8")
 """Of x, y and z: the channels they have in the pictures."""
 
-METHODS = {
+TITLES = {
     "img2imu": ("img2imu", ACCENT),
     "random-2d": ("same network, untrained", "#98a2b3"),
     "hand-forest": ("hand-made features + random forest", "#e0852b"),
@@ -103,15 +104,8 @@ def png_uri(figure: Figure) -> str:
 
 def save_png(path: str | Path, figure: Figure) -> None:
     """Write the figure as a PNG of 150 dots per inch, whole or not at all."""
-    partial = Path(f"{path}.partial")
-    with rc_context(_STYLE):
+    with writing(path) as partial, rc_context(_STYLE):
         figure.savefig(partial, format="png", dpi=150, facecolor="white")
-    partial.replace(path)
-
-
-def save_timeline(path: str | Path, timeline: Timeline) -> None:
-    """Write :func:`draw_timeline` as a PNG."""
-    save_png(path, draw_timeline(timeline))
 
 
 def class_colors(count: int) -> list[str]:
@@ -171,7 +165,7 @@ def draw_curve(results: Sequence[Mapping[str, Any]], chance: float) -> Figure:
         records = [record for record in results if record["method"] == method]
         shots = np.array([record["shots"] for record in records])
         mean = np.array([record["f1_mean"] for record in records])
-        title, color = METHODS.get(method, (method, MUTED))
+        title, color = TITLES.get(method, (method, MUTED))
         ours = method == "img2imu"
         if ours:
             spread = np.array([record["f1_std"] for record in records])

@@ -10,12 +10,13 @@ import numpy as np
 
 from .. import __version__
 from ..convert import View
+from ..files import write_text
 from ..models import DEFAULT_ENCODER
 from . import figures
 
 if TYPE_CHECKING:
-    from ..predict import Timeline
     from ..recordings import Windows
+    from ..timeline import Timeline
 
 Results = Mapping[str, Any]
 
@@ -42,10 +43,7 @@ def write_report(
     timeline
         Labels of the held-out recording.
     """
-    text = render("report.html", **_context(results, windows, views, timeline))
-    partial = Path(f"{path}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_text(path, render("report.html", **_context(results, windows, views, timeline)))
 
 
 def render(template: str, **context: Any) -> str:
@@ -139,7 +137,7 @@ def _verdict(at_shots: Mapping[str, Results]) -> str:
     """How the others do, from the best down, and what the difference to the best is worth."""
     ranking = sorted(at_shots.values(), key=lambda record: -record["f1_mean"])
     others = [
-        f"{figures.METHODS[record['method']][0]} {number(record['f1_mean'])}"
+        f"{figures.TITLES[record['method']][0]} {number(record['f1_mean'])}"
         for record in ranking
         if record["method"] != "img2imu"
     ]
@@ -210,7 +208,7 @@ def _table(records: Sequence[Results]) -> list[dict[str, Any]]:
     return [
         {"method": name, "title": title, "color": color, "cells": cells}
         for name, cells in rows.items()
-        for title, color in [figures.METHODS[name]]
+        for title, color in [figures.TITLES[name]]
     ]
 
 

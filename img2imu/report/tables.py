@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..files import write_text
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,7 @@ def write_page(path: str | Path, page: Page) -> None:
 
     environment = describe_environment(page.environment)
     text = render("study.html", page=page, environment=environment, version=__version__)
-    partial = Path(f"{path}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_text(path, text)
 
 
 def _markdown_row(texts: Sequence[str]) -> str:

@@ -1,1 +1,1 @@
-"""The paper's studies, each a module with ``run``; shared parts in cells, folder, rows and data."""
+"""The paper's studies: each module with ``run`` is one, the others are what they share."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..convert import SignalError
 from ..errors import InputError
+from ..hashing import code_hash, content_hash
 from ..progress import Progress, silent
-from .folder import write_json
+from ..settings import read_sealed, write_sealed
+
+FEW_SHOT = (
+    "img2imu.augment",
+    "img2imu.convert",
+    "img2imu.fewshot",
+    "img2imu.models",
+    "img2imu.recordings.splits",
+)
+"""What computes a few-shot score."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +37,19 @@ class Cell:
     compute
         Returns the result as JSON values. It is called in a worker process and must pickle: a
         ``functools.partial`` of a module's function.
+    code
+        Modules and packages that compute it.
     """
 
     name: str
     settings: Mapping[str, Any]
     compute: Callable[[], Any]
+    code: tuple[str, ...] = FEW_SHOT
 
     @property
     def key(self) -> str:
-        """SHA-256 over the settings and the toolkit's version."""
-        text = json.dumps([__version__, self.settings], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """SHA-256 over the settings and the code that computes."""
+        return content_hash(code_hash(*self.code), dict(self.settings))
 
 
 @dataclass(frozen=True)
@@ -95,9 +104,9 @@ def run_cells(
 def _kept(folder: Path, cell: Cell) -> Outcome | None:
     """The result on disk; None where it is missing, damaged or of other settings."""
     try:
-        saved = json.loads((folder / f"{cell.name}.json").read_text(encoding="utf-8"))
+        saved = read_sealed(folder / f"{cell.name}.json")
         return Outcome(saved["result"]) if saved["key"] == cell.key else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (InputError, OSError, KeyError):
         return None
 
 
@@ -136,5 +145,5 @@ def _compute(folder: Path, cell: Cell) -> tuple[str, Outcome]:
         "seconds": round(time.perf_counter() - began, 2),
         "result": result,
     }
-    write_json(folder / f"{cell.name}.json", saved)
+    write_sealed(folder / f"{cell.name}.json", saved)
     return cell.name, Outcome(result)

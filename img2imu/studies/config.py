@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import InputError
-from ..probe.config import ProbeConfig
+from ..fewshot import ProbeConfig
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class StudyConfig:
         Windows of a data set at most, drawn evenly over subjects and classes; None takes all.
     reference
         Row that the others are compared with.
+    device
+        Where networks run; no result depends on it.
 
     Raises
     ------
@@ -29,8 +31,9 @@ class StudyConfig:
     """
 
     probe: ProbeConfig = field(default_factory=ProbeConfig)
-    windows: int | None = 3000
+    windows: int | None = field(default=3000, metadata={"none": "all"})
     reference: str = "shipped"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.windows is not None and self.windows < 1:

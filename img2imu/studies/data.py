@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..hashing import content_hash
 from ..recordings import SplitManifest, Windows, load_windows
 from ..recordings.splits import fingerprint
 from .config import StudyConfig
@@ -57,9 +58,18 @@ class DataSet:
 
 
 def load_sets(
-    paths: Sequence[str | Path], config: StudyConfig
+    paths: Sequence[str | Path], config: StudyConfig, sampling_rate: float | None = None
 ) -> tuple[list[DataSet], list[Missing]]:
     """Read the windows files; those that cannot take part are named with the reason.
+
+    Parameters
+    ----------
+    paths
+        Windows files, or folders of arrays.
+    config
+        How they are thinned and split.
+    sampling_rate
+        Of folders of arrays, which do not tell their own, in Hz.
 
     Raises
     ------
@@ -73,7 +83,7 @@ def load_sets(
     sets, missing = [], []
     for name, path in zip(names, paths, strict=True):
         try:
-            data, lacking = prepare(name, load_windows(path), config)
+            data, lacking = prepare(name, load_windows(path, sampling_rate), config)
         except InputError as error:
             missing.append(Missing(name, "", str(error)))
         else:
@@ -92,8 +102,7 @@ def prepare(name: str, windows: Windows, config: StudyConfig) -> tuple[DataSet, 
     InputError
         If subjects, classes or windows do not suffice for any number of shots.
     """
-    from ..probe.evaluation import require_live_axes
-    from ..probe.features import content_hash
+    from ..fewshot.evaluation import require_live_axes
 
     windows = windows.select(windows.y != "")
     if len(windows.classes) < 2:
@@ -110,9 +119,8 @@ def prepare(name: str, windows: Windows, config: StudyConfig) -> tuple[DataSet, 
             missing.append(Missing(name, "", f"{shots} shots: {error}"))
     if not possible:
         raise InputError(missing[0].reason)
-    manifest = SplitManifest.create(
-        name, windows, possible, range(probe.seeds), probe.folds, probe.seed
-    )
+    seeds = range(probe.seed, probe.seed + probe.seeds)
+    manifest = SplitManifest.create(name, windows, possible, seeds, probe.folds, probe.seed)
     identity = {"fingerprint": fingerprint(windows), "samples_sha256": content_hash(windows.X)}
     return DataSet(name, windows, manifest, identity), missing
 

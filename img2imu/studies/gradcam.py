@@ -15,29 +15,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..environment import environment
 from ..convert import SpectrogramConfig, view_to_dict
 from ..errors import InputError
-from ..finetune.config import FinetuneConfig
-from ..models.config import EncoderConfig
-from ..probe.config import PRESETS
+from ..fewshot import READINGS, FinetuneConfig
+from ..files import write_csv
+from ..models import EncoderConfig
 from ..progress import Progress, silent
-from ..report.figures import png_uri, save_png
 from ..report.heatmaps import HeatMaps, draw_heatmaps
-from ..report.tables import Entry, Line, Page, Table, markdown, markdown_notes, score, write_page
-from .cells import Cell, run_cells
+from ..report.tables import Entry, Line, Table, score
+from .cells import FEW_SHOT, Cell, run_cells
 from .config import StudyConfig
 from .data import DataSet
-from .folder import write_csv, write_text
 from .heat import GRID, PARTS, agreement, grad_cam, pack, shares, unpack
-from .probing import begin, facts
+from .publishing import begin, publish
 from .results import Missing, require_any
 from .rows import Row, identity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..classifier import Img2ImuClassifier, Img2ImuNetwork
+    from ..fewshot import Img2ImuClassifier, Img2ImuNetwork
 
 EXAMPLES = 20
 """Test windows of a class at most, over which the table averages; the figures show the first."""
@@ -124,28 +121,23 @@ def run(
     require_any(records, missing)
     write_csv(out / "table.csv", COLUMNS, records)
     tables = {data.name: build_table(data, networks, records, config) for data in sets}
-    notes = list(map(str, missing))
-    text = "\n".join(f"## {name}\n\n{markdown(table)}" for name, table in tables.items())
-    text += markdown_notes(notes)
-    write_text(out / "table.md", text)
-    figures = {}
-    for data in sets:
-        figure = draw(data, networks, looks[data.name])
-        save_png(out / f"{data.name}.png", figure)
-        figures[data.name] = png_uri(figure)
-    page = Page(
-        eyebrow=f"img2imu study gradcam · {', '.join(data.name for data in sets)}",
+    figures = {
+        data.name: (f"{data.name}.png", draw(data, networks, looks[data.name])) for data in sets
+    }
+    return publish(
+        out,
+        "gradcam",
+        sets,
+        config,
         title="Where the networks look",
         lead="Grad-CAM of the true class, one random window of a test subject for each class. "
         "Grey all over: nothing in the picture speaks for the class.",
-        figures=figures,
         tables=tables,
-        notes=notes,
-        settings=facts(sets, config, "one spectrogram of 96×72, of fixed range"),
-        environment=environment(),
+        figures=figures,
+        missing=missing,
+        pictures="one spectrogram of 96×72, of fixed range",
+        raster=True,
     )
-    write_page(out / "table.html", page)
-    return text
 
 
 def examples(data: DataSet) -> NDArray[np.intp]:
@@ -217,11 +209,12 @@ def _cell(data: DataSet, row: Row, config: StudyConfig) -> Cell:
         "examples": [EXAMPLES, *GRID],
         "training": asdict(TRAINING) if row.name == SUPERVISED else None,
     }
-    return Cell(f"{data.name}--{row.name}", settings, partial(_look, data, row, config))
+    code = (*FEW_SHOT, "img2imu.studies.gradcam", "img2imu.studies.heat")
+    return Cell(f"{data.name}--{row.name}", settings, partial(_look, data, row, config), code)
 
 
 def _look(data: DataSet, row: Row, config: StudyConfig) -> dict[str, Any]:
-    from ..probe.metrics import confusion_matrix, macro_f1
+    from ..fewshot.metrics import confusion_matrix, macro_f1
 
     windows, classes = data.windows, data.windows.classes
     classifier = _trained(data, row, config)
@@ -242,27 +235,25 @@ def _look(data: DataSet, row: Row, config: StudyConfig) -> dict[str, Any]:
 
 def _trained(data: DataSet, row: Row, config: StudyConfig) -> Img2ImuClassifier:
     """A classifier of the training subjects of fold 0: few-shot, or trained on all labels."""
-    from ..classifier import Img2ImuClassifier
-    from ..recordings.splits import few_shot
+    from ..fewshot import Img2ImuClassifier
+    from ..recordings import few_shot
 
     assert row.encoder is not None
     windows = data.windows
     encoder = replace(row.encoder, stages=row.encoder.stages[-1:])
     classifier = Img2ImuClassifier(
-        windows.sampling_rate, [view_of(data)], encoder, config.probe.C[0]
+        windows.sampling_rate, [view_of(data)], encoder, config.probe.C[0], config.device
     )
     if row.name != SUPERVISED:
-        drawn = data.manifest.draw(0, 0, data.shots[0])
+        drawn = data.manifest.draw(0, config.probe.seed, data.shots[0])
         return classifier.fit(windows.X[drawn], windows.y[drawn])
     candidates = data.manifest.folds[0].windows("train", windows.subject)
     rows = few_shot(windows.y, candidates, None)
-    _train(classifier.fit(windows.X[rows], windows.y[rows]).network_, encoder, data, rows)
+    _train(classifier.fit(windows.X[rows], windows.y[rows]).network_, data, rows, config.device)
     return classifier
 
 
-def _train(
-    network: Img2ImuNetwork, encoder: EncoderConfig, data: DataSet, rows: NDArray[np.intp]
-) -> None:
+def _train(network: Img2ImuNetwork, data: DataSet, rows: NDArray[np.intp], device: str) -> None:
     """Train all of the network on `rows`, until validation subjects gain no more.
 
     Raises
@@ -270,7 +261,7 @@ def _train(
     InputError
         If it never becomes better than its random encoder with the head it starts from.
     """
-    from ..finetune.training import Labelled, finetune
+    from ..fewshot.training import Labelled, finetune
 
     windows = data.windows
     labels = np.searchsorted(windows.classes, windows.y)
@@ -279,7 +270,8 @@ def _train(
         network,
         Labelled(windows.X[rows], labels[rows]),
         Labelled(windows.X[judges], labels[judges]),
-        replace(TRAINING, encoder=encoder),
+        TRAINING,
+        device=device,
     )
     if not history.best:
         raise InputError(
@@ -290,7 +282,7 @@ def _train(
 
 def _supervised() -> Row:
     # Other random weights than those of the random row: agreement must not come from the start.
-    encoder = EncoderConfig(seed=1, **PRESETS["recommended"])
+    encoder = EncoderConfig(seed=1, **READINGS["recommended"])
     return Row(SUPERVISED, "ceiling", "fully supervised", encoder, SUPERVISED)
 
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..environment import environment
-from ..convert import SpectrogramConfig, paper_grid, view_to_dict
-from ..probe.config import ProbeConfig
+from ..convert import SpectrogramConfig, paper_grid
+from ..files import write_csv
 from ..progress import Progress, silent
 from ..report.charts import Heat, draw_heats
-from ..report.figures import save_png, svg_uri
-from ..report.tables import Entry, Line, Page, Table, markdown, markdown_notes, score, write_page
+from ..report.tables import Entry, Line, Table, score
 from .cells import Cell, Outcome, run_cells
 from .config import StudyConfig
 from .data import DataSet
-from .folder import write_csv, write_text
-from .probing import begin, facts, protocol, reading
+from .few_shot import few_shot_cell
+from .publishing import begin, protocol, publish, reading
 from .results import Missing, require_any
-from .rows import Row, identity
+from .rows import Row
 
 COLUMNS = (
     "dataset", "row", "nfft", "noverlap", "probe", "shots", "validation_f1", "f1_mean", "f1_std",
@@ -47,7 +44,7 @@ class Landscape:
     def scores(self, field: str) -> dict[SpectrogramConfig, float]:
         """``validation_f1`` or ``f1_mean`` of the places that have one."""
         return {
-            view: float(outcome.result[field])
+            view: float(_record(outcome)[field])
             for view, outcome in self.places.items()
             if not outcome.reason
         }
@@ -98,27 +95,22 @@ def run(
         [score for landscape in landscapes for score in landscape.scores("f1_mean")], missing
     )
     tables = {landscape.title: build_table(landscape, config) for landscape in landscapes}
-    notes = list(map(str, missing))
-    text = "\n".join(f"## {title}\n\n{markdown(table)}" for title, table in tables.items())
-    text += markdown_notes(notes)
     write_csv(out / "table.csv", COLUMNS, _csv_rows(landscapes, missing))
-    write_text(out / "table.md", text)
     reasons = {o.reason for landscape in landscapes for o in landscape.places.values()}
     foot = "\n".join(f"–: {reason}" for reason in sorted(reasons - {""}))
     figure = draw_heats([_heats(landscape) for landscape in landscapes], foot)
-    save_png(out / "figure.png", figure)
-    page = Page(
-        eyebrow=f"img2imu study grid · {', '.join(data.name for data in sets)}",
+    return publish(
+        out,
+        "grid",
+        sets,
+        config,
         title="Macro-F1 by nfft and noverlap",
         lead=" ".join(map(_verdict, landscapes)),
-        figures={"Macro-F1 by nfft and noverlap": svg_uri(figure)},
         tables=tables,
-        notes=notes,
-        settings=facts(sets, config, "one spectrogram of 128×96, each axis by its own range"),
-        environment=environment(),
+        figures={"Macro-F1 by nfft and noverlap": ("figure.png", figure)},
+        missing=missing,
+        pictures="one spectrogram of 128×96, each axis by its own range",
     )
-    write_page(out / "table.html", page)
-    return text
 
 
 def compute(
@@ -156,34 +148,21 @@ def _name(landscape: Landscape, view: SpectrogramConfig) -> str:
 
 def _cell(landscape: Landscape, view: SpectrogramConfig, config: StudyConfig) -> Cell:
     data, row = landscape.data, landscape.row
-    probe = replace(config.probe, probes=config.probe.probes[:1], shots=data.shots[:1])
-    settings = {
-        "encoder": identity(row.encoder),
-        "view": view_to_dict(view),
-        "probe": replace(config, probe=probe).shared(),
-        "data": data.identity,
-    }
-    return Cell(_name(landscape, view), settings, partial(_score, data, row, view, probe))
-
-
-def _score(data: DataSet, row: Row, view: SpectrogramConfig, config: ProbeConfig) -> dict[str, Any]:
-    """The record of one spectrogram."""
-    from ..models import build_encoder
-    from ..probe.features import FeatureCache
-    from ..probe.methods import FixedFeatures, LogisticLearner, Method, PaperLearner
-    from ..probe.protocol import Task, choose, score_method, summarize
-
     assert row.encoder is not None
-    arrays = FeatureCache().get(data.windows.X, (view,), build_encoder(row.encoder))
-    features = [
-        FixedFeatures({"stage": stage}, array)
-        for stage, array in zip(row.encoder.stages, arrays, strict=True)
-    ]
-    [probe] = config.probes
-    learners = [LogisticLearner(C) for C in config.C] if probe == "logistic" else [PaperLearner()]
-    method = Method(row.name, probe, features, learners)
-    task = Task.from_manifest(data.windows, data.manifest)
-    return summarize(task, choose(task, method, score_method(task, method, jobs=1)))[0]
+    probe = replace(
+        config.probe,
+        views=(view,),
+        encoder=row.encoder,
+        probes=config.probe.probes[:1],
+        shots=data.shots[:1],
+    )
+    name = _name(landscape, view)
+    return few_shot_cell(name, data, ["img2imu"], probe, row.encoder, config.device)
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    """The one record of a place; empty where it has none."""
+    return dict(outcome.result[0]) if outcome.result else {}
 
 
 def build_table(landscape: Landscape, config: StudyConfig) -> Table:
@@ -209,7 +188,7 @@ def build_table(landscape: Landscape, config: StudyConfig) -> Table:
 def _entry(outcome: Outcome, best: bool) -> Entry:
     if outcome.reason:
         return Entry()
-    record = outcome.result
+    record = _record(outcome)
     return Entry(score(record["validation_f1"]), f"({score(record['f1_mean'])})", best)
 
 
@@ -278,7 +257,7 @@ def _csv_rows(landscapes: Sequence[Landscape], missing: Sequence[Missing]) -> li
                 "noverlap": view.noverlap,
                 "missing": outcome.reason,
             }
-            record = outcome.result or {}
+            record = _record(outcome)
             each = " ".join(f"{value:.4f}" for value in record.get("f1_each", ()))
             rows.append({**_only(record, COLUMNS), **place, "f1_each": each})
     return rows

@@ -14,7 +14,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..classifier import Img2ImuNetwork
+    from ..fewshot import Img2ImuNetwork
 
 BATCH = 16
 """Windows at a time; every map of the network is kept for the gradient."""

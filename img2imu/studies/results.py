@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..files import write_csv
 from . import paper
-from .folder import write_csv
 
 COLUMNS = (
     "dataset", "row", "probe", "shots", "f1_mean", "f1_std", "f1_each", "validation_f1", "stages",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..models.config import DEFAULT_ENCODER, WINDOW_ENCODERS, EncoderConfig
-from ..probe.config import PRESETS
+from ..fewshot import READINGS
+from ..files import sha256_of
+from ..models import DEFAULT_ENCODER, WINDOW_ENCODERS, EncoderConfig, find_weights
 from .results import Missing
 
 GROUPS = {
@@ -50,10 +50,16 @@ TITLES = {
 BORROWERS = ("finetune", "vote", "all-labels", "finetune-all")
 """Rows that read the reference's encoder."""
 
-TRAINED = ("finetune", "finetune-all", "supervised-1d")
-"""Rows whose encoder learns from the labels, too."""
+ALL_LABELS = ("all-labels", "finetune-all", "supervised-1d")
+"""Rows that learn from all labels of the training subjects."""
 
 WITHOUT_ENCODER = ("hand-forest", "minirocket", "vote-no-images")
+
+OWN_METHODS = {
+    **{name: name for name in (*WITHOUT_ENCODER, "vote", "finetune", "supervised-1d")},
+    "finetune-all": "finetune",
+}
+"""Methods of the rows that are something else than an encoder's frozen probe."""
 
 NEEDING_SKTIME = ("minirocket", "vote", "vote-no-images")
 
@@ -73,7 +79,7 @@ class Row:
     encoder
         None where the row has none.
     method
-        ``"img2imu"`` for an encoder's few-shot probe, else as `name`.
+        What learns it, of :mod:`img2imu.fewshot`: ``"img2imu"`` is an encoder's frozen probe.
     """
 
     name: str
@@ -110,7 +116,7 @@ def read_encoders(
         for name, value in pairs.items():
             if not re.fullmatch(r"[\w.-]+", name):
                 raise InputError(f"{name!r} is no name of a row: letters, digits, . _ and - only")
-            if name in (*WITHOUT_ENCODER, *BORROWERS, *TRAINED):
+            if name in (*WITHOUT_ENCODER, *BORROWERS, "supervised-1d"):
                 raise InputError(f"row {name} takes no encoder of its own")
             fields = value if isinstance(value, dict) else {"checkpoint": value}
             encoders[name] = _encoder(name, fields, reading)
@@ -175,13 +181,13 @@ def identity(encoder: EncoderConfig | None) -> dict[str, Any] | None:
     path = Path(encoder.checkpoint) if encoder.checkpoint else None
     if encoder.pretrained and encoder.name in REGISTRY:
         path = shipped_path(encoder.name)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path else None
+    sha256 = sha256_of(path) if path else None
     return {**asdict(encoder), "checkpoint": None, "sha256": sha256}
 
 
 def _reading(stages: Sequence[int] | None) -> dict[str, Any]:
     """Where an image encoder is read."""
-    return {**PRESETS["recommended"], **({"stages": tuple(stages)} if stages else {})}
+    return {**READINGS["recommended"], **({"stages": tuple(stages)} if stages else {})}
 
 
 def _described(name: str) -> tuple[str, str]:
@@ -190,10 +196,10 @@ def _described(name: str) -> tuple[str, str]:
 
 def _row(name: str, encoders: Mapping[str, EncoderConfig], reference: str) -> Row:
     group, title = _described(name)
+    method = OWN_METHODS.get(name, "img2imu")
     if name in BORROWERS:
         title = f"{_described(reference)[1]}, {title}"
-        return Row(name, group, title, encoders.get(reference), name)
-    method = name if name in (*WITHOUT_ENCODER, *TRAINED) else "img2imu"
+        return Row(name, group, title, encoders.get(reference), method)
     return Row(name, group, title, encoders.get(name), method)
 
 
@@ -231,7 +237,7 @@ def _read_pairs(path: Path) -> dict[str, Any]:
 def _encoder(name: str, fields: Mapping[str, Any], reading: Mapping[str, Any]) -> EncoderConfig:
     fields = dict(fields)
     if fields.get("checkpoint"):
-        path, architecture = _weights(Path(fields["checkpoint"]))
+        path, architecture = find_weights(fields["checkpoint"])
         default = "conv1d" if name.endswith("-1d") else "resnet18"
         fields = {"name": architecture or default, **fields, "checkpoint": str(path)}
     # A network of the windows themselves has neither stages nor bands.
@@ -240,14 +246,3 @@ def _encoder(name: str, fields: Mapping[str, Any], reading: Mapping[str, Any]) -
         return EncoderConfig(**{**read, **fields})
     except (InputError, TypeError) as error:
         raise InputError(f"the encoder of row {name}: {error}") from None
-
-
-def _weights(path: Path) -> tuple[Path, str | None]:
-    """The file of weights, and the architecture where a pre-training's settings lie beside it."""
-    if path.is_dir():
-        path = path / "encoder.safetensors"
-    try:
-        settings = json.loads((path.parent / "config.json").read_text(encoding="utf-8"))
-        return path, str(settings["pretrain"]["encoder"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return path, None

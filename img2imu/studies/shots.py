@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..environment import environment
 from ..progress import Progress, silent
 from ..report.charts import Curve, draw_curves
-from ..report.figures import save_png, svg_uri
-from ..report.tables import Entry, Line, Page, Table, markdown, markdown_notes, write_page
+from ..report.tables import Entry, Line, Table
 from .config import StudyConfig
 from .data import DataSet
-from .folder import write_text
-from .probing import begin, facts, probe_rows, protocol, reading
+from .few_shot import probe_rows
+from .publishing import begin, protocol, publish, reading
 from .results import Missing, Result, compare, require_any, write_scores
 from .rows import GROUPS, Row
 from .table2 import legend_of_marks, score_entry
@@ -66,27 +64,21 @@ def run(
     require_any(results, missing)
     results = compare(results, config.reference)
     tables = {data.name: build_table(data, results, rows, config) for data in sets}
-    notes = list(map(str, missing))
-    text = "\n".join(f"## {name}\n\n{markdown(table)}" for name, table in tables.items())
-    text += markdown_notes(notes)
     titles = {row.name: row.title for row in rows}
     panels = {data.name: _curves(data, results, rows, config) for data in sets}
     figure = draw_curves(panels, titles.get(config.reference, ""), BAND)
     write_scores(out / "table.csv", results, missing)
-    write_text(out / "table.md", text)
-    save_png(out / "figure.png", figure)
-    page = Page(
-        eyebrow=f"img2imu study shots · {', '.join(data.name for data in sets)}",
+    return publish(
+        out,
+        "shots",
+        sets,
+        config,
         title="How many labelled windows it takes",
-        lead=f"Macro-F1 on subjects never seen, {protocol(config)}. Bands: {BAND}.",
-        figures={"Macro-F1 over labelled windows per class": svg_uri(figure)},
+        lead=f"Macro-F1 on test subjects, {protocol(config)}. Bands: {BAND}.",
         tables=tables,
-        notes=notes,
-        settings=facts(sets, config),
-        environment=environment(),
+        figures={"Macro-F1 over labelled windows per class": ("figure.png", figure)},
+        missing=missing,
     )
-    write_page(out / "table.html", page)
-    return text
 
 
 def build_table(

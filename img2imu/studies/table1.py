@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..environment import environment
 from ..errors import InputError
+from ..files import write_csv
+from ..hashing import content_hash
 from ..progress import Progress, silent
 from ..report.charts import Heat, draw_heats
-from ..report.figures import save_png, svg_uri
-from ..report.tables import Entry, Line, Page, Table, markdown, markdown_notes, score, write_page
+from ..report.tables import Entry, Line, Table, score
 from .cells import Cell, run_cells
 from .config import StudyConfig
 from .data import DataSet
-from .folder import begin_folder, write_csv, write_text
-from .probing import begin, facts, probe_rows, protocol
+from .few_shot import probe_rows
+from .publishing import begin, begin_folder, protocol, publish
 from .results import Missing, Result, require_any, signed_rank
 from .rows import Row
 
@@ -70,6 +70,9 @@ PAPER = {
     "sensor-aware-no-hue": (0.704, 0.559, 0.548, 0.622, 0.539),
 }
 """Macro-F1 of the paper's Table I, on WISDM v1.1, by policy and copy."""
+
+PRETRAINING = ("img2imu.augment", "img2imu.images", "img2imu.models", "img2imu.pretrain")
+"""What computes an encoder."""
 
 NEAR = 0.01
 """Drops this near to the largest are marked with it, as in the paper."""
@@ -153,26 +156,21 @@ def run(
     require_any(drops, missing)
     tables = {data.name: build_table(data.name, drops, rows, config) for data in sets}
     tables["the paper, WISDM v1.1"] = paper_table()
-    notes = list(map(str, missing))
     findings = verdicts(drops)
-    text = "\n".join(f"## {name}\n\n{markdown(table)}" for name, table in tables.items())
-    text += "\n" + "".join(f"- {finding}\n" for finding in findings) + markdown_notes(notes)
     write_csv(out / "table.csv", COLUMNS, _csv_rows(drops, missing))
-    write_text(out / "table.md", text)
     figure = draw_heats(_heats(sets, drops, rows), "–: not shown, see the notes")
-    save_png(out / "figure.png", figure)
-    page = Page(
-        eyebrow=f"img2imu study table1 · {', '.join(data.name for data in sets)}",
+    return publish(
+        out,
+        "table1",
+        sets,
+        config,
         title="What each augmentation does for robustness",
         lead=" ".join(findings),
-        figures={"Macro-F1, and its relative change from the original": svg_uri(figure)},
         tables=tables,
-        notes=notes,
-        settings=facts(sets, config),
-        environment=environment(),
+        figures={"Macro-F1, and its relative change from the original": ("figure.png", figure)},
+        missing=missing,
+        findings=findings,
     )
-    write_page(out / "table.html", page)
-    return text
 
 
 def pretrain_policies(
@@ -226,6 +224,7 @@ def pretrain_policies(
                     policy,
                     {"pretrain": settings.to_dict(), "source": identity},
                     partial(_pretrain, settings, source, folder),
+                    PRETRAINING,
                 )
             )
     outcomes = run_cells(out / "encoders", cells, jobs, progress)
@@ -253,7 +252,6 @@ def alter(data: DataSet, copy: str) -> DataSet:
     import torch
 
     from ..augment import signals
-    from ..probe.features import content_hash
 
     alterations: dict[str, Callable[[Tensor, Generator], Tensor]] = {
         ORIGINAL: lambda windows, generator: windows,

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..environment import environment
 from ..errors import InputError
 from ..progress import Progress, silent
 from ..report.charts import Dot, draw_scores
-from ..report.figures import save_png, svg_uri
-from ..report.tables import Entry, Line, Page, Table, markdown, markdown_notes, score, write_page
+from ..report.tables import Entry, Line, Table, score
 from . import paper
 from .config import StudyConfig
 from .data import DataSet
-from .folder import write_text
-from .probing import begin, facts, probe_rows, protocol, reading
+from .few_shot import probe_rows
+from .publishing import begin, protocol, publish, reading
 from .results import Missing, Overall, Result, compare, over_sets, require_any, write_scores
 from .rows import GROUPS, Row
 
@@ -76,26 +74,22 @@ def run(
     results = compare(results, config.reference)
     overall = over_sets(results, config.reference)
     table = build_table(results, overall, rows, config)
-    notes = list(map(str, missing))
-    text = markdown(table) + markdown_notes(notes)
     titles = {row.name: row.title for row in rows}
     reference = titles.get(config.reference, "")
     figure = draw_scores(_panels(results, titles), _shown(table), reference, KINDS)
     write_scores(out / "table.csv", results, missing, overall)
-    write_text(out / "table.md", text)
-    save_png(out / "figure.png", figure)
-    page = Page(
-        eyebrow=f"img2imu study table2 · {', '.join(data.name for data in sets)}",
+    shown = "Mean and deviation of every method on every data set"
+    return publish(
+        out,
+        "table2",
+        sets,
+        config,
         title=f"Macro-F1 from {config.probe.shots[0]} labelled windows per class",
         lead=_lead(overall, titles, config),
-        figures={"Mean and deviation of every method on every data set": svg_uri(figure)},
         tables={"Every method on every data set": table},
-        notes=notes,
-        settings=facts(sets, config),
-        environment=environment(),
+        figures={shown: ("figure.png", figure)},
+        missing=missing,
     )
-    write_page(out / "table.html", page)
-    return text
 
 
 def build_table(

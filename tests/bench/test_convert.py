@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from img2imu.bench import convert
-from img2imu.environment import environment
 from img2imu.bench.timing import race, summary
+from img2imu.environment import environment
 from img2imu.errors import InputError
 
 

@@ -110,10 +110,19 @@ def test_onnx_graph_gives_the_same_pictures_for_any_batch(onnx_session, count):
 @pytest.mark.parametrize("view", [*SPECTROGRAMS, *WAVEFORMS])
 def test_cuda_draws_the_same_pictures(view):
     windows = movement(70, 250)
-    on_gpu = to_images(windows, view, dtype="uint8", device="cuda").astype(int)
+    on_gpu = to_images(windows, view, "torch", "uint8", device="cuda").astype(int)
     assert np.abs(on_gpu - to_images(windows, view, dtype="uint8")).max() <= 1
 
 
 def test_importing_the_converter_leaves_torch_alone():
-    code = "import sys, img2imu.convert; assert not {'torch', 'numba', 'cv2'} & set(sys.modules)"
+    code = """
+import sys
+import img2imu
+from img2imu import convert
+from img2imu.cli import build_parser
+from img2imu.convert import VIEW_PRESETS, SpectrogramConfig, WaveformConfig, save_gallery, to_images
+assert set(convert.__all__) <= set(dir(convert))
+build_parser().format_help()
+assert not {'torch', 'numba', 'cv2', 'matplotlib', 'scipy'} & set(sys.modules)
+"""
     subprocess.run([sys.executable, "-c", code], check=True)

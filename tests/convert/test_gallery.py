@@ -10,6 +10,7 @@ from img2imu.convert import (
     SignalError,
     SpectrogramConfig,
     WaveformConfig,
+    gallery,
     save_gallery,
     save_images,
     save_npz,
@@ -46,19 +47,23 @@ def test_unfit_names_are_refused(tmp_path, names):
     assert not list(tmp_path.iterdir())
 
 
-def test_npz_holds_pictures_and_arrays(tmp_path):
-    images = to_images(movement(2, 250), VIEWS, dtype="uint8")
-    save_npz(tmp_path / "images.npz", images, y=np.array(["walk", "sit"]))
+def test_npz_holds_pictures_and_arrays(tmp_path, monkeypatch):
+    windows, drawn = movement(5, 250), []
+    monkeypatch.setattr(gallery, "BATCH", 2)
+    y = np.array(["walk", "sit", "run", "sit", ""])
+    save_npz(tmp_path / "images.npz", windows, VIEWS, {"y": y}, drawn.append)
+    assert drawn == [2, 2, 1]
+    images = to_images(windows, VIEWS, dtype="uint8")
     with np.load(tmp_path / "images.npz", allow_pickle=False) as stored:
         np.testing.assert_array_equal(stored["images"], images)
-        assert stored["y"].tolist() == ["walk", "sit"]
+        assert stored["y"].tolist() == y.tolist()
 
 
 def test_npz_with_objects_is_refused_and_the_old_file_stays(tmp_path):
     path = tmp_path / "images.npz"
     path.write_bytes(b"old")
     with pytest.raises(SignalError, match="y holds Python objects"):
-        save_npz(path, np.zeros((1, 3, 2, 2)), y=np.array([None]))
+        save_npz(path, movement(1, 250), VIEWS, {"y": np.array([None])})
     assert [file.name for file in tmp_path.iterdir()] == ["images.npz"]
     assert path.read_bytes() == b"old"
 

@@ -12,7 +12,9 @@ from img2imu.convert import (
     SpectrogramConfig,
     WaveformConfig,
     dead_axes,
+    fast_views,
     pixel_axes,
+    recommended_views,
     to_images,
 )
 
@@ -24,7 +26,7 @@ VIEWS = (
     WaveformConfig(width=20, height=10),
     WaveformConfig(low=-0.6, high=0.6, detrend=True, width=20, height=10),
 )
-ENGINES = pytest.mark.parametrize("engine", ["torch", "reference"])
+ENGINES = pytest.mark.parametrize("engine", ["compiled", "torch", "reference"])
 
 
 @ENGINES
@@ -158,6 +160,39 @@ def test_the_broken_window_is_named():
     windows[2, 1, 77] = np.nan
     with pytest.raises(SignalError, match="window 2"):
         to_images(windows, SpectrogramConfig())
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_only_torch_draws_elsewhere(engine):
+    with pytest.raises(SignalError, match="draws on the CPU"):
+        to_images(movement(1, 250), SpectrogramConfig(), engine=engine, device="cuda")
+
+
+def test_torch_is_the_default_of_nobody_and_needs_no_compiled_code(monkeypatch):
+    """Each engine runs its own code: a test that the three agree compares three things."""
+    import torch.nn.functional
+
+    from img2imu.convert import fused
+
+    monkeypatch.setattr(fused, "draw", None)
+    to_images(movement(1, 250), VIEWS, engine="torch")
+    with pytest.raises(TypeError):
+        to_images(movement(1, 250), VIEWS)
+    monkeypatch.setattr(torch.nn.functional, "interpolate", None)
+    to_images(movement(1, 250), VIEWS, engine="reference")
+    with pytest.raises(TypeError):
+        to_images(movement(1, 250), VIEWS, engine="torch")
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 5])
+@pytest.mark.parametrize("preset", [recommended_views, fast_views])
+def test_the_shortest_windows_are_drawn_alike_by_all(preset, samples):
+    windows, views = movement(3, samples), preset(50.0, samples)
+    with pytest.warns(DegenerateWarning):
+        ours = to_images(windows, views, dtype="uint8").astype(int)
+        for engine in ("torch", "reference"):
+            theirs = to_images(windows, views, engine=engine, dtype="uint8")
+            assert np.abs(ours - theirs).max() <= 1
 
 
 @pytest.mark.parametrize("options", [{"engine": "jax"}, {"dtype": "float16"}])

@@ -75,14 +75,14 @@ def test_torch_density_holds_single_precision(windows, config, exporting, monkey
 
 
 @pytest.mark.parametrize("config", GRID, ids=name)
-@pytest.mark.parametrize("engine", ["torch", "reference"])
+@pytest.mark.parametrize("engine", ["compiled", "torch", "reference"])
 def test_picture_is_that_of_mlab_within_a_grey_level(windows, config, engine):
     ours = to_images(windows, config, engine=engine, dtype="uint8")
     for picture, window in zip(ours, windows, strict=True):
         assert levels_apart(picture, mlab_picture(window, config)) <= 1
 
 
-@pytest.mark.parametrize("engine", ["torch", "reference"])
+@pytest.mark.parametrize("engine", ["compiled", "torch", "reference"])
 @pytest.mark.parametrize("samples", [20, 40, 63])
 def test_short_window_is_padded_to_one_frame_as_by_mlab(engine, samples):
     config, windows = SpectrogramConfig(), movement(2, samples)

@@ -1,4 +1,4 @@
-"""Whatever finite window and valid setting: a picture in [0, 1], the same by both engines."""
+"""Whatever finite window and valid setting: a picture in [0, 1], the same by all engines."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ views = spectrograms() | st.builds(
 @settings(max_examples=80, deadline=None)
 @given(windows(1e6), views)
 def test_any_finite_window_gives_values_between_zero_and_one(signal, view):
-    for engine in ("torch", "reference"):
+    for engine in ("compiled", "torch", "reference"):
         images = render(signal, view, engine=engine)
         assert images.shape == (len(signal), 3, view.height, view.width)
         assert images.dtype == np.float32
@@ -73,5 +73,6 @@ def test_any_finite_window_gives_values_between_zero_and_one(signal, view):
 @given(windows(16.0), views)
 def test_engines_differ_by_at_most_one_grey_level(signal, view):
     ours = render(signal, view, dtype="uint8")
-    if len(signal):
-        assert levels_apart(ours, render(signal, view, engine="reference", dtype="uint8")) <= 1
+    for engine in ("torch", "reference"):
+        if len(signal):
+            assert levels_apart(ours, render(signal, view, engine=engine, dtype="uint8")) <= 1

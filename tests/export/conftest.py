@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from img2imu.classifier import Img2ImuClassifier, Img2ImuNetwork
 from img2imu.convert import SpectrogramConfig, View, Views, WaveformConfig
 from img2imu.export import Graph, end_to_end, from_image
+from img2imu.fewshot import Img2ImuClassifier, Img2ImuNetwork
 from img2imu.models import EncoderConfig, build_encoder
 
 Build = Callable[[tuple[View, ...], EncoderConfig], Img2ImuNetwork]

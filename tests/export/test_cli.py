@@ -12,10 +12,10 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from img2imu.classifier import Img2ImuClassifier
 from img2imu.cli import main
 from img2imu.export import executorch, latency
 from img2imu.export.golden import read_golden
+from img2imu.fewshot import Img2ImuClassifier
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Windows, save_windows
 

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from img2imu.classifier import Img2ImuNetwork
 from img2imu.errors import InputError
 from img2imu.export import (
     ExportError,
@@ -30,6 +29,7 @@ from img2imu.export import (
     from_image,
 )
 from img2imu.export.onnx import run_onnx
+from img2imu.fewshot import Img2ImuNetwork
 
 METADATA = {
     "labels": ["gehen", "стоять", "run"],

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from img2imu.classifier import Img2ImuClassifier
 from img2imu.convert import SpectrogramConfig, WaveformConfig
 from img2imu.errors import InputError
 from img2imu.export import ExportError, end_to_end, export_onnx, from_image
 from img2imu.export import quantize as module
 from img2imu.export.quantize import KINDS, Kind, quantize_onnx
+from img2imu.fewshot import Img2ImuClassifier
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Windows
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from img2imu.classifier import Img2ImuClassifier
 from img2imu.errors import InputError
 from img2imu.export import ExportedClassifier, end_to_end, export_onnx, export_ort, from_image
+from img2imu.fewshot import Img2ImuClassifier
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from img2imu.classifier import Img2ImuClassifier, Img2ImuNetwork
 from img2imu.export import (
     FORMS,
     ExportError,
@@ -25,6 +24,7 @@ from img2imu.export import (
     export_torchscript,
 )
 from img2imu.export.golden import write_golden
+from img2imu.fewshot import Img2ImuClassifier, Img2ImuNetwork
 
 METADATA = {"labels": ["gehen", "стоять"], "unit": "g"}
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from img2imu import Img2ImuClassifier
-from img2imu.convert import SpectrogramConfig
+from img2imu.convert import SpectrogramConfig, fast_views
 from img2imu.export.golden import new_folder, write_arrays, write_golden, write_settings
+from img2imu.fewshot import READINGS
 from img2imu.models import DEFAULT_ENCODER
-from img2imu.probe.config import PRESETS, fast_views
 from img2imu.recordings import SplitManifest, WindowConfig, make_windows, open_source
 from img2imu.recordings.resampling import Resampler, default_max_gap
-from img2imu.streaming import WindowStream
+from img2imu.timeline import WindowStream
 
 FOLDER = Path(__file__).parent
 
@@ -33,7 +33,7 @@ def make_classifiers(folder: Path) -> None:
     shown = splits.draw(0, 0, 10)
     held_out = windows.select(splits.folds[0].windows("test", windows.subject))
     _, firsts = np.unique(held_out.y, return_index=True)
-    fast = replace(DEFAULT_ENCODER, **PRESETS["fast"])
+    fast = replace(DEFAULT_ENCODER, **READINGS["fast"])
     for name, views, encoder, rows in (
         ("paper", (SpectrogramConfig(),), DEFAULT_ENCODER, firsts[:3]),
         ("fast", fast_views(50.0, 250), fast, firsts[3:5]),

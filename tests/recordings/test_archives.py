@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -10,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from img2imu.errors import InputError
+from img2imu.files import sha256_of
 from img2imu.recordings import archives
-from img2imu.recordings.archives import sha256_of, unpack
+from img2imu.recordings.archives import unpack
 from img2imu.recordings.registry import open_source
 from tests.recordings import samples
 
@@ -51,10 +54,57 @@ def test_unpacked_once_under_its_hash(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", x_dot_txt=b"one")
     folder = unpack(path, tmp_path / "c")
     assert folder.name == sha256_of(path)[:16]
-    (folder / "mark").touch()
+    before = folder.stat().st_ino
     assert unpack(path, tmp_path / "c") == folder
-    assert (folder / "mark").exists()
+    assert folder.stat().st_ino == before
     assert unpack(zipped(tmp_path / "b.zip", x_dot_txt=b"two"), tmp_path / "c") != folder
+
+
+def damage(kind: str, folder: Path) -> None:
+    victim = folder / "sub" / "x.csv"
+    if kind == "deleted":
+        victim.unlink()
+    elif kind == "truncated":
+        victim.write_bytes(victim.read_bytes()[:2])
+    elif kind == "flipped":
+        victim.write_bytes(b"onE")
+    elif kind == "added":
+        (folder / "sub" / "z.csv").write_bytes(b"more")
+    elif kind == "emptied":
+        shutil.rmtree(folder)
+        folder.mkdir()
+    elif kind == "no manifest":
+        folder.with_suffix(".json").unlink()
+    else:
+        folder.with_suffix(".json").write_text('{"files": {}, "checksum": 1}')
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["deleted", "truncated", "flipped", "added", "emptied", "no manifest", "damaged manifest"],
+)
+def test_what_was_damaged_since_is_unpacked_again(tmp_path: Path, kind: str) -> None:
+    content = {"sub/x.csv": b"one", "y é.csv": b"two"}
+    path = tar(tmp_path / "a.tar", *content.items())
+    folder = unpack(path, tmp_path / "c")
+    before = folder.stat().st_ino
+    damage(kind, folder)
+    assert files(unpack(path, tmp_path / "c")) == content
+    assert folder.stat().st_ino != before
+    again = folder.stat().st_ino
+    assert unpack(path, tmp_path / "c").stat().st_ino == again
+    # Nothing else stays beside them.
+    assert sorted(entry.name for entry in folder.parent.iterdir()) == [
+        folder.name, f"{folder.name}.json"
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text here")
+def test_names_that_are_no_text_are_listed_too(tmp_path: Path) -> None:
+    path = tar(tmp_path / "a.tar", ("y\udce9.csv", b"two"))
+    folder = unpack(path, tmp_path / "c")
+    before = folder.stat().st_ino
+    assert unpack(path, tmp_path / "c").stat().st_ino == before
 
 
 def test_odd_names(tmp_path: Path) -> None:

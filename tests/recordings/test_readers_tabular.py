@@ -230,7 +230,7 @@ def test_bad_options(tmp_path: Path, options: dict[str, Any], message: str) -> N
             "out of range: 1, missing value: 1|missing",
         ),
         ("a.parquet", b"PAR1 but not much of it", "no readable Parquet file"),
-        ("a.npz", b"PK\x03\x04 cut", "no readable NPZ file"),
+        ("a.npz", b"PK\x03\x04 cut", "damaged or not a NumPy file"),
     ],
 )
 def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:

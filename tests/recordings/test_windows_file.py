@@ -118,6 +118,20 @@ def test_the_rate_may_come_from_the_caller(tmp_path):
         load_windows(path, 30)
 
 
+def test_a_rate_not_stated_is_asked_for_by_its_option(tmp_path):
+    write_folder(tmp_path, some().X, some().y, np.arange(6))
+    with pytest.raises(InputError, match=r"--sampling-rate \(sampling_rate in Python\)"):
+        load_windows(tmp_path)
+
+
+def test_an_error_repeats_little_of_a_file(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(path, **{f"{i} {'x' * 999}": np.zeros(1) for i in range(999)})
+    with pytest.raises(InputError, match="and 979 more") as caught:
+        load_windows(path)
+    assert len(str(caught.value)) < 1000 + len(str(path))
+
+
 def broken(kind):
     X = some().X.copy()
     X[4, 1, 3] = np.nan if kind == "nan" else np.inf

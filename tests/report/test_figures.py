@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from img2imu.convert import SpectrogramConfig, WaveformConfig, to_images
-from img2imu.predict import Envelope, Timeline, Track
-from img2imu.probe.config import recommended_views
+from img2imu.convert import SpectrogramConfig, WaveformConfig, recommended_views, to_images
 from img2imu.recordings import Windows
 from img2imu.report import figures
+from img2imu.timeline.tracks import Envelope, Timeline, Track
 
 
 def results(**means: list[float]) -> list[dict]:
@@ -35,15 +34,15 @@ def test_curve_has_a_line_for_each_method_in_its_colour():
     figure = figures.draw_curve(results(img2imu=[0.5, 0.8], hand_forest=[0.4, 0.7]), 0.25)
     axis = figure.axes[0]
     lines = {line.get_color(): list(line.get_ydata()) for line in axis.lines}
-    assert lines[figures.METHODS["img2imu"][1]] == [0.5, 0.8]
-    assert lines[figures.METHODS["hand-forest"][1]] == [0.4, 0.7]
+    assert lines[figures.TITLES["img2imu"][1]] == [0.5, 0.8]
+    assert lines[figures.TITLES["hand-forest"][1]] == [0.4, 0.7]
     assert any(set(values) == {0.25} for values in lines.values())
 
 
 def test_names_at_the_line_ends_keep_apart_and_in_order():
     close = results(img2imu=[0.5, 0.801], hand_forest=[0.4, 0.8], minirocket=[0.4, 0.802])
     axis = figures.draw_curve(close, 0.25).axes[0]
-    titles = [figures.METHODS[name][0] for name in ("hand-forest", "img2imu", "minirocket")]
+    titles = [figures.TITLES[name][0] for name in ("hand-forest", "img2imu", "minirocket")]
     heights = [next(t.xy[1] for t in axis.texts if t.get_text() == title) for title in titles]
     assert np.diff(heights) == pytest.approx([0.065, 0.065])
 

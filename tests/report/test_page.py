@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from img2imu.convert import recommended_views
 from img2imu.environment import environment
-from img2imu.predict import Envelope, Timeline, Track
-from img2imu.probe.config import recommended_views
 from img2imu.recordings import Windows
 from img2imu.report import write_report
 from img2imu.report.page import _power, duration, number
+from img2imu.timeline.tracks import Envelope, Timeline, Track
 
 CLASSES = ["<b>walk</b>", "sit"]
 VIEWS = recommended_views(20.0, 40)

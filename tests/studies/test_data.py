@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from img2imu.errors import InputError
-from img2imu.probe import ProbeConfig
+from img2imu.fewshot import ProbeConfig
 from img2imu.studies.config import StudyConfig
 from img2imu.studies.data import load_sets, thin
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from img2imu.convert import pixel_extent
+from img2imu.fewshot import ProbeConfig
 from img2imu.models import EncoderConfig
-from img2imu.probe import ProbeConfig
 from img2imu.studies import gradcam
 from img2imu.studies.config import StudyConfig
 from img2imu.studies.data import prepare
@@ -49,7 +49,7 @@ def study(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
         # However short the training is, let it be shown.
-        patch.setattr("img2imu.finetune.training.History.best", 3)
+        patch.setattr("img2imu.fewshot.training.History.best", 3)
         return out, gradcam.run(out, [data], ROWS, CONFIG, jobs=1)
 
 

@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from img2imu.convert import SpectrogramConfig, paper_grid
+from img2imu.fewshot import ProbeConfig
 from img2imu.models import EncoderConfig
-from img2imu.probe import ProbeConfig
 from img2imu.studies import grid
 from img2imu.studies.config import StudyConfig
 from img2imu.studies.data import load_sets
@@ -54,19 +54,21 @@ def test_rows_without_pictures_are_named(landscapes):
 
 def test_scores_are_those_of_the_probe(landscapes, tmp_path):
     """One place again, with the protocol's own pieces."""
+    from img2imu.fewshot.features import FeatureCache
+    from img2imu.fewshot.learners import LogisticLearner
+    from img2imu.fewshot.methods import FeatureMethod, FixedFeatures
+    from img2imu.fewshot.protocol import Task, summarize
     from img2imu.models import build_encoder
-    from img2imu.probe.features import FeatureCache
-    from img2imu.probe.methods import FixedFeatures, LogisticLearner, Method
-    from img2imu.probe.protocol import Task, choose, score_method, summarize
+    from img2imu.progress import silent
 
     _, text, records = landscapes
     [data], _ = load_sets([windows_file(tmp_path, samples=SAMPLES)], CONFIG)
     view = SpectrogramConfig(20.0, 32, 28)
     arrays = FeatureCache().get(data.windows.X, (view,), build_encoder(TINY))
     features = [FixedFeatures({"stage": k}, a) for k, a in zip((1, 2), arrays, strict=True)]
-    method = Method("tiny", "logistic", features, [LogisticLearner(CONFIG.probe.C[0])])
+    method = FeatureMethod("tiny", "logistic", features, [LogisticLearner(CONFIG.probe.C[0])])
     task = Task.from_manifest(data.windows, data.manifest)
-    [expected] = summarize(task, choose(task, method, score_method(task, method, jobs=1)))
+    [expected] = summarize(method, method.run(task, silent, jobs=1))
     [record] = [r for r in records if (r["nfft"], r["noverlap"]) == ("32", "28")]
     assert float(record["f1_mean"]) == expected["f1_mean"]
     assert float(record["validation_f1"]) == expected["validation_f1"]

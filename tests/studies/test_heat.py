@@ -6,11 +6,10 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from img2imu.classifier import Img2ImuNetwork
-from img2imu.convert import SpectrogramConfig, Views
+from img2imu.convert import SpectrogramConfig, Views, recommended_views
 from img2imu.errors import InputError
+from img2imu.fewshot import Img2ImuNetwork
 from img2imu.models import create_encoder
-from img2imu.probe.config import recommended_views
 from img2imu.studies.heat import GRID, agreement, grad_cam, pack, shares, unpack
 
 pytest.importorskip("captum")

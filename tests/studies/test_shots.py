@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from img2imu.probe import ProbeConfig
+from img2imu.fewshot import ProbeConfig
 from img2imu.studies import shots
 from img2imu.studies.config import StudyConfig
 from img2imu.studies.data import load_sets

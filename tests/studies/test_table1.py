@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from img2imu.augment import signals
 from img2imu.cli import main
+from img2imu.fewshot import ProbeConfig
 from img2imu.models import EncoderConfig
-from img2imu.pretrain import PRESETS
-from img2imu.probe import ProbeConfig
+from img2imu.pretrain import RECIPES
 from img2imu.studies import table1
 from img2imu.studies.config import StudyConfig
 from img2imu.studies.data import prepare
@@ -159,8 +159,8 @@ def test_encoders_are_trained_where_none_are_given(tmp_path, monkeypatch):
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
     store, out = str(tmp_path / "store"), tmp_path / "out"
     assert main(["pack", str(tmp_path / "photos"), store, "--size=32x24"]) == 0
-    recipe = replace(PRESETS["recommended"]["moco"], encoder="test_resnet", batch_size=16)
-    monkeypatch.setitem(PRESETS["recommended"], "moco", recipe)
+    recipe = replace(RECIPES["recommended"]["moco"], encoder="test_resnet", batch_size=16)
+    monkeypatch.setitem(RECIPES["recommended"], "moco", recipe)
     given = ["sensor-aware", "sensor-aware-no-translate-x", "sensor-aware-no-permute-x"]
     entries = table1.pretrain_policies(out, store, 1, given, jobs=1)
     encoders = read_encoders(entries, [1])

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
+from img2imu.fewshot import ProbeConfig, evaluate
 from img2imu.models import EncoderConfig
-from img2imu.probe import ProbeConfig, evaluate
 from img2imu.recordings import SplitManifest
-from img2imu.studies import probing, table2
+from img2imu.studies import few_shot, table2
 from img2imu.studies.config import StudyConfig
 from img2imu.studies.data import load_sets
 from img2imu.studies.rows import build_rows
@@ -132,8 +132,7 @@ def test_a_repeated_run_computes_nothing(out, files, monkeypatch):
     def fail(*arguments):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(probing, "_all_labels", fail)
-    monkeypatch.setattr(probing, "_few_shot", fail)
+    monkeypatch.setattr(few_shot, "_score", fail)
     study(out, files, names=[name for name in ROWS if name != "deep"])
     after = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     assert [line for line in before["table.csv"].splitlines() if b"deep" not in line] == after[
@@ -152,13 +151,13 @@ def test_processes_change_nothing(tmp_path, files, records):
 def test_voters_and_votes_share_a_cell():
     names = ["tiny", "hand-forest", "minirocket", "vote", "vote-no-images", "all-labels"]
     rows, _ = build_rows({"tiny": TINY}, names, "tiny")
-    assert [[row.name for row in bundle] for bundle in probing._bundles(rows)] == [
+    assert [[row.name for row in bundle] for bundle in few_shot._bundles(rows)] == [
         ["hand-forest", "minirocket", "vote", "vote-no-images"],
         ["tiny"],
         ["all-labels"],
     ]
     apart = [row for row in rows if row.group != "vote"]
-    assert [len(bundle) for bundle in probing._bundles(apart)] == [1] * 4
+    assert [len(bundle) for bundle in few_shot._bundles(apart)] == [1] * 4
 
 
 def test_votes_are_the_probes(tmp_path, files):
@@ -175,9 +174,6 @@ def test_votes_are_the_probes(tmp_path, files):
 
 
 def test_trained_rows_are_those_of_finetune(files, tmp_path):
-    from img2imu.finetune import FinetuneConfig
-    from img2imu.finetune import evaluate as finetune
-
     config = replace(
         CONFIG, probe=replace(CONFIG.probe, probes=("logistic",), shots=(10,), seeds=1)
     )
@@ -185,7 +181,8 @@ def test_trained_rows_are_those_of_finetune(files, tmp_path):
     with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
         found = {r["row"]: r for r in csv.DictReader(stream) if r["dataset"] == "toy"}
     [data], _ = load_sets(files[:1], config)
-    expected = finetune(data.windows, FinetuneConfig(encoder=TINY, shots=(10,)))["results"]
+    probe = replace(config.probe, encoder=TINY)
+    expected = evaluate(data.windows, probe, ["img2imu", "finetune"])["results"]
     assert values(found["tiny"]) == expected[0]["f1_each"]
     assert values(found["finetune"]) == expected[1]["f1_each"]
     assert found["finetune"]["shots"] == "10" and found["finetune"]["p"]

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.text import (
+from ...errors import InputError
+from ..types import Piece, RowReport
+from .text import (
     NOT_A_NUMBER,
     OUT_OF_RANGE,
     WRONG_COUNT,
@@ -21,7 +22,6 @@ from img2imu.recordings.readers.text import (
     line_blocks,
     parse_block,
 )
-from img2imu.recordings.types import Piece, RowReport
 
 STANDARD_GRAVITY = 9.80665
 """m/s² in one g (CGPM 1901)."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.base import Reader, columns_to_g, find_files, map_labels
-from img2imu.recordings.readers.tables import CsvTable, require_columns
-from img2imu.recordings.types import UNLABELLED, Piece
+from ...errors import InputError, excerpt, listing
+from ..types import UNLABELLED, Piece
+from .base import Reader, columns_to_g, find_files, map_labels
+from .tables import CsvTable, require_columns
 
 DICTIONARY = "annotation-label-dictionary.csv"
 
@@ -54,7 +54,7 @@ class Capture24(Reader):
             rows = list(csv.DictReader(stream, delimiter="\t" if "\t" in header else ","))
         columns = list(rows[0]) if rows else []
         if f"label:{self.scheme}" not in columns or "annotation" not in columns:
-            schemes = ", ".join(name[6:] for name in columns if name.startswith("label:"))
+            schemes = listing(name[6:] for name in columns if name.startswith("label:"))
             raise InputError(f"{path} has no scheme {self.scheme} (schemes: {schemes})")
         return {row["annotation"]: row[f"label:{self.scheme}"] or UNLABELLED for row in rows}
 
@@ -81,6 +81,7 @@ class Capture24(Reader):
         unknown = labels == np.array(None)
         if unknown.any():
             raise InputError(
-                f"{path} has the annotation {annotations[unknown][0]!r}, which {DICTIONARY} lacks"
+                f"{path} has the annotation {excerpt(annotations[unknown][0])!r}, "
+                f"which {DICTIONARY} lacks"
             )
         return labels

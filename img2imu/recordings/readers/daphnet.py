@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from img2imu.recordings.readers.base import (
+from ..types import UNLABELLED, Piece
+from .base import (
     UNKNOWN_LABEL,
     Reader,
     columns_to_g,
@@ -15,8 +16,7 @@ from img2imu.recordings.readers.base import (
     map_labels,
     require,
 )
-from img2imu.recordings.readers.text import Layout
-from img2imu.recordings.types import UNLABELLED, Piece
+from .text import Layout
 
 LABELS = {0: UNLABELLED, 1: "no freeze", 2: "freeze"}
 """Annotation codes; 0 is outside the experiment."""

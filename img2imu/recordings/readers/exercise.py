@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.base import Reader, find_files
-from img2imu.recordings.types import Piece
+from ...errors import InputError
+from ..types import Piece
+from .base import Reader, find_files
 
 SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
 """Of ``seglearn/data/watch_dataset.npy``, seglearn 1.2.5."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from img2imu.recordings.readers.base import (
+from ..types import Piece
+from .base import (
     STANDARD_GRAVITY,
     Reader,
     columns_to_g,
     find_files,
     require,
 )
-from img2imu.recordings.readers.tables import CsvTable, require_columns
-from img2imu.recordings.readers.tabular import clean_labels
-from img2imu.recordings.types import Piece
+from .tables import CsvTable, require_columns
+from .tabular import clean_labels
 
 POSITIONS = ("A", "B", "C", "D", "E", "F")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.base import Reader, columns_to_g, find_files
-from img2imu.recordings.readers.text import Layout
-from img2imu.recordings.types import Piece
+from ...errors import InputError
+from ..types import Piece
+from .base import Reader, columns_to_g, find_files
+from .text import Layout
 
 ACTIVITIES = {
     "dws": "downstairs",

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.base import (
+from ...errors import InputError
+from ..types import UNLABELLED, Piece
+from .base import (
     STANDARD_GRAVITY,
     Reader,
     columns_to_g,
     find_files,
     require,
 )
-from img2imu.recordings.readers.tables import CsvTable, require_columns
-from img2imu.recordings.types import UNLABELLED, Piece
+from .tables import CsvTable, require_columns
 
 PLACEMENTS = ("dashboard", "above_suspension", "below_suspension")
 SIDES = ("left", "right")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,9 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.base import check_parsed
-from img2imu.recordings.readers.text import (
+from ...errors import InputError, excerpt, listing
+from ..arrays import NpzFile
+from .base import check_parsed
+from .text import (
     Kind,
     Layout,
     Rows,
@@ -63,7 +63,7 @@ def require_columns(path: Path, names: list[str], wanted: Iterable[str]) -> None
     for name in wanted:
         if names.count(name) != 1:
             problem = "more than one column" if name in names else "no column"
-            raise InputError(f"{path} has {problem} {name!r} (columns: {', '.join(names)})")
+            raise InputError(f"{path} has {problem} {name!r} (columns: {listing(names)})")
 
 
 class CsvTable:
@@ -148,7 +148,7 @@ class ParquetTable:
                 self.dates = "time" in arrays and arrays["time"].dtype.kind == "M"
                 yield rows_of_arrays(self.path, arrays)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{self.path} is damaged: {error}") from error
+            raise InputError(f"{self.path} is damaged: {excerpt(error)}") from error
 
 
 def _to_numpy(column: Any) -> NDArray[Any]:
@@ -167,21 +167,17 @@ class NpzTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._arrays = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is no readable NPZ file: it may be truncated") from error
-        self.names = list(self._arrays.files)
+        self._file = NpzFile(path)
+        self.names = self._file.names
 
     def rows(self, chosen: dict[str, str]) -> Iterator[Rows]:
         """Yield all rows at once."""
-        try:
-            arrays = {role: self._arrays[name] for role, name in chosen.items()}
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.path} is damaged or holds Python objects: {error}") from error
+        arrays = {role: self._file.read(name) for role, name in chosen.items()}
         shapes = {chosen[role]: array.shape for role, array in arrays.items()}
         if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
-            raise InputError(f"{self.path}: the columns must be of one length, not {shapes}")
+            raise InputError(
+                f"{self.path}: the columns must be of one length, not {listing(shapes.values())}"
+            )
         self.dates = "time" in arrays and arrays["time"].dtype.kind == "M"
         yield rows_of_arrays(self.path, arrays)
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
-from img2imu.recordings.readers.base import (
+from ...errors import InputError, listing
+from ..types import UNLABELLED, Piece
+from .base import (
     STANDARD_GRAVITY,
     Reader,
     SubjectRuns,
@@ -20,9 +21,8 @@ from img2imu.recordings.readers.base import (
     find_files,
     map_labels,
 )
-from img2imu.recordings.readers.tables import SUFFIXES, open_table, require_columns
-from img2imu.recordings.readers.text import MISSING, Rows
-from img2imu.recordings.types import UNLABELLED, Piece
+from .tables import SUFFIXES, open_table, require_columns
+from .text import MISSING, Rows
 
 UNITS = {"g": 1.0, "m/s2": STANDARD_GRAVITY, "mg": 1000.0}
 """How many of a unit make one g."""
@@ -180,7 +180,7 @@ class Tabular(Reader):
         chosen = {role: name for role, name in roles.items() if name is not None}
         require_columns(path, names, chosen.values())
         if len(set(chosen.values())) < len(chosen):
-            listed = ", ".join(f"{role}={name}" for role, name in chosen.items())
+            listed = listing(f"{role}={name}" for role, name in chosen.items())
             raise InputError(f"One column of {path} is named for two things: {listed}")
         return chosen
 
@@ -243,9 +243,7 @@ def _guess(path: Path, names: list[str], role: str, needed: bool = True) -> str 
     if found or needed:
         problem = f"several columns for {role}" if found else f"no column known as {role}"
         option = "columns" if role in ("time", "x", "y", "z") else role
-        raise InputError(
-            f"{path} has {problem}: name it with {option} (found: {', '.join(names) or 'none'})"
-        )
+        raise InputError(f"{path} has {problem}: name it with {option} (found: {listing(names)})")
     return None
 
 

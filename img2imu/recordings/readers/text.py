@@ -23,7 +23,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from img2imu.errors import InputError
+from ...errors import InputError, excerpt
 
 Kind = Literal["float", "int", "text", "datetime"]
 """How a column is read: ``int`` and ``datetime`` (ns since 1970) become int64, ``text`` objects."""
@@ -89,6 +89,9 @@ def open_binary(path: Path) -> IO[bytes]:
 def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
     """Yield a text file as blocks of whole lines, without its byte order mark.
 
+    Lines may end in a carriage return alone, as old spreadsheets write them; it becomes a line
+    feed.
+
     Raises
     ------
     InputError
@@ -97,8 +100,12 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
     rest, first = b"", True
     try:
         with open_binary(path) as stream:
+            head = stream.read(_LONGEST_LINE)
+            only_returns = b"\r" in head and b"\n" not in head
+            stream.seek(0)
             while chunk := stream.read(size):
                 last = len(chunk) < size
+                chunk = chunk.replace(b"\r", b"\n") if only_returns else chunk
                 if first:
                     chunk, first = _check_start(path, chunk), False
                 head, newline, tail = (rest + chunk).rpartition(b"\n")
@@ -110,7 +117,9 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
                 if block:
                     yield block
     except _DAMAGED as error:
-        raise InputError(f"{path} is truncated or damaged ({error}): get it again") from error
+        raise InputError(
+            f"{path} is truncated or damaged ({excerpt(error)}): get it again"
+        ) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     if first:

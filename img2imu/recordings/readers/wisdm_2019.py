@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from img2imu.recordings.readers.base import (
+from ..types import Piece
+from .base import (
     STANDARD_GRAVITY,
     UNKNOWN_LABEL,
     Reader,
@@ -18,8 +19,7 @@ from img2imu.recordings.readers.base import (
     require,
     runs,
 )
-from img2imu.recordings.readers.text import Layout
-from img2imu.recordings.types import Piece
+from .text import Layout
 
 ACTIVITIES = {
     "A": "walking",

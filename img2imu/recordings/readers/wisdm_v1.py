@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from img2imu.recordings.readers.base import (
+from ..types import Piece
+from .base import (
     STANDARD_GRAVITY,
     UNKNOWN_LABEL,
     Reader,
@@ -17,8 +18,7 @@ from img2imu.recordings.readers.base import (
     find_files,
     map_labels,
 )
-from img2imu.recordings.readers.text import Layout
-from img2imu.recordings.types import Piece
+from .text import Layout
 
 ACTIVITIES = ("Walking", "Jogging", "Upstairs", "Downstairs", "Sitting", "Standing")
 

@@ -1,0 +1,5 @@
+"""Classifiers from a few labelled windows: the protocol, the methods compared, the estimator."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,11 @@
+from .classifier import Img2ImuClassifier as Img2ImuClassifier
+from .classifier import Img2ImuNetwork as Img2ImuNetwork
+from .config import READINGS as READINGS
+from .config import SHOTS as SHOTS
+from .config import FinetuneConfig as FinetuneConfig
+from .config import ProbeConfig as ProbeConfig
+from .evaluation import METHODS as METHODS
+from .evaluation import evaluate as evaluate
+from .features import FeatureCache as FeatureCache
+from .fitting import fit_classifier as fit_classifier
+from .vote import VOTES as VOTES

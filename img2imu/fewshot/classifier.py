@@ -1,0 +1,366 @@
+"""A few-shot classifier of IMU windows: one scikit-learn estimator, one folder on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from .. import __version__
+from ..convert import VIEW_PRESETS, View, Views, view_from_dict, view_to_dict
+from ..errors import InputError
+from ..files import sha256_of
+from ..models import DEFAULT_ENCODER, AnyEncoder, EncoderConfig, WindowEncoder, build_encoder
+from ..models.weights import read_tensors, write_tensors
+from ..recordings import as_labels, labelled
+from ..settings import from_json, read_sealed, require, write_sealed
+from .features import extract, view_widths
+from .linear import fit_logistic
+from .methods import UNLABELLED_SAMPLE
+
+FORMAT = 2
+"""Of the classifier folder; a reader refuses any other."""
+
+CHECK_WINDOWS = 2
+"""Training windows of each class kept in the folder, on which exports are verified."""
+
+BATCH = 32
+"""Windows that are labelled at a time."""
+
+
+class Img2ImuNetwork(nn.Module):
+    """Raw windows to class scores: drawing, encoder and linear head in one module.
+
+    Parameters
+    ----------
+    drawing
+        (n, 3, samples) in g to pictures, or the windows themselves.
+    encoder
+        Pictures, or windows, to features.
+    head
+        Features to logits.
+    """
+
+    def __init__(self, drawing: Views | nn.Identity, encoder: AnyEncoder, head: nn.Linear) -> None:
+        super().__init__()
+        self.drawing, self.encoder, self.head = drawing, encoder, head
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Windows (n, 3, samples) in g to logits (n, classes)."""
+        return self.head(self.encoder(self.drawing(windows)))
+
+
+class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
+    """Classify windows of a triaxial accelerometer from a handful of labelled ones.
+
+    Each window is drawn as pictures, a frozen image encoder reads them, and logistic regressions
+    on standardised features, one for each picture, decide together.
+
+    Parameters
+    ----------
+    sampling_rate
+        Of the windows, in Hz.
+    views
+        What is drawn; None takes the recommended views for the windows' length.
+    encoder
+        Which encoder with which weights, read where; None takes the default one.
+    C
+        Inverse strength of the L2 penalty.
+    device
+        Where the encoder runs.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    network_ : Img2ImuNetwork
+        The whole way from raw windows to logits, in evaluation mode.
+    views_ : tuple of View
+        What is drawn.
+    n_samples_ : int
+        Length of a window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(20, 3, 250)).astype("float32")
+    >>> X[10:] *= 3
+    >>> y = ["calm"] * 10 + ["wild"] * 10
+    >>> Img2ImuClassifier().fit(X, y).predict(X[[0, 19]]).tolist()
+    ['calm', 'wild']
+    """
+
+    def __init__(
+        self,
+        sampling_rate: float = 50.0,
+        views: Sequence[View] | None = None,
+        encoder: EncoderConfig | None = None,
+        C: float = 0.1,
+        device: str = "cpu",
+    ) -> None:
+        self.sampling_rate = sampling_rate
+        self.views = views
+        self.encoder = encoder
+        self.C = C
+        self.device = device
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Img2ImuClassifier:
+        """Learn from a few labelled windows and, where there are some, unlabelled ones.
+
+        Parameters
+        ----------
+        X
+            Shape (n, 3, samples), in g.
+        y
+            Shape (n,), labels of at least two classes. Windows labelled ``""`` (or None, or NaN,
+            as pandas has it) are unlabelled: up to 1,000 of them tell the features' mean and
+            deviation better than the labelled few.
+
+        Raises
+        ------
+        InputError
+            If shapes, types or values do not fit.
+        """
+        windows = as_windows(X)
+        labels = as_labels(y)
+        if labels.shape != (len(windows),):
+            raise InputError(f"{len(windows)} windows but labels of shape {labels.shape}")
+        known = labelled(labels)
+        others = windows[~known]
+        # An array of objects becomes one of what is left in it: numbers.
+        windows, labels = windows[known], np.array(labels[known].tolist())
+        check_classification_targets(labels)
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"at least two classes are needed, not only {self.classes_.tolist()}")
+        self.n_samples_ = windows.shape[-1]
+        encoder_config = self.encoder or DEFAULT_ENCODER
+        self.views_ = tuple(self.views or ())
+        if not self.views_ and not encoder_config.reads_windows:
+            [self.views_] = VIEW_PRESETS["recommended"](self.sampling_rate, self.n_samples_)
+        for view in self.views_:
+            if view.degenerate(self.n_samples_):
+                raise InputError(view.degenerate(self.n_samples_))
+        encoder = build_encoder(encoder_config)
+        sample = np.random.default_rng(0).permutation(len(others))[:UNLABELLED_SAMPLE]
+        seen = np.concatenate([windows, others[np.sort(sample)]])
+        if isinstance(encoder, WindowEncoder) and not encoder_config.checkpoint:
+            encoder.normalise_by_windows(np.concatenate([windows, others]))
+        stages = extract(seen, self.views_, encoder, device=self.device)
+        head = _fit_head(stages, len(self.views_), numbers, self.C)
+        self.network_ = _assemble(self.views_, encoder, head)
+        firsts = [np.flatnonzero(numbers == k)[:CHECK_WINDOWS] for k in range(len(self.classes_))]
+        self.check_windows_ = windows[np.concatenate(firsts)]
+        self.trained_on_: dict[str, Any] = {
+            "windows": len(windows),
+            "per_class": dict(
+                zip(map(str, self.classes_), np.bincount(numbers).tolist(), strict=True)
+            ),
+        }
+        self.scores_: dict[str, Any] = {}
+        return self
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Logits of shape (n, classes)."""
+        check_is_fitted(self, "network_")
+        windows = as_windows(X)
+        if windows.shape[-1] != self.n_samples_:
+            raise InputError(
+                f"this classifier takes windows of {self.n_samples_} samples "
+                f"({self.n_samples_ / self.sampling_rate:g} s at {self.sampling_rate:g} Hz), "
+                f"not {windows.shape[-1]}"
+            )
+        network = self.network_.to(self.device)
+        batches = [
+            network(torch.tensor(windows[start : start + BATCH], device=self.device)).cpu()
+            for start in range(0, len(windows), BATCH)
+        ]
+        return torch.cat(batches).numpy()
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Probabilities of shape (n, classes), in the order of `classes_`."""
+        logits = torch.from_numpy(self.decision_function(X))
+        return torch.softmax(logits, dim=1).numpy()
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The likeliest label of each window, shape (n,)."""
+        return self.classes_[self.decision_function(X).argmax(1)]
+
+    def metadata(self) -> dict[str, Any]:
+        """What stands beside the weights, in the folder and in exported files: plain JSON values.
+
+        ``img2imu`` (version), ``labels``, ``sampling_rate`` in Hz, ``unit``, ``samples`` of a
+        window, ``views``, ``encoder``, ``trained_on`` and ``scores``.
+        """
+        check_is_fitted(self, "network_")
+        encoder = self.encoder or DEFAULT_ENCODER
+        return {
+            "img2imu": __version__,
+            "labels": self.classes_.tolist(),
+            "sampling_rate": self.sampling_rate,
+            "unit": "g",
+            "samples": self.n_samples_,
+            "views": [view_to_dict(view) for view in self.views_],
+            "encoder": {
+                **asdict(encoder),
+                "checkpoint": Path(encoder.checkpoint).name if encoder.checkpoint else None,
+            },
+            "trained_on": self.trained_on_,
+            "scores": self.scores_,
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the classifier as one folder: ``model.safetensors`` and ``config.json``.
+
+        The folder appears whole or not at all. One that holds a classifier is replaced.
+
+        Raises
+        ------
+        InputError
+            If `folder` exists and is not a classifier.
+        """
+        target = require_replaceable(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            self._write(scratch)
+            scratch.chmod(0o755)
+            old = scratch.with_name(f"{scratch.name}-old")
+            if target.exists():
+                # Moved aside first: killed at any point, a whole classifier is left on disk.
+                target.replace(old)
+            scratch.replace(target)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
+        tensors = {
+            f"{part}.{name}": value
+            for part in ("encoder", "head")
+            for name, value in getattr(self.network_, part).state_dict().items()
+        }
+        tensors["check_windows"] = torch.from_numpy(np.ascontiguousarray(self.check_windows_))
+        weights = folder / "model.safetensors"
+        write_tensors(weights, tensors)
+        own = {"format": FORMAT, "C": self.C, "sha256": sha256_of(weights)}
+        write_sealed(folder / "config.json", {**own, **self.metadata()})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: str = "cpu") -> Img2ImuClassifier:
+        """Read a classifier folder, with its own drawing and labels.
+
+        Raises
+        ------
+        InputError
+            If a file is missing, damaged or not the one that was saved.
+        """
+        saved = _read(Path(folder))
+        views = tuple(view_from_dict(view) for view in saved.views)
+        tensors = read_tensors(Path(folder) / "model.safetensors")
+        # The weights lie in the folder; where they once came from need not exist any more.
+        bare = EncoderConfig(
+            saved.encoder.name, stages=saved.encoder.stages, bands=saved.encoder.bands
+        )
+        encoder = build_encoder(bare)
+        head = nn.Linear(tensors["head.weight"].shape[1], len(saved.labels))
+        for part, module in (("encoder", encoder), ("head", head)):
+            own = {k: v for k, v in tensors.items() if k.startswith(f"{part}.")}
+            module.load_state_dict({k.removeprefix(f"{part}."): v for k, v in own.items()})
+        loaded = cls(saved.sampling_rate, views, saved.encoder, saved.C, device)
+        loaded.classes_ = np.array(saved.labels)
+        loaded.n_samples_ = saved.samples
+        loaded.views_ = views
+        loaded.network_ = _assemble(views, encoder, head)
+        loaded.check_windows_ = tensors["check_windows"].numpy()
+        loaded.trained_on_, loaded.scores_ = saved.trained_on, saved.scores
+        return loaded
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """The schema of ``config.json``."""
+
+    format: int
+    img2imu: str
+    labels: list[str] | list[int] | list[float] | list[bool]
+    sampling_rate: float
+    unit: Literal["g"]
+    samples: int
+    views: list[dict[str, Any]]
+    encoder: EncoderConfig
+    C: float
+    trained_on: dict[str, Any]
+    scores: dict[str, Any]
+    sha256: str
+
+
+def _read(folder: Path) -> _Saved:
+    """The settings in a classifier folder, after checking that the folder is whole."""
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} is not a classifier folder: {name} is missing")
+    values = read_sealed(folder / "config.json")
+    version = values.get("format")
+    require(version == FORMAT, f"{folder} has format {version}; this version reads format {FORMAT}")
+    saved = from_json(_Saved, values, str(folder / "config.json"))
+    actual = sha256_of(folder / "model.safetensors")
+    require(
+        actual == saved.sha256,
+        f"{folder / 'model.safetensors'} is not the file that was saved: its SHA-256 is "
+        f"{actual[:12]}…, config.json says {saved.sha256[:12]}…",
+    )
+    return saved
+
+
+def require_replaceable(folder: str | os.PathLike[str]) -> Path:
+    """`folder`, or :class:`InputError` if it exists and is not a classifier."""
+    target = Path(folder)
+    if target.exists() and not (target / "config.json").is_file():
+        raise InputError(f"{target} exists and is not a classifier folder: nothing written")
+    return target
+
+
+def as_windows(X: ArrayLike) -> NDArray[np.float32]:
+    """`X` as float32 of shape (n, 3, samples), or :class:`InputError` in one sentence."""
+    windows = np.asarray(X)
+    if windows.ndim != 3 or windows.shape[1] != 3:
+        raise InputError(f"windows must have shape (n, 3, samples), not {windows.shape}")
+    if not np.issubdtype(windows.dtype, np.number):
+        raise InputError(f"windows must be numbers in g, not {windows.dtype}")
+    windows = windows.astype(np.float32, copy=False)
+    finite = np.isfinite(windows).all(axis=(1, 2))
+    if not finite.all():
+        raise InputError(f"window {int(np.argmin(finite))} holds NaN or infinity")
+    return windows
+
+
+def _fit_head(
+    stages: Sequence[NDArray[np.float32]], views: int, labels: NDArray[np.int_], C: float
+) -> nn.Linear:
+    """The head of the first windows' labels; `stages` hold features of all, labelled ones first."""
+    features = np.concatenate(stages, axis=1)
+    widths = [width for stage in stages for width in view_widths(stage.shape[1], views)]
+    learnt = fit_logistic(features[: len(labels)], labels, C, widths=widths, unlabelled=features)
+    head = nn.Linear(features.shape[1], len(learnt.bias))
+    head.weight.data = torch.from_numpy(learnt.weight).float()
+    head.bias.data = torch.from_numpy(learnt.bias).float()
+    return head
+
+
+def _assemble(views: Sequence[View], encoder: AnyEncoder, head: nn.Linear) -> Img2ImuNetwork:
+    drawing = Views(views) if views else nn.Identity()
+    return Img2ImuNetwork(drawing, encoder, head).eval().requires_grad_(False)

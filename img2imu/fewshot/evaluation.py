@@ -1,0 +1,207 @@
+"""Few-shot evaluation of a windows file: every method, the same folds and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..convert import dead_axes, view_to_dict
+from ..errors import InputError
+from ..files import cache_folder
+from ..models import EncoderConfig
+from ..progress import Progress, silent
+from ..recordings import UNLABELLED, SplitManifest, Windows
+from ..recordings.splits import missing_classes
+from .config import FinetuneConfig, ProbeConfig
+from .features import FeatureCache
+from .finetuning import FineTuning
+from .learners import Learner, LogisticLearner, PaperLearner
+from .methods import FeatureMethod, encoder_features, hand_forest, minirocket
+from .protocol import Method, Outcome, Task, summarize
+from .vote import VOTES, Vote
+
+FROM_SCRATCH = FinetuneConfig(stages_trained=None, lr=1e-3, epochs=60, patience=20, policy=None)
+"""How a 1-D network learns that starts from random weights."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What methods are made from: the windows, the settings, and where things are kept and run."""
+
+    windows: Windows
+    config: ProbeConfig
+    training: FinetuneConfig
+    cache: Path
+    device: str
+    progress: Progress
+
+
+def evaluate(
+    windows: Windows,
+    config: ProbeConfig,
+    methods: Sequence[str] | None = None,
+    *,
+    training: FinetuneConfig | None = None,
+    name: str = "windows",
+    device: str = "cpu",
+    cache: Path | None = None,
+    progress: Progress = silent,
+    jobs: int | None = None,
+) -> dict[str, Any]:
+    """Run the few-shot protocol.
+
+    Parameters
+    ----------
+    windows
+        Labelled windows; unlabelled ones are left out.
+    config
+        What is drawn, read and tested.
+    methods
+        Rows wanted, among :data:`METHODS` and :data:`VOTES`; None takes the frozen ones.
+    training
+        How networks are fine-tuned; None takes the defaults.
+    name
+        Of the data set, for the split manifest.
+    device
+        Where networks run: ``"cpu"`` or ``"cuda"``.
+    cache
+        Folder in which features and finished trainings are kept; the user's cache when None.
+    progress
+        Opens a progress bar for each long step.
+    jobs
+        Worker processes; None takes all cores, 1 stays in this process.
+
+    Returns
+    -------
+    dict
+        ``settings`` and ``results``, one record per method, probe and number of shots (None is
+        all labels): macro-F1 mean and standard deviation over folds × seeds, each value, the
+        settings chosen in each fold (of a fine-tuned network the epoch kept in each draw, 0 being
+        the probe it starts from), and the confusion matrix summed over all draws.
+
+    Raises
+    ------
+    InputError
+        If subjects or windows do not suffice, or a method is unknown or not installed.
+    """
+    wanted = FROZEN if methods is None else methods
+    unknown = [name for name in wanted if name not in METHODS | VOTES]
+    if unknown:
+        raise InputError(f"unknown method {unknown[0]!r}; known: {', '.join(METHODS | VOTES)}")
+    windows = windows.select(windows.y != UNLABELLED)
+    require_live_axes(windows)
+    seeds = range(config.seed, config.seed + config.seeds)
+    manifest = SplitManifest.create(name, windows, config.shots, seeds, config.folds, config.seed)
+    task = Task.from_manifest(windows, manifest)
+    setting = Setting(
+        windows, config, training or FinetuneConfig(), cache or cache_folder(), device, progress
+    )
+    members = dict.fromkeys(member for row in wanted for member in VOTES.get(row, (row,)))
+    outcomes = {
+        member: [(m, m.run(task, progress, jobs)) for m in METHODS[member](setting)]
+        for member in members
+    }
+    for row in wanted:
+        if row in VOTES:
+            outcomes[row] = [_vote(row, task, outcomes, progress)]
+    results = [record for row in wanted for pair in outcomes[row] for record in summarize(*pair)]
+    return {"settings": _describe(setting, task), "results": results}
+
+
+def require_live_axes(windows: Windows) -> None:
+    """Raise :class:`InputError` if an axis never changes in any window: a dead sensor."""
+    dead = dead_axes(windows.X) if len(windows) else []
+    if dead:
+        raise InputError(
+            f"axis {dead[0]} is constant in all {len(windows)} windows: "
+            "a dead sensor axis or the wrong column"
+        )
+
+
+def _probes(setting: Setting, name: str = "img2imu") -> list[Method]:
+    """The frozen encoder under each linear probe."""
+    config = setting.config
+    cache = FeatureCache(setting.cache / "features")
+    sets = encoder_features(setting.windows, config, cache, setting.progress, setting.device, name)
+    learners: dict[str, list[Learner]] = {
+        "logistic": [LogisticLearner(C) for C in config.C],
+        "paper": [PaperLearner()],
+    }
+    return [FeatureMethod(name, probe, sets, learners[probe]) for probe in config.probes]
+
+
+def _random_2d(setting: Setting) -> list[Method]:
+    """The same network without training; a plain ResNet-18 where the encoder reads windows."""
+    encoder = setting.config.encoder
+    if encoder.reads_windows:
+        encoder = EncoderConfig()
+    untrained = replace(encoder, pretrained=False, checkpoint=None)
+    config = replace(setting.config, encoder=untrained)
+    return _probes(replace(setting, config=config), "random-2d")
+
+
+def _fine_tuned(setting: Setting, name: str = "finetune") -> list[Method]:
+    folder = setting.cache / "finetune"
+    return [
+        FineTuning(name, setting.windows, setting.config, setting.training, setting.device, folder)
+    ]
+
+
+def _supervised_1d(setting: Setting) -> list[Method]:
+    """A 1-D network that learns all it knows from these labels."""
+    config = replace(setting.config, encoder=EncoderConfig("conv1d"))
+    scratch = replace(setting, config=config, training=FROM_SCRATCH)
+    return _fine_tuned(scratch, "supervised-1d")
+
+
+METHODS: dict[str, Callable[[Setting], list[Method]]] = {
+    "img2imu": _probes,
+    "random-2d": _random_2d,
+    "hand-forest": lambda setting: [hand_forest(setting.windows)],
+    "minirocket": lambda setting: [minirocket(setting.windows)],
+    "finetune": _fine_tuned,
+    "supervised-1d": _supervised_1d,
+}
+"""Rows of the result table by name; some come with several probes."""
+
+FROZEN = ("img2imu", "random-2d", "hand-forest", "minirocket")
+"""Those whose encoder is not changed by the labels."""
+
+
+def _vote(
+    name: str, task: Task, outcomes: dict[str, list[tuple[Method, Outcome]]], progress: Progress
+) -> tuple[Method, Outcome]:
+    # Of several probes the first asked for votes.
+    members = [(outcomes[member][0][1], weight) for member, weight in VOTES[name].items()]
+    vote = Vote(name, members)
+    return vote, vote.run(task, progress)
+
+
+def _describe(setting: Setting, task: Task) -> dict[str, Any]:
+    """All that the results depend on."""
+    windows, config = setting.windows, setting.config
+    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
+    return {
+        "img2imu": __version__,
+        "probe": asdict(config),
+        "finetune": asdict(setting.training),
+        "device": setting.device,
+        "drawings": [[view_to_dict(view) for view in views] for views in drawings],
+        "windows": {
+            "count": len(windows),
+            "samples": windows.X.shape[-1],
+            "sampling_rate": windows.sampling_rate,
+            "subjects": len(windows.subjects),
+            "classes": task.classes,
+            "per_class": np.bincount(task.labels).tolist(),
+        },
+        "missing_classes": [
+            missing_classes(fold, windows.y, windows.subject) for fold in task.manifest.folds
+        ],
+        "splits": asdict(task.manifest),
+    }

@@ -1,0 +1,125 @@
+"""From an evaluation to a classifier."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import cache_folder
+from ..progress import Progress, silent
+from ..recordings import UNLABELLED, Windows, few_shot, subject_folds
+from .classifier import Img2ImuClassifier
+from .config import FinetuneConfig, ProbeConfig
+from .finetuning import FineTuning
+
+
+def fit_classifier(
+    windows: Windows,
+    config: ProbeConfig,
+    results: Sequence[dict[str, Any]],
+    *,
+    training: FinetuneConfig | None = None,
+    device: str = "cpu",
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Img2ImuClassifier:
+    """Fit on the labelled windows with the settings that most folds chose.
+
+    Parameters
+    ----------
+    windows
+        Labelled windows; unlabelled ones help to standardise the features.
+    config
+        Of the evaluation.
+    results
+        What :func:`~.evaluation.evaluate` reported; the scores stay with the classifier.
+    training
+        Then tune the encoder, too, the subjects of one fold's validation part judging and not
+        learnt from; None keeps it frozen.
+    device, cache, progress
+        As in :func:`~.evaluation.evaluate`.
+
+    Returns
+    -------
+    Img2ImuClassifier
+        With the logistic head; its `scores_` are those of the evaluation. Where no epoch was better
+        than the probe, ``trained_on_["finetuned"]["epoch"]`` is 0 and the probe is what it is.
+
+    Raises
+    ------
+    InputError
+        If `results` hold no logistic probe of img2imu.
+    """
+    frozen = _records(results, "img2imu")
+    if not frozen:
+        raise InputError("a classifier needs the logistic probe of img2imu among the results")
+    if training is None:
+        classifier, scores = _fit_frozen(windows, config, frozen, device), frozen
+    else:
+        labelled = windows.select(windows.y != UNLABELLED)
+        folder = (cache or cache_folder()) / "finetune"
+        method = FineTuning("finetune", labelled, config, training, device, folder)
+        classifier = _tune(method, progress)
+        tuned = classifier.trained_on_["finetuned"]["epoch"] > 0
+        scores = _records(results, "finetune") if tuned else frozen
+    classifier.scores_ = {
+        f"macro_f1_{r['shots'] or 'all'}_shots": {"mean": r["f1_mean"], "std": r["f1_std"]}
+        for r in scores
+    }
+    return classifier
+
+
+def _records(results: Sequence[dict[str, Any]], method: str) -> list[dict[str, Any]]:
+    return [r for r in results if (r["method"], r["probe"]) == (method, "logistic")]
+
+
+def _fit_frozen(
+    windows: Windows, config: ProbeConfig, records: Sequence[dict[str, Any]], device: str
+) -> Img2ImuClassifier:
+    record = max(records, key=lambda r: r["shots"] or np.inf)
+    chosen = Counter(tuple(sorted(setting.items())) for setting in record["chosen"])
+    setting = dict(chosen.most_common(1)[0][0])
+    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
+    if "nfft" in setting:
+        drawings = [views for views in drawings if _is(views[0], setting)]
+    encoder = config.encoder
+    if "stage" in setting:
+        encoder = replace(encoder, stages=(setting["stage"],))
+    classifier = Img2ImuClassifier(
+        windows.sampling_rate, drawings[0], encoder, setting["C"], device
+    ).fit(windows.X, windows.y)
+    labelled = windows.select(windows.y != UNLABELLED)
+    classifier.trained_on_["subjects"] = len(labelled.subjects)
+    return classifier
+
+
+def _is(view: Any, setting: dict[str, Any]) -> bool:
+    return (view.nfft, view.noverlap) == (setting["nfft"], setting["noverlap"])
+
+
+def _tune(method: FineTuning, progress: Progress) -> Img2ImuClassifier:
+    """Fit on the subjects who do not judge, and tune."""
+    windows, config = method.windows, method.config
+    folds = subject_folds(windows.subject, windows.y, config.folds, config.seed)
+    held = np.isin(windows.subject, folds[0].validation)
+    rows = few_shot(windows.y, ~held, None)
+    judges = method.judges(np.flatnonzero(held))
+    classifier = method.start(rows, rows)
+    bar = progress("fine-tuning the classifier (epochs)", method.training.epochs)
+    history = method.tune(classifier, rows, judges, config.seed, bar)
+    bar.close()
+    classifier.trained_on_ |= {
+        "subjects": len(windows.subjects) - len(folds[0].validation),
+        "finetuned": {
+            "epoch": history.best,
+            "validation_subjects": len(folds[0].validation),
+            "validation_f1": [history.validation_f1[0], history.validation_f1[history.best]],
+        },
+    }
+    return classifier

@@ -1,0 +1,264 @@
+"""Methods on features that stay as they are: a frozen encoder's, and what one would use otherwise.
+
+Each has candidate settings, among which validation subjects choose.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import starmap
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..convert import View
+from ..errors import InputError
+from ..models import EncoderConfig, WindowEncoder, build_encoder
+from ..progress import Progress
+from ..recordings import Windows
+from .config import ProbeConfig
+from .features import FeatureCache, view_widths
+from .handmade import handmade_features
+from .learners import Background, Features, ForestLearner, Learner, LogisticLearner, Problem
+from .metrics import macro_f1
+from .protocol import Answer, Method, Outcome, Task, mean_validation_f1
+
+UNLABELLED_SAMPLE = 1000
+"""Windows of the training subjects that tell a feature's mean and deviation; more hardly do."""
+
+MINIROCKET_C = 0.01
+"""Inverse penalty of MiniRocket's regression: of 9,996 features, not of one view's."""
+
+
+class FeatureSet(Protocol):
+    """Features of every window under one setting."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a result says of these features."""
+        ...
+
+    @property
+    def widths(self) -> Sequence[int] | None:
+        """How many features belong to each view; None if they are all of one kind."""
+        ...
+
+    def of_fold(self, training: NDArray[np.intp]) -> Features:
+        """All windows' features, (n, d); `training` are the rows that may be learnt from."""
+        ...
+
+
+@dataclass(frozen=True)
+class FixedFeatures:
+    """Features that learn nothing from the data: the same in every fold."""
+
+    settings: dict[str, Any]
+    array: Features
+    widths: Sequence[int] | None = None
+
+    def of_fold(self, training: NDArray[np.intp]) -> Features:
+        """The features as they are."""
+        return self.array
+
+
+@dataclass(frozen=True)
+class MiniRocketFeatures:
+    """MiniRocket's 9,996 features; its biases come from the fold's unlabelled training windows."""
+
+    settings: dict[str, Any]
+    windows: NDArray[np.float32]
+    widths: None = None
+
+    def of_fold(self, training: NDArray[np.intp]) -> Features:
+        """Fit the kernels' biases on the training windows and transform all."""
+        from sktime.transformations.panel.rocket import MiniRocketMultivariate
+
+        # More than a thousand windows do not sharpen the quantiles the biases are drawn from.
+        sample = np.random.default_rng(0).permutation(training)[:1000]
+        transform = MiniRocketMultivariate(random_state=0)
+        transform.fit(self.windows[sample].astype(np.float64))
+        return np.asarray(transform.transform(self.windows.astype(np.float64)), np.float32)
+
+
+@dataclass(frozen=True)
+class NormalisedFeatures:
+    """An untrained encoder of windows, which takes mean and deviation from the training windows."""
+
+    settings: dict[str, Any]
+    windows: NDArray[np.float32]
+    encoder: EncoderConfig
+    cache: FeatureCache
+    device: str
+    widths: None = None
+
+    def of_fold(self, training: NDArray[np.intp]) -> Features:
+        """Normalise the windows by those of the training subjects, and read all."""
+        encoder = build_encoder(self.encoder)
+        assert isinstance(encoder, WindowEncoder)
+        encoder.normalise_by_windows(self.windows[training])
+        return self.cache.get(self.windows, (), encoder, device=self.device)[0]
+
+
+@dataclass(frozen=True)
+class FeatureMethod(Method):
+    """Features × learners; in each fold, for each number of shots, validation subjects choose."""
+
+    name: str
+    probe: str
+    feature_sets: Sequence[FeatureSet]
+    learners: Sequence[Learner]
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """Of every pair of features and learner, in the order of their numbers."""
+        return [
+            {**features.settings, **learner.settings}
+            for features in self.feature_sets
+            for learner in self.learners
+        ]
+
+    def run(self, task: Task, progress: Progress, jobs: int | None = None) -> Outcome:
+        """Every pair of features and learner on every draw, and of these what is chosen."""
+        count = len(self.learners)
+        calls = [
+            (task, fold, features, self.learners, index * count)
+            for index, features in enumerate(self.feature_sets)
+            for fold in range(len(task.manifest.folds))
+        ]
+        workers = min(jobs or os.cpu_count() or 1, len(calls))
+        parts = _in_processes(calls, workers) if workers > 1 else starmap(learn_fold, calls)
+        bar = progress(f"{self.name} ({self.probe})", len(calls))
+        tried: list[tuple[int, Answer]] = []
+        for part in parts:
+            tried += part
+            bar.update(1)
+        bar.close()
+        return choose(task, self.settings, tried)
+
+
+def choose(
+    task: Task, settings: Sequence[dict[str, Any]], tried: Sequence[tuple[int, Answer]]
+) -> Outcome:
+    """Keep each fold's and number of shots' setting with the best mean validation F1.
+
+    Parameters
+    ----------
+    task
+        What was learnt.
+    settings
+        By number.
+    tried
+        Answers with the number of their setting, in any order.
+    """
+    groups: dict[tuple[int, int | None], dict[int, list[Answer]]] = {}
+    for setting, answer in tried:
+        group = groups.setdefault((answer.draw.fold, answer.draw.shots), {})
+        group.setdefault(setting, []).append(answer)
+    # The first of equals, whatever order the processes finished in.
+    best = {
+        key: max(sorted(group), key=lambda setting: mean_validation_f1(group[setting]))
+        for key, group in groups.items()
+    }
+    kept = {
+        (answer.draw.fold, answer.draw.seed, answer.draw.shots): answer
+        for setting, answer in tried
+        if setting == best[answer.draw.fold, answer.draw.shots]
+    }
+    chosen: dict[int | None, list[dict[str, Any]]] = {}
+    for (_, shots), setting in sorted(best.items(), key=lambda item: item[0][0]):
+        chosen.setdefault(shots, []).append(settings[setting])
+    return Outcome([kept[d.fold, d.seed, d.shots] for d in task.manifest.draws], chosen)
+
+
+def learn_fold(
+    task: Task, fold: int, features: FeatureSet, learners: Sequence[Learner], first: int
+) -> list[tuple[int, Answer]]:
+    """Learn every draw of one fold from one set of features by each learner.
+
+    `first` is the number of the first learner's setting.
+    """
+    array = features.of_fold(task.training[fold])
+    rows = task.validation[fold], task.test[fold]
+    sample = np.random.default_rng(0).permutation(task.training[fold])[:UNLABELLED_SAMPLE]
+    background = Background(array[np.sort(sample)], features.widths)
+    parts = [array[part] for part in rows]
+    draws = [draw for draw in task.manifest.draws if draw.fold == fold]
+    answers = []
+    for setting, learner in enumerate(learners, start=first):
+        for shots in dict.fromkeys(draw.shots for draw in draws):
+            group = [draw for draw in draws if draw.shots == shots]
+            problems = [
+                Problem(array[list(draw.windows)], task.labels[list(draw.windows)], draw.seed)
+                for draw in group
+            ]
+            for draw, predict in zip(group, learner.fit(problems, background), strict=True):
+                validation, test = (predict(part) for part in parts)
+                score = macro_f1(task.confusion(rows[0], validation))
+                answer = Answer(draw, score, task.confusion(rows[1], test), (validation, test))
+                answers.append((setting, answer))
+    return answers
+
+
+def _in_processes(
+    calls: Sequence[tuple[Any, ...]], workers: int
+) -> Iterator[list[tuple[int, Answer]]]:
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config("loky", inner_max_num_threads=1):
+        yield from Parallel(workers, return_as="generator_unordered")(
+            delayed(learn_fold)(*call) for call in calls
+        )
+
+
+def encoder_features(
+    windows: Windows,
+    config: ProbeConfig,
+    cache: FeatureCache,
+    progress: Progress,
+    device: str,
+    name: str,
+) -> list[FeatureSet]:
+    """The features of every candidate drawing and stage."""
+    if config.encoder.reads_windows and not config.encoder.checkpoint:
+        return [NormalisedFeatures({}, windows.X, config.encoder, cache, device)]
+    encoder = build_encoder(config.encoder)
+    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
+    bar = progress(f"{name} (features)", len(drawings) * len(windows))
+    sets: list[FeatureSet] = []
+    for views in drawings:
+        arrays = cache.get(windows.X, views, encoder, device=device, on_batch=bar.update)
+        told = _spectrogram(views) if len(drawings) > 1 else {}
+        for stage, array in zip(config.encoder.stages, arrays, strict=True):
+            settings = {**({"stage": stage} if views else {}), **told}
+            sets.append(FixedFeatures(settings, array, view_widths(array.shape[1], len(views))))
+    bar.close()
+    return sets
+
+
+def _spectrogram(views: Sequence[View]) -> dict[str, Any]:
+    """What tells the candidates of a search over spectrograms from each other."""
+    return {name: getattr(views[0], name) for name in ("nfft", "noverlap")}
+
+
+def hand_forest(windows: Windows) -> FeatureMethod:
+    """Hand-made features with a random forest."""
+    features = handmade_features(windows.X, windows.sampling_rate)
+    return FeatureMethod("hand-forest", "forest", [FixedFeatures({}, features)], [ForestLearner()])
+
+
+def minirocket(windows: Windows) -> FeatureMethod:
+    """MiniRocket with the same logistic regression as ours.
+
+    Raises
+    ------
+    InputError
+        If sktime is not installed.
+    """
+    if find_spec("sktime") is None:
+        raise InputError("minirocket needs sktime: pip install 'img2imu[baselines]'")
+    learners = [LogisticLearner(MINIROCKET_C)]
+    return FeatureMethod("minirocket", "logistic", [MiniRocketFeatures({}, windows.X)], learners)

@@ -1,0 +1,5 @@
+"""Labels over time: recordings, and a live sensor, through a classifier."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,243 @@
+"""The protocol on real windows: who learns from whom, what is chosen where, what is reported."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import f1_score
+
+from img2imu.convert import SpectrogramConfig
+from img2imu.errors import InputError
+from img2imu.fewshot import ProbeConfig, evaluate, fit_classifier
+from img2imu.fewshot.features import FeatureCache
+from img2imu.fewshot.handmade import handmade_features
+from img2imu.fewshot.learners import LogisticLearner
+from img2imu.fewshot.methods import FeatureMethod, FixedFeatures, encoder_features
+from img2imu.fewshot.protocol import Task, summarize
+from img2imu.fewshot.vote import Vote
+from img2imu.models import EncoderConfig, build_encoder
+from img2imu.progress import silent
+from img2imu.recordings import SplitManifest
+
+from .signals import movements
+
+SMALL = EncoderConfig(stages=(1, 2), bands=2)
+
+
+@pytest.fixture(scope="module")
+def windows(exercise):
+    return exercise.select(slice(None, None, 3))
+
+
+def task_of(windows, shots=(2,), seeds=2):
+    return Task.from_manifest(
+        windows, SplitManifest.create("exercise", windows, shots, range(seeds))
+    )
+
+
+def test_record_equals_a_plain_loop(windows):
+    """hand-forest again, written down with scikit-learn's own pieces."""
+    outcome = evaluate(windows, ProbeConfig(shots=(3,), seeds=1), ["hand-forest"])
+    [record] = outcome["results"]
+    features = handmade_features(windows.X, 50.0)
+    manifest = SplitManifest.create("windows", windows, (3,), range(1))
+    scores = []
+    for fold in manifest.folds:
+        rows = manifest.draw(fold.index, 0, 3)
+        test = fold.windows("test", windows.subject)
+        forest = RandomForestClassifier(300, random_state=0).fit(features[rows], windows.y[rows])
+        scores.append(f1_score(windows.y[test], forest.predict(features[test]), average="macro"))
+    assert record["f1_each"] == pytest.approx(scores, abs=1e-4)
+    assert record["f1_mean"] == pytest.approx(np.mean(scores), abs=1e-4)
+    assert record["f1_std"] == pytest.approx(np.std(scores), abs=1e-4)
+    assert np.sum(record["confusion"]) == len(windows)
+    json.dumps(outcome)
+
+
+def test_settings_are_chosen_by_validation_subjects_alone(windows):
+    """A feature that gives test labels away, but lies about validation ones, is not chosen."""
+    task = task_of(windows)
+    rng = np.random.default_rng(0)
+    honest = np.eye(len(task.classes))[task.labels] + rng.normal(size=(len(windows), 7)) * 0.5
+    sets = []
+    for fold in range(5):
+        treacherous = np.eye(len(task.classes))[task.labels]
+        treacherous[task.validation[fold]] = rng.normal(size=(len(task.validation[fold]), 7))
+        sets.append(FixedFeatures({"trap": fold}, treacherous.astype(np.float32)))
+    sets.append(FixedFeatures({"trap": None}, honest.astype(np.float32)))
+    method = FeatureMethod("m", "logistic", sets, [LogisticLearner(1.0)])
+    [record] = summarize(method, method.run(task, silent))
+    for fold, chosen in enumerate(record["chosen"]):
+        assert chosen["trap"] != fold
+
+
+def test_a_vote_averages_what_its_members_chose(windows):
+    task = task_of(windows)
+    rng = np.random.default_rng(0)
+    hints = np.eye(len(task.classes))[task.labels]
+    outcomes, alone = [], []
+    for name in ("a", "b"):
+        features = (hints + rng.normal(size=hints.shape)).astype(np.float32)
+        sets = [FixedFeatures({}, features)]
+        method = FeatureMethod(name, "logistic", sets, [LogisticLearner(1.0)])
+        outcomes.append(method.run(task, silent, jobs=1))
+        alone.append(summarize(method, outcomes[-1])[0]["f1_mean"])
+    vote = Vote("both", [(outcomes[0], 0.75), (outcomes[1], 0.25)])
+    [record] = summarize(vote, vote.run(task, silent))
+    scores = []
+    for first, second in zip(outcomes[0].answers, outcomes[1].answers, strict=True):
+        assert first.draw == second.draw
+        guess = (0.75 * first.votes[1] + 0.25 * second.votes[1]).argmax(1)
+        truth = task.labels[task.test[first.draw.fold]]
+        scores.append(f1_score(truth, guess, average="macro"))
+    assert record["f1_each"] == pytest.approx(scores, abs=1e-4)
+    assert record["f1_mean"] > max(alone)
+
+
+def test_votes_bring_their_members_along(windows):
+    pytest.importorskip("sktime", reason="the baselines extra is not installed")
+    few = windows.select(slice(None, None, 3))
+    config = ProbeConfig(encoder=SMALL, shots=(1,), seeds=1)
+    outcome = evaluate(few, config, ["vote-no-images", "hand-forest", "vote"])
+    names = [(record["method"], record["probe"]) for record in outcome["results"]]
+    assert names == [("vote-no-images", "vote"), ("hand-forest", "forest"), ("vote", "vote")]
+    assert outcome["results"][0]["f1_each"] != outcome["results"][2]["f1_each"]
+
+
+def test_no_subject_is_on_two_sides(windows):
+    task = task_of(windows)
+    for fold, draws in enumerate(task.training):
+        sides = [
+            set(windows.subject[rows]) for rows in (draws, task.validation[fold], task.test[fold])
+        ]
+        assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+    for draw in task.manifest.draws:
+        assert set(draw.windows) <= set(task.training[draw.fold])
+
+
+def test_both_probes_stages_and_penalties(windows):
+    config = ProbeConfig(
+        encoder=SMALL, shots=(1, 2), seeds=1, probes=("logistic", "paper"), C=(0.001, 0.1)
+    )
+    outcome = evaluate(windows, config, ["img2imu"])
+    assert [(r["probe"], r["shots"]) for r in outcome["results"]] == [
+        ("logistic", 1),
+        ("logistic", 2),
+        ("paper", 1),
+        ("paper", 2),
+    ]
+    for record in outcome["results"]:
+        assert all(setting["stage"] in (1, 2) for setting in record["chosen"])
+        assert len(record["f1_each"]) == 5
+    chance = 1 / len(windows.classes)
+    assert outcome["results"][1]["f1_mean"] > 2 * chance
+
+
+def test_paper_preset_searches_the_grid_and_fits(tmp_path, windows):
+    few = windows.select(slice(None, None, 4))
+    config = ProbeConfig("paper", EncoderConfig(stages=(1,), bands=1), shots=(1,), seeds=1)
+    outcome = evaluate(few, config, ["img2imu"])
+    assert len(outcome["settings"]["drawings"]) == 12  # 256 is degenerate for 5 s at 50 Hz
+    [record] = outcome["results"]
+    classifier = fit_classifier(few, config, outcome["results"])
+    view = classifier.views_[0]
+    assert {"nfft": view.nfft, "noverlap": view.noverlap} in [
+        {k: c[k] for k in ("nfft", "noverlap")} for c in record["chosen"]
+    ]
+    assert classifier.scores_["macro_f1_1_shots"]["mean"] == record["f1_mean"]
+
+
+def test_bad_input_is_one_sentence(windows):
+    with pytest.raises(InputError, match="needed"):
+        evaluate(windows, ProbeConfig(shots=(500,)), ["hand-forest"])
+    with pytest.raises(InputError, match="subjects"):
+        one = windows.select(windows.subject == windows.subjects[0])
+        evaluate(one, ProbeConfig(), ["hand-forest"])
+    with pytest.raises(InputError, match="unknown method"):
+        evaluate(windows, ProbeConfig(), ["crystal-ball"])
+    dead = windows.select(np.arange(len(windows)))
+    dead.X[:, 2] = 0.5
+    with pytest.raises(InputError, match="axis z is constant"):
+        evaluate(dead, ProbeConfig(), ["hand-forest"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preset": "best"},
+        {"shots": ()},
+        {"shots": (0,)},
+        {"folds": 2},
+        {"C": (0,)},
+        {"C": (float("nan"),)},
+        {"C": (float("inf"),)},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"probes": ("svm",)},
+    ],
+)
+def test_bad_settings_are_refused(settings):
+    with pytest.raises(InputError):
+        ProbeConfig(**settings)
+
+
+def test_minirocket_beats_chance(windows):
+    pytest.importorskip("sktime", reason="the baselines extra is not installed")
+    outcome = evaluate(windows, ProbeConfig(shots=(5,), seeds=1), ["minirocket"])
+    assert outcome["results"][0]["f1_mean"] > 3 / len(windows.classes)
+
+
+def test_a_class_that_a_fold_cannot_test_is_reported(windows):
+    only_two = windows.y == windows.classes[0]
+    keep = ~only_two | np.isin(windows.subject, windows.subjects[:4])
+    outcome = evaluate(windows.select(keep), ProbeConfig(shots=(1,), seeds=1), ["hand-forest"])
+    missing = outcome["settings"]["missing_classes"]
+    assert not any(fold["train"] for fold in missing)
+    assert any(windows.classes[0] in fold["test"] + fold["validation"] for fold in missing)
+
+
+def test_all_labels_are_drawn_once_in_each_fold(windows):
+    few = windows.select(slice(None, None, 4))
+    config = ProbeConfig(encoder=SMALL, shots=(1, None), seeds=2)
+    [few_labels, every] = evaluate(few, config, ["img2imu"])["results"]
+    assert (few_labels["shots"], every["shots"]) == (1, None)
+    assert (len(few_labels["f1_each"]), len(every["f1_each"])) == (10, 5)
+    assert every["f1_mean"] > few_labels["f1_mean"]
+
+
+def test_a_seed_starts_folds_and_draws(windows):
+    def manifest(seed):
+        config = ProbeConfig(shots=(1,), seeds=2, seed=seed)
+        return evaluate(windows, config, ["hand-forest"])["settings"]["splits"]
+
+    one, other = manifest(3), manifest(4)
+    assert one == manifest(3)
+    assert [draw["seed"] for draw in one["draws"][:2]] == [3, 4]
+    assert one["folds"] != other["folds"]
+
+
+def test_views_of_ones_own_take_the_place_of_the_presets(windows):
+    few, view = windows.select(slice(None, None, 4)), SpectrogramConfig(50.0, 32, 28)
+    config = ProbeConfig(encoder=SMALL, shots=(1,), seeds=1, views=(view,))
+    settings = evaluate(few, config, ["img2imu"])["settings"]
+    assert [[each["nfft"] for each in views] for views in settings["drawings"]] == [[32]]
+
+
+def test_an_untrained_network_of_windows_is_normalised_by_training_subjects(tmp_path):
+    """Gravity on one axis: unnormalised, all a random network could hear would be it."""
+    heavy = movements(noise=1.0)
+    heavy = replace(heavy, X=heavy.X * np.float32(0.01) + np.array([0, 0, 50], "f4")[:, None])
+    config = ProbeConfig(encoder=EncoderConfig("conv1d"), shots=(5,), seeds=1)
+    [raised] = evaluate(heavy, config, ["img2imu"], cache=tmp_path)["results"]
+    [plain] = evaluate(movements(noise=1.0), config, ["img2imu"], cache=tmp_path)["results"]
+    assert raised["f1_each"] == pytest.approx(plain["f1_each"], abs=0.05)
+    manifest = SplitManifest.create("w", heavy, (5,), (0,))
+    [features] = encoder_features(heavy, config, FeatureCache(tmp_path), silent, "cpu", "x")
+    rows = manifest.folds[0].windows("train", heavy.subject)
+    encoder = build_encoder(config.encoder)
+    encoder.normalise_by(heavy.X[rows].mean((0, 2)), heavy.X[rows].std((0, 2)))
+    expected = encoder(torch.from_numpy(heavy.X)).numpy()
+    np.testing.assert_allclose(features.of_fold(rows), expected, atol=0.02 * expected.std())

@@ -1,0 +1,281 @@
+"""Labels over time against the classifier applied by hand, window by window."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score, f1_score
+
+from img2imu import Img2ImuClassifier, predict
+from img2imu.cli import main
+from img2imu.convert import SpectrogramConfig, WaveformConfig
+from img2imu.errors import InputError
+from img2imu.models import EncoderConfig
+from img2imu.recordings import open_source, windows
+from img2imu.timeline import predict_recordings
+from img2imu.timeline.tracks import UNKNOWN, Envelope, RunningTime, Track
+
+RATE, SAMPLES = 20.0, 40
+VIEWS = (
+    WaveformConfig(RATE, width=24, height=24),
+    SpectrogramConfig(RATE, nfft=16, noverlap=12, width=24, height=24),
+)
+
+
+def movement(label: str, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Rest, or shaking at 3 Hz; (samples, 3) in g with gravity along z."""
+    values = rng.normal((0, 0, 1), 0.02, (samples, 3))
+    if label == "shake":
+        values[:, 0] += np.sin(2 * np.pi * 3 * np.arange(samples) / RATE)
+    return values
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Img2ImuClassifier:
+    rng = np.random.default_rng(0)
+    labels = ["rest", "shake"] * 8
+    X = np.array([movement(label, SAMPLES, rng).T for label in labels], order="C")
+    encoder = EncoderConfig(stages=(1,), bands=1)
+    return Img2ImuClassifier(RATE, VIEWS, encoder).fit(X.astype(np.float32), labels)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """30 s, a gap of 10 s, and 11 s more; the label changes every 6 s, to one not learnt last."""
+    rng = np.random.default_rng(1)
+    labels = np.repeat(["rest", "shake", "rest", "shake", "rest", "shake", "jump"], 6 * 20)[:820]
+    values = np.concatenate([movement(label, 20, rng) for label in labels[::20]])
+    time = np.arange(820) / RATE
+    time[600:] += 10
+    path = tmp_path_factory.mktemp("recording") / "walk.csv"
+    rows = [
+        f"{t:.2f},{x:.6f},{y:.6f},{z:.6f},{label}"
+        for t, (x, y, z), label in zip(time, values, labels, strict=True)
+    ]
+    path.write_text("\n".join(["time,x,y,z,label", *rows]) + "\n")
+    return path, values.round(6).astype(np.float32)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_is_the_classifier_window_by_window(classifier, recording, tmp_path):
+    path, values = recording
+    predict_recordings(classifier, open_source(path, unit="g"), tmp_path / "out")
+    rows = read(tmp_path / "out" / "predictions.csv")
+    # 2 s windows every second: 29 in the first 30 s, 10 in the 11 s after the gap.
+    starts = [*range(29), *range(40, 50)]
+    assert [float(row["start"]) for row in rows] == starts
+    assert [float(row["end"]) for row in rows] == [start + 2 for start in starts]
+    for row, start in zip(rows, starts, strict=True):
+        first = start * 20 - (200 if start >= 40 else 0)
+        window = values[first : first + SAMPLES].T[None]
+        expected = classifier.predict_proba(window)[0]
+        assert row["label"] == classifier.predict(window)[0]
+        got = [float(row["p_rest"]), float(row["p_shake"])]
+        np.testing.assert_allclose(got, expected, atol=1e-3)
+        assert float(row["confidence"]) == max(got)
+    assert {row["recording"] for row in rows} == {"walk.csv"}
+
+
+def test_small_blocks_give_the_same_file(classifier, recording, tmp_path, monkeypatch):
+    path, _ = recording
+    predict_recordings(classifier, open_source(path, unit="g"), tmp_path / "whole")
+    monkeypatch.setattr(windows, "BLOCK", 64)
+    predict_recordings(classifier, open_source(path, unit="g"), tmp_path / "blocks")
+    whole, blocks = (read(tmp_path / name / "predictions.csv") for name in ("whole", "blocks"))
+    for name in ("recording", "subject", "start", "end", "label"):
+        assert [row[name] for row in whole] == [row[name] for row in blocks]
+    for name in ("p_rest", "p_shake"):
+        np.testing.assert_allclose(
+            [float(row[name]) for row in whole], [float(row[name]) for row in blocks], atol=2e-4
+        )
+
+
+def test_summary_counts_hours_and_scores(classifier, recording, tmp_path):
+    path, _ = recording
+    timeline = predict_recordings(classifier, open_source(path, unit="g"), tmp_path)
+    summary = timeline.summary()
+    assert summary["windows"] == 39
+    assert summary["recordings"] == 1
+    # Every second of the recording that lies in a window has exactly one label.
+    assert sum(summary["hours"].values()) == pytest.approx((30 + 11) / 3600, abs=1e-5)
+    (track,) = timeline.tracks
+    known = track.truth != UNKNOWN
+    truth, code = track.truth[known], track.code[known]
+    assert summary["scores"]["macro_f1"] == round(f1_score(truth, code, average="macro"), 4)
+    assert summary["scores"]["accuracy"] == round(accuracy_score(truth, code), 4)
+    assert summary["scores"]["accuracy"] > 0.8
+    # The last 5 s are of a class never learnt; half of a window is not more than half.
+    assert summary["scores"]["unknown_labels"] == {"jump": 4}
+    assert summary["scores"]["windows"] + 4 <= 39
+
+
+def test_without_labels_there_are_no_scores(classifier, recording, tmp_path):
+    _, values = recording
+    plain = tmp_path / "plain.csv"
+    np.savetxt(plain, values, delimiter=",", header="x,y,z", comments="")
+    source = open_source(plain, columns=["x", "y", "z"], rate=RATE, unit="g")
+    assert predict_recordings(classifier, source, tmp_path / "out").summary()["scores"] is None
+
+
+def test_another_rate_is_resampled_to_the_classifiers(classifier, tmp_path):
+    rng = np.random.default_rng(2)
+    time = np.arange(0, 20, 1 / 50)
+    values = rng.normal((0, 0, 1), 0.02, (len(time), 3))
+    values[:, 0] += np.sin(2 * np.pi * 3 * time)
+    table = np.column_stack([time, values])
+    np.savetxt(tmp_path / "fast.csv", table, delimiter=",", header="time,x,y,z", comments="")
+    predict_recordings(classifier, open_source(tmp_path / "fast.csv", unit="g"), tmp_path, 0.0)
+    rows = read(tmp_path / "predictions.csv")
+    assert [float(row["start"]) for row in rows] == list(range(0, len(rows) * 2, 2))
+    assert len(rows) in (9, 10)
+    assert {row["label"] for row in rows} == {"shake"}
+
+
+def test_the_picture_shows_the_predicted_colours(classifier, recording, tmp_path):
+    from matplotlib.colors import to_rgb
+
+    from img2imu.report.figures import class_colors
+
+    path, _ = recording
+    predict_recordings(classifier, open_source(path, unit="g"), tmp_path)
+    image = np.asarray(Image.open(tmp_path / "predictions.png").convert("RGB"), int)
+    for color in class_colors(2):
+        wanted = np.round(np.array(to_rgb(color)) * 255)
+        same = (np.abs(image - wanted) <= 1).all(axis=-1)
+        # Beyond the legend's patch the colour fills bands.
+        assert same.sum() > 2000
+
+
+def test_spans_meet_in_the_middle_of_the_overlap():
+    zeros = np.zeros(4, np.intp)
+    start = np.array([0.0, 1.0, 2.0, 9.0])
+    track = Track("s", "r", 2.0, start, zeros, zeros.astype(np.float32), zeros)
+    begin, end = track.spans()
+    assert begin.tolist() == [0, 1.5, 2.5, 9]
+    assert end.tolist() == [1.5, 2.5, 4, 11]
+
+
+def test_envelope_is_the_minimum_and_maximum_of_each_step(monkeypatch):
+    monkeypatch.setattr(Envelope, "STEPS", 16)
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(3, 200)).astype(np.float32)
+    X = np.lib.stride_tricks.sliding_window_view(signal, 40, axis=1)[:, ::20].transpose(1, 0, 2)
+    start = np.arange(len(X)) * 20 / RATE
+    envelope = Envelope(RATE)
+    for part in range(len(X)):
+        envelope.add(start[part : part + 1], X[part : part + 1])
+    # 200 samples do not fit 16 steps of 8, but 16 of 16.
+    assert envelope.seconds == 16 / RATE
+    for step in range(16):
+        part = signal[:, step * 16 : step * 16 + 16]
+        if part.shape[1]:
+            np.testing.assert_array_equal(envelope.low[:, step], part.min(1))
+            np.testing.assert_array_equal(envelope.high[:, step], part.max(1))
+        else:
+            assert (envelope.low[:, step] > envelope.high[:, step]).all()
+
+
+def test_too_short_a_recording_leaves_no_trace(classifier, tmp_path):
+    np.savetxt(tmp_path / "a.csv", np.ones((30, 3)), delimiter=",", header="x,y,z", comments="")
+    source = open_source(tmp_path / "a.csv", columns=["x", "y", "z"], rate=RATE, unit="g")
+    with pytest.raises(InputError, match="window of 2 s"):
+        predict_recordings(classifier, source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_on_the_way_leaves_the_old_files(classifier, recording, tmp_path, monkeypatch):
+    path, _ = recording
+    (tmp_path / "predictions.csv").write_text("old")
+    batches = iter([1])
+
+    def breaks(X):
+        next(batches)
+        return np.full((len(X), 2), 0.5, np.float32)
+
+    monkeypatch.setattr(windows, "BLOCK", 64)
+    monkeypatch.setattr(classifier, "predict_proba", breaks)
+    with pytest.raises(RuntimeError):
+        predict_recordings(classifier, open_source(path, unit="g"), tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["predictions.csv"]
+    assert (tmp_path / "predictions.csv").read_text() == "old"
+
+
+def test_only_the_first_recordings_keep_their_traces(classifier, recording, tmp_path):
+    path, _ = recording
+    folder = tmp_path / "several"
+    folder.mkdir()
+    for number in range(predict.DRAWN + 2):
+        (folder / f"{number}.csv").write_bytes(path.read_bytes())
+    timeline = predict_recordings(classifier, open_source(folder, unit="g"), tmp_path / "out")
+    kept = [track.envelope is not None for track in timeline.tracks]
+    assert kept == [True] * predict.DRAWN + [False] * 2
+
+
+def test_command_writes_and_prints(classifier, recording, tmp_path, capsys):
+    path, _ = recording
+    classifier.save(tmp_path / "model")
+    out = ["-o", str(tmp_path / "out"), "--json", str(tmp_path / "summary.json")]
+    assert main(["predict", str(tmp_path / "model"), str(path), "--unit", "g", *out]) == 0
+    printed = capsys.readouterr().out
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["windows"] == 39
+    assert f"macro-F1 {summary['scores']['macro_f1']:.3f}" in printed
+    assert "jump" in printed
+    assert {entry.name for entry in (tmp_path / "out").iterdir()} == {
+        "predictions.csv",
+        "predictions.png",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "options", "message"),
+    [
+        ("missing", "walk.csv", [], "not a classifier folder"),
+        ("model", "missing.csv", [], "neither a file"),
+        ("model", "walk.csv", ["--overlap", "1"], "overlap"),
+    ],
+)
+def test_command_refuses_in_one_line(
+    classifier, recording, tmp_path, capsys, model, source, options, message
+):
+    path, _ = recording
+    classifier.save(tmp_path / "model")
+    given = str(path) if source == "walk.csv" else str(tmp_path / source)
+    out = ["-o", str(tmp_path / "out")]
+    assert main(["predict", str(tmp_path / model), given, *options, *out]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_running_time_survives_clocks_that_jump():
+    clock = RunningTime(pause=5.0)
+    first = clock.of(np.array([100.0, 102.5, 105.0]))
+    np.testing.assert_allclose(first, [0, 2.5, 5])
+    # Back by a day, then on; then three days ahead; then a gap that is bridged as it is.
+    later = clock.of(np.array([-86_000.0, -85_997.5, 200_000.0, 200_300.0]))
+    np.testing.assert_allclose(later, [10, 12.5, 17.5, 317.5])
+
+
+def test_a_recording_whose_clock_jumps_is_labelled_and_drawn(tmp_path, classifier):
+    rows = []
+    for begin in (1000.0, 50.0, 9e5):
+        for i in range(600):
+            t = begin + i / 50
+            rows.append(f"{t:.2f},{np.sin(9 * t):.4f},{np.cos(7 * t):.4f},1.0")
+    path = tmp_path / "jumps.csv"
+    path.write_text("time,x,y,z\n" + "\n".join(rows) + "\n")
+    timeline = predict_recordings(classifier, open_source(path, unit="g"), tmp_path / "out")
+    with (tmp_path / "out" / "predictions.csv").open() as file:
+        starts = [float(row["start"]) for row in csv.DictReader(file)]
+    assert min(starts) < 0 < max(starts)
+    assert (np.diff(timeline.tracks[0].start) > 0).all()
+    assert (tmp_path / "out" / "predictions.png").is_file()
