@@ -125,8 +125,8 @@ SCENARIOS = (
         "windows.npz",
     ),
     _scenario(
-        "probe windows.npz --encoder conv1d --weights run-1d/checkpoint.pt FEW --methods img2imu",
-        "windows.npz run-1d",
+        "probe windows.npz --encoder conv1d --weights weights.pt FEW --methods img2imu",
+        "windows.npz weights.pt",
     ),
     _scenario(
         "probe windows.npz --encoder test_resnet --stages 1 --weights run FEW --methods img2imu",
@@ -181,7 +181,7 @@ COMMANDS = (
 )
 """Cases take them in turn: those that read more kinds of files come more often."""
 
-WORK = {"epochs", "count", "seeds", "rounds", "runs", "timeout", "windows", "horizon", "hidden"}
+WORK = {"epochs", "count", "seeds", "rounds", "runs", "timeout", "windows", "steps"}
 """Options in which a huge number is a huge job, and no mistake."""
 
 WORDS = ("", " ", "abc", "1.5x", "nan", "²", "0x10", "1,5", "None", "1e", "½")

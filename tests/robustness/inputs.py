@@ -193,7 +193,7 @@ FEW = ["--folds", "3", "--seeds", "1", "--shots", "2"]
 SMALL = ["--encoder", "test_resnet", "--stages", "1", "2", "--batch-size", "4", "--epochs", "1"]
 SMALL += ["--queue", "8", "--splits", "1", "--dim", "8", "--held", "4", "--device", "cpu"]
 SMALL_1D = ["--method", "simclr", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
-STUDY = [*FEW, "--rows", "hand-forest", "--reference", "random-1d", "--probe", "logistic"]
+STUDY = [*FEW, "--rows", "hand-forest", "--reference", "random-1d", "--probes", "logistic"]
 STUDY += ["--jobs", "1"]
 
 
@@ -211,11 +211,20 @@ def write_made(run: Run) -> None:
     run(["study", "table2", "windows.npz", "-o", "study", *STUDY])
 
 
+def write_others(folder: Path) -> None:
+    """Weights as a torch file, and a list of encoders."""
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "run-1d/encoder.safetensors"), folder / "weights.pt")
+    encoders = {"mine": "run-1d/encoder.safetensors", "own": {"name": "conv1d", "seed": 3}}
+    (folder / "encoders.json").write_text(json.dumps(encoders))
+
+
 def write_inputs(folder: Path, run: Run) -> None:
     """All of them."""
     write_windows(folder)
     write_recordings(folder)
     write_photos(folder)
     write_made(run)
-    encoders = {"mine": "run-1d/encoder.safetensors", "own": {"name": "conv1d", "seed": 3}}
-    (folder / "encoders.json").write_text(json.dumps(encoders))
+    write_others(folder)
