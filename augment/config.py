@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 Fill = Literal["zeros", "edge", "wrap"]
 Range = tuple[float, float]
@@ -295,7 +295,16 @@ class ContrastConfig:
 
 
 @dataclass(frozen=True)
-class SensorAwareConfig:
+class StepsConfig:
+    """A policy of augmentations of ours, one for each field, applied in the order of the fields."""
+
+    def steps(self) -> list[Any]:
+        """The settings of each."""
+        return [getattr(self, step.name) for step in fields(self)]
+
+
+@dataclass(frozen=True)
+class SensorAwareConfig(StepsConfig):
     """The paper's four augmentations (§III-B2), applied in this order; ``p=0`` leaves one out."""
 
     translate_x: TranslateXConfig = field(default_factory=TranslateXConfig)
@@ -305,7 +314,7 @@ class SensorAwareConfig:
 
 
 @dataclass(frozen=True)
-class SensorCropsConfig:
+class SensorCropsConfig(StepsConfig):
     """The paper's four and six more, applied in this order; ``p=0`` leaves one out.
 
     The four alone let a contrastive learner recognise the two views of an image by what they keep:
@@ -419,9 +428,6 @@ class AllConfig:
         _require_probability(self.p)
 
 
-PolicyConfig = SensorAwareConfig | SensorCropsConfig | MoCoDefaultConfig | AllConfig
-
-
 def _require(condition: bool, otherwise: str) -> None:
     if not condition:
         raise AugmentationError(otherwise)
@@ -436,3 +442,36 @@ def _require_range(name: str, values: Range, lowest: float, highest: float) -> N
 
 def _require_probability(p: float) -> None:
     _require(0 <= p <= 1, f"p must lie between 0 and 1, not {p}")
+
+
+PolicyConfig = StepsConfig | MoCoDefaultConfig | AllConfig
+
+_FULL = SensorAwareConfig()
+
+_SOFT = SensorCropsConfig(
+    crop_x=CropXConfig((0.5, 1.0)),
+    crop_y=CropYConfig((0.85, 1.0), p=0.5),
+    translate_x=TranslateXConfig((-0.15, 0.15), p=0.3),
+    permute_x=PermuteXConfig((2, 3), p=0.3),
+    mask_x=MaskXConfig(p=0),
+    mask_y=MaskYConfig(p=0),
+    band_gain=BandGainConfig((-0.1, 0.1), p=0.5),
+    contrast=ContrastConfig((0.8, 1.25), (-0.1, 0.1)),
+    hue=HueConfig(p=0.5),
+    jitter=JitterConfig((0.0, 0.1), p=0.5),
+)
+
+POLICIES: dict[str, PolicyConfig] = {
+    "sensor-aware": _FULL,
+    "sensor-aware-no-translate-x": replace(_FULL, translate_x=replace(_FULL.translate_x, p=0)),
+    "sensor-aware-no-permute-x": replace(_FULL, permute_x=replace(_FULL.permute_x, p=0)),
+    "sensor-aware-no-hue": replace(_FULL, hue=replace(_FULL.hue, p=0)),
+    "sensor-aware-no-jitter": replace(_FULL, jitter=replace(_FULL.jitter, p=0)),
+    "sensor-crops": SensorCropsConfig(),
+    "sensor-crops-soft": _SOFT,
+    "moco-default": MoCoDefaultConfig(),
+    "all": AllConfig(),
+}
+"""By name: the paper's policy, its four leave-one-out ablations (Table I), two with crops of ours,
+of which the soft one comes closest to a usual random resized crop, and the paper's two baselines.
+"""

@@ -1,7 +1,9 @@
-"""The fused path on the CPU: compiled code that takes each row of bytes through all steps at once.
+"""The fused path: all augmentations in one pass, in torch operations and as compiled code.
 
-The images are those of :func:`.fused.augment_tensors` to 1e-5; see :mod:`.functional` for how the
-hue is turned and where the noise comes from.
+One table of columns (CropX, TranslateX, PermuteX, MaskX) and one of rows (CropY, MaskY) say where
+pixels come from, one pass over them does the rest (BandGain, Contrast, Hue, Jitter, normalise). For
+equal parameters the images are those of the kornia classes, to 1e-5. An augmentation of which
+there are no parameters is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +17,38 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .functional import NOISE_LEVELS, OUTSIDE, SUBPIXEL_BITS, SUBPIXELS
+from .config import AugmentationError, Fill, StepsConfig
+from .levels import NOISE_LEVELS, BandGain, Contrast, Hue, Jitter, unit_range
+from .moves import (
+    OUTSIDE,
+    SUBPIXEL_BITS,
+    SUBPIXELS,
+    CropX,
+    CropY,
+    MaskX,
+    MaskY,
+    PermuteX,
+    TranslateX,
+    crop_grid,
+    crop_taps,
+    hidden_range,
+    interpolate_columns,
+    interpolate_rows,
+    is_hidden,
+    permuted_columns,
+    shifted_columns,
+    take_columns,
+    whole_shift,
+)
+from .step import Parameters, Step
+
+LEVELS = (BandGain, Contrast, Hue, Jitter)
+"""What happens to each pixel by itself, in this order."""
+
+STEPS: dict[type[Any], type[Step]] = {
+    step.Config: step for step in (CropX, CropY, TranslateX, PermuteX, MaskX, MaskY, *LEVELS)
+}
+"""All that the fused path applies, by the settings, in the order in which it does."""
 
 Array = NDArray[Any]
 f32 = np.float32
@@ -29,7 +62,165 @@ _LEVEL_ZERO = f32(1 / NOISE_LEVELS - 1)
 _compiled: Any = njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
 
 
-class Plan(NamedTuple):
+def steps_of(config: StepsConfig) -> list[tuple[Any, type[Step]]]:
+    """The settings of each step of a policy, and its class.
+
+    Raises
+    ------
+    AugmentationError
+        If there is one that the fused path would leave out, or in another order.
+    """
+    steps = config.steps()
+    kinds = [type(step) for step in steps]
+    if [kind for kind in STEPS if kind in kinds] != kinds:
+        known, given = (
+            ", ".join(kind.__name__.removesuffix("Config") for kind in each)
+            for each in (STEPS, kinds)
+        )
+        raise AugmentationError(
+            f"the fused path applies {known}, each once and in this order: it cannot apply {given}"
+        )
+    return [(step, STEPS[type(step)]) for step in steps]
+
+
+def augment_tensors(
+    images: Tensor, params: Parameters, fill: Fill, mean: Tensor, std: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """The definition of the fused path, in torch operations; compiled it is a few kernels.
+
+    Parameters
+    ----------
+    images
+        (n, 3, height, width), bytes or floats in [0, 1].
+    params
+        Of the augmentations to be applied, one entry for each image.
+    fill
+        Of TranslateX.
+    mean, std
+        (3,), of each channel, for images in [0, 1].
+    dtype
+        Of the result.
+
+    Returns
+    -------
+    Tensor
+        Normalised, in the memory order of `images`.
+    """
+    columns = source_columns(params, images, fill)
+    if any(step.is_among(params) for step in (CropX, CropY, MaskX, MaskY)):
+        changed = crop_and_mask(unit_range(images), columns, params)
+    else:
+        changed = unit_range(take_columns(images, columns))
+    for step in LEVELS:
+        if step.is_among(params):
+            changed = step.change(changed, *step.own(params, changed))
+    normalised = (changed - mean[:, None, None]) / std[:, None, None]
+    return normalised.to(dtype, memory_format=memory_format(images))
+
+
+def source_columns(params: Parameters, images: Tensor, fill: Fill) -> Tensor:
+    """Where each column comes from after TranslateX and then PermuteX, (n, width) int64."""
+    n, width = len(images), images.shape[-1]
+    columns = torch.arange(width, device=images.device).expand(n, width)
+    if TranslateX.is_among(params):
+        columns = shifted_columns(whole_shift(params["fraction"], width), width, fill)
+    if PermuteX.is_among(params):
+        columns = columns.gather(1, permuted_columns(params["chunks"], params["scores"], width))
+    return columns
+
+
+def crop_and_mask(images: Tensor, columns: Tensor, params: Parameters) -> Tensor:
+    """CropX, CropY, MaskX and MaskY, with TranslateX and PermuteX as columns (n, width) between."""
+    height, width = images.shape[-2:]
+    start, step, begin, end = crop_and_hidden(params, images, CropX, MaskX)
+    columns = columns.masked_fill(is_hidden(begin, end, width), OUTSIDE)
+    across = interpolate_columns(images, crop_taps(start, step, columns))
+    start, step, begin, end = crop_and_hidden(params, images, CropY, MaskY)
+    rows = torch.arange(height, device=images.device)
+    rows = torch.where(is_hidden(begin, end, height), OUTSIDE, rows)
+    return interpolate_rows(across, crop_taps(start, step, rows))
+
+
+def crop_and_hidden(
+    params: Parameters, images: Tensor, crop: type[CropX | CropY], mask: type[MaskX | MaskY]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Start and step of the crop along one axis, begin and end of its mask, (n,) int64 each."""
+    length = images.shape[crop.dim]
+    zeros = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    grid, hidden = (zeros, zeros + SUBPIXELS), (zeros, zeros)
+    if crop.is_among(params):
+        part, place = crop.own(params, images)
+        grid = crop_grid(part, place, length)
+    if mask.is_among(params):
+        part, place = mask.own(params, images)
+        hidden = hidden_range(part, place, length)
+    return *grid, *hidden
+
+
+def augment_bytes(
+    images: Tensor, params: Parameters, fill: Fill, mean: Tensor, std: Tensor, dtype: torch.dtype
+) -> Tensor:
+    """:func:`augment_tensors` for bytes on the CPU: each row through all steps at once.
+
+    By as many threads as torch is set to use.
+    """
+    # The compiled code writes single precision and, as 16-bit words, bfloat16; torch halves in a
+    # pass of its own.
+    words = dtype == torch.bfloat16
+    out = _empty_like(images, np.int16 if words else np.float32)
+    plan = _plan(params, images, fill)
+    each = images.numpy(), out.numpy(), *plan
+    common = (1 / (255 * std)).float().numpy(), (-mean / std).float().numpy()
+    threads = min(torch.get_num_threads(), len(images))
+    if threads < 2:
+        _augment(*each[:2], plan, *common)
+    else:
+        parts = zip(*(np.array_split(array, threads) for array in each), strict=True)
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(lambda part: _augment(*part[:2], _Plan(*part[2:]), *common), parts):
+                pass
+    return out.view(torch.bfloat16) if words else out.to(dtype)
+
+
+def memory_format(images: Tensor) -> torch.memory_format:
+    """The memory order of `images`, or rows one after the other if it is any other than two."""
+    if images.is_contiguous():
+        return torch.contiguous_format
+    channels_last = images.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _empty_like(images: Tensor, dtype: type[np.generic]) -> Tensor:
+    """Memory for the result, from numpy: it asks for huge pages.
+
+    With small ones the first touch of the memory takes longer than the augmentations.
+    """
+    if memory_format(images) == torch.channels_last:
+        return torch.from_numpy(np.empty(images.permute(0, 2, 3, 1).shape, dtype)).permute(
+            0, 3, 1, 2
+        )
+    return torch.from_numpy(np.empty(images.shape, dtype))
+
+
+def _plan(params: Parameters, images: Tensor, fill: Fill) -> _Plan:
+    n = len(images)
+    zeros = torch.zeros(n)
+    contrast = params.get("contrast", torch.ones(n))
+    tables = (
+        source_columns(params, images, fill).int(),
+        torch.stack(crop_and_hidden(params, images, CropX, MaskX), 1),
+        torch.stack(crop_and_hidden(params, images, CropY, MaskY), 1),
+        params.get("gains", torch.zeros(n, 3, 1)) * 255,
+        contrast,
+        (0.5 - 0.5 * contrast + params.get("brightness", zeros)) * 255,
+        (params.get("turns", zeros) * 6).remainder(6),
+        params.get("amplitude", zeros) * 255,
+        params.get("seed", zeros.int()),
+    )
+    return _Plan(*(table.numpy() for table in tables))
+
+
+class _Plan(NamedTuple):
     """What happens to each of n images.
 
     Attributes
@@ -61,34 +252,8 @@ class Plan(NamedTuple):
     seed: Array
 
 
-def augment_bytes(images: Tensor, plan: Plan, gain: Tensor, bias: Tensor, out: Tensor) -> None:
-    """Augment and normalise, by as many threads as torch is set to use.
-
-    Parameters
-    ----------
-    images
-        (n, 3, height, width), uint8, in any memory order.
-    plan
-        For each image.
-    gain, bias
-        (3,), float32, turn a grey level of each channel to its normalised value.
-    out
-        Like `images`, float32, or int16 for the bits of bfloat16.
-    """
-    each = images.numpy(), out.numpy(), *plan
-    common = gain.numpy(), bias.numpy()
-    threads = min(torch.get_num_threads(), len(images))
-    if threads < 2:
-        _augment(*each[:2], plan, *common)
-        return
-    parts = zip(*(np.array_split(array, threads) for array in each), strict=True)
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(lambda part: _augment(*part[:2], Plan(*part[2:]), *common), parts):
-            pass
-
-
 @_compiled
-def _augment(images: Array, out: Array, plan: Plan, gain: Array, bias: Array) -> None:
+def _augment(images: Array, out: Array, plan: _Plan, gain: Array, bias: Array) -> None:
     _, _, height, width = images.shape
     # Behind each line lie zeros for columns that come from outside.
     line = np.zeros((3, width + 2), f32)

@@ -3,89 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 from kornia import augmentation as K  # noqa: N812
 from torch import Tensor, nn
 
-from .classes import (
-    BandGain,
-    Contrast,
-    CropX,
-    CropY,
-    Hue,
-    Jitter,
-    MaskX,
-    MaskY,
-    PermuteX,
-    TranslateX,
-)
 from .config import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    POLICIES,
     AllConfig,
     AugmentationError,
-    BandGainConfig,
-    ContrastConfig,
-    CropXConfig,
-    CropYConfig,
-    HueConfig,
-    JitterConfig,
-    MaskXConfig,
-    MaskYConfig,
     MoCoDefaultConfig,
-    PermuteXConfig,
     PolicyConfig,
-    SensorAwareConfig,
-    SensorCropsConfig,
-    TranslateXConfig,
+    StepsConfig,
 )
-from .functional import unit_range
 from .fused import FusedSensorAware
-
-_FULL = SensorAwareConfig()
-
-_SOFT = SensorCropsConfig(
-    crop_x=CropXConfig((0.5, 1.0)),
-    crop_y=CropYConfig((0.85, 1.0), p=0.5),
-    translate_x=TranslateXConfig((-0.15, 0.15), p=0.3),
-    permute_x=PermuteXConfig((2, 3), p=0.3),
-    mask_x=MaskXConfig(p=0),
-    mask_y=MaskYConfig(p=0),
-    band_gain=BandGainConfig((-0.1, 0.1), p=0.5),
-    contrast=ContrastConfig((0.8, 1.25), (-0.1, 0.1)),
-    hue=HueConfig(p=0.5),
-    jitter=JitterConfig((0.0, 0.1), p=0.5),
-)
-
-POLICIES: dict[str, PolicyConfig] = {
-    "sensor-aware": _FULL,
-    "sensor-aware-no-translate-x": replace(_FULL, translate_x=replace(_FULL.translate_x, p=0)),
-    "sensor-aware-no-permute-x": replace(_FULL, permute_x=replace(_FULL.permute_x, p=0)),
-    "sensor-aware-no-hue": replace(_FULL, hue=replace(_FULL.hue, p=0)),
-    "sensor-aware-no-jitter": replace(_FULL, jitter=replace(_FULL.jitter, p=0)),
-    "sensor-crops": SensorCropsConfig(),
-    "sensor-crops-soft": _SOFT,
-    "moco-default": MoCoDefaultConfig(),
-    "all": AllConfig(),
-}
-"""By name: the paper's policy, its four leave-one-out ablations (Table I), two with crops of ours,
-of which the soft one comes closest to a usual random resized crop, and the paper's two baselines.
-"""
-
-_STEPS: dict[str, type[K.AugmentationBase2D]] = {
-    "crop_x": CropX,
-    "crop_y": CropY,
-    "translate_x": TranslateX,
-    "permute_x": PermuteX,
-    "mask_x": MaskX,
-    "mask_y": MaskY,
-    "band_gain": BandGain,
-    "contrast": Contrast,
-    "hue": Hue,
-    "jitter": Jitter,
-}
+from .kernel import steps_of
+from .levels import unit_range
 
 
 class KorniaPolicy(nn.Module):
@@ -148,7 +84,7 @@ def create_policy(
     Raises
     ------
     AugmentationError
-        If the name is unknown.
+        If the name is unknown, or the policy has a step that the fused path would leave out.
 
     Examples
     --------
@@ -157,7 +93,7 @@ def create_policy(
     torch.bfloat16
     """
     config = _config(policy)
-    if isinstance(config, SensorAwareConfig | SensorCropsConfig):
+    if isinstance(config, StepsConfig):
         return FusedSensorAware(config, mean, std, dtype)
     return KorniaPolicy(create_pipeline(config), mean, std, dtype)
 
@@ -173,11 +109,12 @@ def create_pipeline(policy: str | PolicyConfig) -> K.AugmentationSequential:
     Raises
     ------
     AugmentationError
-        If the name is unknown.
+        If the name is unknown, or the policy has a step that the fused path would leave out.
     """
     config = _config(policy)
-    if isinstance(config, SensorAwareConfig | SensorCropsConfig):
-        steps = [_STEPS[name](**settings) for name, settings in asdict(config).items()]
+    steps: list[K.AugmentationBase2D]
+    if isinstance(config, StepsConfig):
+        steps = [step(**asdict(settings)) for settings, step in steps_of(config)]
     elif isinstance(config, MoCoDefaultConfig):
         steps = _moco_default(config)
     else:

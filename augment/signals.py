@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .config import AugmentationError
-from .functional import hidden_range, is_hidden, permuted_columns, shifted_columns, whole_shift
+from .moves import hidden_range, is_hidden, permuted_columns, shifted_columns, whole_shift
 
 SLOWEST = 0.05
 """Speed below which a time warp does not fall: time never stands still or runs backwards."""

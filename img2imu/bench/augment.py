@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from ..augment import (
 from ..convert import SpectrogramConfig, to_images
 from ..environment import environment
 from ..errors import InputError
+from ..files import writing
 from .convert import walking
 from .timing import Contestant, race, summary
 
@@ -271,31 +271,22 @@ def show(path: str | os.PathLike[str], images: Bytes, seed: int = 0) -> None:
             ax.set_yticks([])
             ax.spines[:].set_visible(False)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
+    with writing(path) as partial:
         figure.savefig(partial, format="png")
-        partial.replace(target)
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
 
 
 def augmented(images: Bytes, seed: int) -> dict[str, Bytes]:
     """Each row of the sheet, (n, height, width, 3), by the name of what was done."""
     import torch
 
-    from .. import augment
+    from ..augment import POLICIES, create_pipeline
+    from ..augment.kernel import STEPS
 
-    classes = (
-        *("CropX", "CropY", "TranslateX", "PermuteX", "MaskX", "MaskY"),
-        *("BandGain", "Contrast", "Hue", "Jitter"),
-    )
     source = torch.from_numpy(images).float() / 255
     steps: dict[str, nn.Module] = {
         "original": torch.nn.Identity(),
-        **{name: getattr(augment, name)(p=1) for name in classes},
-        **{name: augment.create_pipeline(name) for name in augment.POLICIES},
+        **{step.__name__: step(p=1) for step in STEPS.values()},
+        **{name: create_pipeline(name) for name in POLICIES},
     }
     rows = {}
     with torch.random.fork_rng(devices=[]):

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..files import write_json
-from .options import parse_size, progress_bar
+from .options import add_json, add_settings, given, parse_size, progress_bar
 
 _EXAMPLES = """\
 sources:
@@ -26,6 +26,8 @@ _SHOWN = 5
 
 def register(subparsers: Any) -> None:
     """Add the command ``pack`` to the parser."""
+    from ..images.config import PackConfig
+
     parser = subparsers.add_parser(
         "pack",
         help="collections of images to a packed store",
@@ -35,8 +37,8 @@ def register(subparsers: Any) -> None:
     parser.add_argument("source", metavar="SRC", help="folder, tar, zip, Parquet file or shard")
     parser.add_argument("store", metavar="STORE", help="folder to make")
     parser.add_argument("--size", default="128x96", metavar="WxH", help="in pixels (128x96)")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (one for each core)")
-    parser.add_argument("--json", metavar="FILE", help="write the report, with all files skipped")
+    add_settings(parser, PackConfig, ["workers"])
+    add_json(parser, "write the report, with all files skipped")
     parser.set_defaults(run=run)
 
 
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     from ..images.config import PackConfig
     from ..images.packing import pack
 
-    config = PackConfig(*parse_size(args.size), args.workers)
+    config = PackConfig(*parse_size(args.size), **given(args, PackConfig))
     report = pack(args.source, args.store, config, progress_bar)
     for one in report.skipped[:_SHOWN]:
         print(f"skipped {one['name']}: {one['reason']}")
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> None:
         f"{report.count:,} images of {report.classes:,} classes at {args.size}, "
         f"{len(report.skipped):,} skipped"
     )
+    if report.unlabelled:
+        print(f"{report.unlabelled:,} of them in no class: without a label")
     speed = f"{report.rate:,.0f} images/s" if report.packed else "packed before"
     print(f"{speed}; {report.size / 1e6:,.1f} MB in {report.store}")
     if args.json:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import math
 import os
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..files import write_json
-from .options import parse_size, progress_bar
+from ..settings import require
+from .options import add_json, add_output, add_settings, given, parse_size, progress_bar
 
 if TYPE_CHECKING:
     from ..pretrain import PretrainConfig
@@ -48,12 +47,12 @@ def register(subparsers: Any) -> None:
         help="packed store; dead-leaves, color-noise, fractals: images made on the way; or "
         "windows (.npz) for simclr, multitask, cpc",
     )  # fmt: skip
-    parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder of the run")
+    add_output(parser, "folder of the run")
     parser.add_argument("--preset", choices=tuple(RECIPES), default="recommended")
     parser.add_argument("--method", choices=tuple(METHOD_CONFIGS), default="moco")
     settings = parser.add_argument_group("settings (the preset's where not given)")
     for kind in (PretrainConfig, *METHOD_CONFIGS.values()):
-        _add_settings(settings, kind)
+        add_settings(settings, kind, shown=False)
     made = parser.add_argument_group("images made on the way")
     made.add_argument("--size", default="128x96", metavar="WxH", help="of each (128x96)")
     made.add_argument("--count", type=int, default=100_000, help="in an epoch (100000)")
@@ -62,7 +61,7 @@ def register(subparsers: Any) -> None:
     run.add_argument("--compile", action="store_true", help="compile; on CUDA with CUDA graphs")
     run.add_argument("--transfer", metavar="FILE.npz", help="windows probed during training")
     run.add_argument("--transfer-every", type=int, default=1, metavar="EPOCHS", help="(1)")
-    run.add_argument("--json", metavar="FILE", help="write the last epoch's numbers")
+    add_json(run, "write the last epoch's numbers")
     parser.set_defaults(run=run_pretrain)
 
 
@@ -73,8 +72,8 @@ def run_pretrain(args: argparse.Namespace) -> None:
     from ..report.figures import draw_training, save_png
 
     config = _config(args)
-    source = open_source(args.source, args.size, args.count)
-    out, after = Path(args.out), None
+    source = image_source(args.source, args.size, args.count)
+    out, after = Path(args.output), None
     if args.transfer:
         after = _transfer(args.transfer, args.transfer_every, config, out)
     with join_world(args.device) as world:
@@ -99,8 +98,8 @@ def run_pretrain(args: argparse.Namespace) -> None:
         write_json(args.json, last)
 
 
-def open_source(name: str, size: str, count: int) -> Any:
-    """A packed store, procedural images by name, or a windows file."""
+def image_source(name: str, size: str, count: int) -> Any:
+    """What is learnt from: a packed store, procedural images by name, or a windows file."""
     from ..images import ImageStore, ProceduralImages
     from ..images.procedural import PROCEDURES
     from ..pretrain import WindowsSource
@@ -115,66 +114,23 @@ def open_source(name: str, size: str, count: int) -> Any:
     return ProceduralImages(name, count, *parse_size(size))
 
 
-def _add_settings(group: Any, kind: type) -> None:
-    """One option for each plain field of a settings class; nothing where it is not given."""
-    hints, described = get_type_hints(kind), _descriptions(kind)
-    for each in fields(kind):
-        hint, option = hints[each.name], "--" + each.name.replace("_", "-")
-        known = {option for action in group._group_actions for option in action.option_strings}
-        if each.name == "method" or option in known:
-            continue
-        if hint == tuple[int, ...]:
-            group.add_argument(
-                option,
-                type=int,
-                nargs="+",
-                default=argparse.SUPPRESS,
-                metavar="N",
-                help=described[each.name],
-            )
-            continue
-        choices = [value for value in get_args(hint) if isinstance(value, str)]
-        plain = next((part for part in (hint, *get_args(hint)) if part in (int, float, str)), str)
-        group.add_argument(
-            option, type=plain, choices=choices or None, default=argparse.SUPPRESS,
-            metavar=None if choices else plain.__name__.upper(), help=described[each.name],
-        )  # fmt: skip
-
-
-def _descriptions(kind: type) -> dict[str, str]:
-    """Of each field the first clause that the docstring says about it."""
-    described: dict[str, str] = {}
-    names: list[str] = []
-    for line in inspect.cleandoc(kind.__doc__ or "").splitlines():
-        if line.startswith("    "):
-            for name in names:
-                described[name] = f"{described.get(name, '')} {line.strip()}".strip()
-        else:
-            names = [name.strip() for name in line.split(",")]
-    return {name: re.split(r"[.:;](?:\s|$)", text)[0] for name, text in described.items()}
-
-
-def _config(args: argparse.Namespace) -> Any:
+def _config(args: argparse.Namespace) -> PretrainConfig:
     """The preset's settings, replaced where an option was given."""
-    from ..pretrain.config import RECIPES, PretrainConfig
+    from ..pretrain.config import METHOD_CONFIGS, RECIPES, PretrainConfig
 
     if args.method not in RECIPES[args.preset]:
         raise InputError(f"preset {args.preset} has no method {args.method}")
     config = RECIPES[args.preset][args.method]
-    given = vars(args)
-    own = {each.name for each in fields(config.method)}
-    shared = {each.name for each in fields(PretrainConfig)} - {"method"}
-    foreign = _settings_of_methods() & given.keys() - own - shared
+    kind = type(config.method)
+    # The name of the method is an option of its own.
+    shared = {
+        name: value for name, value in given(args, PretrainConfig).items() if name != "method"
+    }
+    known = shared.keys() | {each.name for each in fields(kind)}
+    foreign = {name for each in METHOD_CONFIGS.values() for name in given(args, each)} - known
     if foreign:
         raise InputError(f"--{min(foreign).replace('_', '-')} is no setting of {args.method}")
-    method = replace(config.method, **{name: given[name] for name in own & given.keys()})
-    return replace(config, method=method, **{name: given[name] for name in shared & given.keys()})
-
-
-def _settings_of_methods() -> set[str]:
-    from ..pretrain.config import METHOD_CONFIGS
-
-    return {each.name for kind in METHOD_CONFIGS.values() for each in fields(kind)}
+    return replace(config, method=replace(config.method, **given(args, kind)), **shared)
 
 
 def _transfer(
@@ -186,6 +142,7 @@ def _transfer(
     from ..pretrain.checkpoint import save_encoder
     from ..recordings import load_windows
 
+    require(every >= 1, f"--transfer-every must be at least 1, not {every}")
     windows = load_windows(path)
     read = EncoderConfig(config.encoder)
     if not config.reads_windows:
@@ -195,7 +152,7 @@ def _transfer(
     def after_epoch(epoch: int, encoder: Any) -> dict[str, float]:
         if epoch % every:
             return {"transfer": math.nan}
-        with TemporaryDirectory(dir=out) as folder:
+        with TemporaryDirectory(prefix=".transfer-", dir=out) as folder:
             weights = Path(folder, "encoder.safetensors")
             save_encoder(weights, encoder)
             probe = ProbeConfig(encoder=replace(read, checkpoint=str(weights)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ..errors import InputError
+from ..settings import require
 
 LARGEST = 4096
+"""Pixels along a side of a stored or procedural image."""
+
+LARGEST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class PackConfig:
         Of every image of the store in pixels; the aspect ratio is not kept, as with torchvision's
         ``Resize((height, width))``.
     workers
-        Threads that decode; None takes one for each core. The store does not depend on it.
+        Threads that decode, by default one for each core. The store does not depend on it.
 
     Raises
     ------
@@ -29,13 +32,15 @@ class PackConfig:
 
     width: int = 128
     height: int = 96
-    workers: int | None = None
+    workers: int | None = field(default=None, metadata={"none": "cores"})
 
     def __post_init__(self) -> None:
-        if not (1 <= self.width <= LARGEST and 1 <= self.height <= LARGEST):
-            raise InputError(
-                f"images of a store are 1 to {LARGEST} pixels wide and high, "
-                f"not {self.width}x{self.height}"
-            )
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers must be at least 1, not {self.workers}")
+        require(
+            1 <= self.width <= LARGEST and 1 <= self.height <= LARGEST,
+            f"images of a store are 1 to {LARGEST} pixels wide and high, "
+            f"not {self.width}x{self.height}",
+        )
+        require(
+            self.workers is None or 1 <= self.workers <= LARGEST_WORKERS,
+            f"workers must lie in [1, {LARGEST_WORKERS}], not {self.workers}",
+        )

@@ -20,7 +20,11 @@ SCALES = (1, 2, 4)
 has no SIMD code in libjpeg-turbo: it takes longer than that of the next of these, for less."""
 
 MAX_PIXELS = 1 << 27
-"""Larger JPEGs go to Pillow, which refuses what looks like a decompression bomb."""
+"""Of an image that is decoded in full: 400 MB. A larger one is a decompression bomb or a poster."""
+
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "DIB", "GIF", "TIFF", "WEBP", "JPEG2000", "AVIF")
+"""What Pillow may take a file for, whatever its name. It knows others, of which some start a
+program: PostScript is run."""
 
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -85,7 +89,7 @@ def _decode_jpeg(data: bytes, width: int, height: int) -> Pixels | None:
         return None
     try:
         if _has_exif(data):
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
                 if _orientation(image) in UPRIGHT:
                     return None
         full_height, full_width, color, _ = simplejpeg.decode_jpeg_header(data)
@@ -120,7 +124,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _decode_any(data: bytes, width: int, height: int) -> Pixels:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DecodeError(f"{image.width}x{image.height} pixels are too many to be decoded")
             orientation = _orientation(image)
             image.draft(None, (height, width) if orientation >= 5 else (width, height))
             rgb = _to_rgb(image)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError
 from .decode import DecodeError
-from .sources import Collection, Span, Spans, is_image, label_by_name
+from .sources import Collection, Span, Spans, is_image, label_by_name, require_bearable
 
 
 def open_folder(path: Path) -> Spans:
@@ -100,6 +100,8 @@ class ZipImages(Collection):
         self.sizes = np.array([info.file_size for info in self._infos], dtype=np.int64)
 
     def read(self, index: int) -> bytes:
+        # A member is read no further than it says it goes.
+        require_bearable(self._infos[index].file_size)
         try:
             return self._archive.read(self._infos[index])
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:

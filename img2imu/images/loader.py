@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from ..settings import require_seed
 from .procedural import ProceduralImages
 
 FREE_SHARE = 0.6
@@ -86,7 +87,7 @@ class Loader:
         Images in a step of all processes together, so that their number does not change what a
         step sees; a multiple of `world_size`.
     seed
-        Of the order of stored images, and of procedural images; not negative.
+        Of the order of stored images, and of procedural images.
     device
         Where the batches are wanted.
     rank, world_size
@@ -287,5 +288,4 @@ def _require_sizes(n: int, batch_size: int, seed: int, world_size: int) -> None:
             f"a batch of {batch_size} is more than the {n} images there are: choose a smaller "
             "batch size"
         )
-    if seed < 0:
-        raise InputError(f"the seed must not be negative, as {seed} is")
+    require_seed(seed)

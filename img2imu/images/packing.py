@@ -20,9 +20,9 @@ from ..errors import InputError
 from ..progress import Progress, silent
 from .config import PackConfig
 from .decode import DecodeError, Pixels, decode
-from .partial import JOURNAL, PartialStore, Skipped
+from .partial import JOURNAL, LOCK, PartialStore, Skipped
 from .registry import open_images
-from .sources import Collection
+from .sources import UNKNOWN, Collection
 from .store import FORMAT, VERSION, ImageStore
 
 BLOCK = 4096
@@ -42,6 +42,8 @@ class PackReport:
         The folder.
     count, classes
         Of the whole store.
+    unlabelled
+        Images of the store that are of no class.
     skipped
         ``index``, ``name`` and ``reason`` of each file that could not be decoded.
     packed
@@ -55,6 +57,7 @@ class PackReport:
     store: Path
     count: int
     classes: int
+    unlabelled: int
     skipped: list[Skipped]
     packed: int
     seconds: float
@@ -117,8 +120,8 @@ def pack(
         _fill(partial, images, config, begun, progress)
         seconds = time.perf_counter() - start
         partial.finish(images)
-    manifest = ImageStore.open(store).manifest
-    return _report(store, manifest, packed=max(len(images) - begun, 0), seconds=seconds)
+    packed = max(len(images) - begun, 0)
+    return _report(store, ImageStore.open(store), packed=packed, seconds=seconds)
 
 
 def decode_range(
@@ -158,28 +161,29 @@ def _header(images: Collection, config: PackConfig) -> dict[str, Any]:
 
 def _packed_before(store: Path, header: dict[str, Any]) -> PackReport:
     try:
-        manifest = ImageStore.open(store).manifest
+        before = ImageStore.open(store)
     except InputError as error:
         raise InputError(f"{store} exists and is no store that could be kept ({error})") from None
-    if any(manifest.get(key) != value for key, value in header.items()):
+    if any(before.manifest.get(key) != value for key, value in header.items()):
         raise InputError(
             f"{store} is a store of another source, size or toolkit version: remove it or choose "
             "another name"
         )
-    (store / JOURNAL).unlink(missing_ok=True)
-    return _report(store, manifest, packed=0, seconds=0.0)
+    for name in (JOURNAL, LOCK):
+        (store / name).unlink(missing_ok=True)
+    return _report(store, before, packed=0, seconds=0.0)
 
 
-def _report(store: Path, manifest: dict[str, Any], packed: int, seconds: float) -> PackReport:
-    count = manifest["count"]
+def _report(path: Path, store: ImageStore, packed: int, seconds: float) -> PackReport:
     return PackReport(
-        store=store,
-        count=count,
-        classes=len(manifest["classes"]),
-        skipped=manifest["skipped"],
+        store=path,
+        count=len(store),
+        classes=len(store.classes),
+        unlabelled=int((store.labels == UNKNOWN).sum()),
+        skipped=store.manifest["skipped"],
         packed=packed,
         seconds=seconds,
-        size=count * manifest["width"] * manifest["height"] * 3,
+        size=store.images.nbytes,
     )
 
 

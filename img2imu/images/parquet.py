@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..settings import require
 from .decode import DecodeError
-from .sources import UNKNOWN, Collection
+from .sources import LARGEST_CLASSES, UNKNOWN, Collection
 
 LABEL = "label"
+
+LARGEST_GROUP = 1 << 32
+"""Bytes of a row group's images, unpacked; four groups are held in memory."""
 
 
 def training_tables(folder: Path) -> list[Path]:
@@ -44,12 +48,15 @@ class ParquetImages(Collection):
         for table in tables:
             file = _open(table)
             schema, count = file.schema_arrow, file.metadata.num_rows
+            size = table.stat().st_size
+            # Rows without an image take next to nothing, and their names and labels memory.
+            require(count <= size, f"{table} says it has {count} rows, in {size} bytes")
             self._column = _image_column(table, schema)
             groups = range(file.num_row_groups)
             self._groups += [(table, group) for group in groups]
             rows += [file.metadata.row_group(group).num_rows for group in groups]
             names += [f"{table.name}/{row}" for row in range(count)]
-            sizes += [table.stat().st_size] * count
+            sizes += [size] * count
             labels += _labels(table, count) if LABEL in schema.names else [None] * count
         self._starts = [0, *accumulate(rows)]
         self.names, self.sizes = names, np.array(sizes, dtype=np.int64)
@@ -71,8 +78,16 @@ class ParquetImages(Collection):
 
     def _load(self, group: int) -> Any:
         table, number = self._groups[group]
+        file = _open(table)
         with _Reading(table):
-            return _open(table).read_row_group(number, columns=[self._column])[self._column]
+            group = file.metadata.row_group(number)
+            size = sum(
+                group.column(i).total_uncompressed_size
+                for i in range(group.num_columns)
+                if group.column(i).path_in_schema.split(".")[0] == self._column
+            )
+            require(size <= LARGEST_GROUP, f"row group {number} of {table} unpacks to {size} bytes")
+            return file.read_row_group(number, columns=[self._column])[self._column]
 
 
 class _Reading:
@@ -122,7 +137,7 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> list[str]:
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         return [str(name) for name in features[LABEL]["names"]]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return []
 
 
@@ -134,7 +149,12 @@ def _numbered(values: list[Any], names: list[str]) -> tuple[NDArray[np.int32], l
         index = {name: i for i, name in enumerate(names)}
         values = [None if value is None else index[str(value)] for value in values]
     else:
-        names = names or [str(i) for i in range(max(known, default=-1) + 1)]
+        largest = max(known, default=UNKNOWN)
+        require(
+            largest < LARGEST_CLASSES,
+            f"label {largest} is too large: labels count from 0 to {LARGEST_CLASSES - 1}",
+        )
+        names = names or [str(i) for i in range(largest + 1)]
     labels = [UNKNOWN if value is None or value < 0 else value for value in values]
     if max(labels, default=UNKNOWN) >= len(names):
         raise InputError(f"label {max(labels)} is beyond the {len(names)} classes named")

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,11 +16,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..files import locked, writing
 from .decode import Pixels
 from .sources import Collection
 from .store import IMAGES, LABELS, MANIFEST, whole_blocks
 
 JOURNAL = "journal.jsonl"
+LOCK = ".lock"
+"""What :func:`~img2imu.files.locked` leaves in a folder."""
 
 Skipped = dict[str, Any]
 
@@ -49,8 +53,10 @@ class PartialStore:
         self._store, self._header, self._image_bytes = store, header, image_bytes
         self._folder = store.with_name(store.name + ".partial")
         self._folder.mkdir(exist_ok=True)
-        self._pixels = (self._folder / IMAGES).open("ab")
-        _lock(self._pixels, self._folder)
+        with ExitStack() as held:
+            held.enter_context(locked(self._folder))
+            self._pixels = held.enter_context((self._folder / IMAGES).open("ab"))
+            self._held = held.pop_all()
         self._entries: list[dict[str, Any]] = []
         self._ours = False
         self._begin_block()
@@ -64,7 +70,7 @@ class PartialStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pixels.close()
+        self._held.close()
         if error and self._ours and not self._entries:  # nothing to go on from
             shutil.rmtree(self._folder)
 
@@ -100,7 +106,8 @@ class PartialStore:
         self._entries = entries[:whole]
         self._pixels.truncate(self.size)
         lines = [json.dumps(line) + "\n" for line in (self._header, *self._entries)]
-        _write(self._folder / JOURNAL, "".join(lines).encode())
+        with writing(self._folder / JOURNAL) as journal:
+            journal.write_text("".join(lines), encoding="utf-8")
 
     def append(self, pixels: Pixels, skipped: list[Skipped]) -> None:
         """Write images, uint8 (n, height, width, 3), to the block that is open."""
@@ -152,12 +159,16 @@ class PartialStore:
             ],
             "skipped": skipped,
         }
-        _write(self._folder / LABELS, labels.getvalue())
-        _write(self._folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+        with writing(self._folder / LABELS) as file:
+            file.write_bytes(labels.getvalue())
+        with writing(self._folder / MANIFEST) as file:
+            file.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         self._pixels.close()
         self._folder.rename(self._store)
-        # Only now: without its journal, a partial store cannot be resumed.
-        (self._store / JOURNAL).unlink()
+        # Only now: without its journal a partial store cannot be resumed, without its lock it is
+        # anybody's.
+        for name in (JOURNAL, LOCK):
+            (self._store / name).unlink()
 
     def _begin_block(self) -> None:
         self._digest = hashlib.sha256()
@@ -165,33 +176,31 @@ class PartialStore:
         self._skipped: list[Skipped] = []
 
 
-def _lock(stream: Any, folder: Path) -> None:
-    """Keep a second process out as long as the stream is open."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        stream.close()
-        raise InputError(f"another process is packing into {folder}: wait for it") from None
-
-
 def _read_journal(path: Path) -> list[dict[str, Any]]:
-    """Complete lines; the last one may have been cut off with the process that wrote it."""
+    """Header and complete lines; the last may have been cut off with the process that wrote it."""
     entries: list[dict[str, Any]] = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for line in lines:
-            entries.append(json.loads(line))
-    except (FileNotFoundError, ValueError):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            if entries and not _is_entry(entry):
+                break
+            entries.append(entry)
+    except (FileNotFoundError, ValueError, RecursionError):
         pass
     return entries
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_bytes(data)
-    partial.replace(path)
+def _is_entry(entry: Any) -> bool:
+    """Whether a line tells of a block as :meth:`PartialStore.complete_block` does."""
+    try:
+        return (
+            type(entry["images"]) is int
+            and entry["images"] >= 0
+            and isinstance(entry["sha256"], str)
+            and all(
+                isinstance(one["index"], int) and isinstance(one["name"] + one["reason"], str)
+                for one in entry["skipped"]
+            )
+        )
+    except (KeyError, TypeError):
+        return False

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..settings import require
+from .config import LARGEST
 
 MEAN_COLOR = (0.48, 0.45, 0.40)
 # Rows: brightness, red against blue, green against the two others.
@@ -33,6 +35,9 @@ SHRINKAGE = (0.4, 0.9)
 BURN_IN, KEPT = 8, 24
 CACHED = 64
 
+LARGEST_COUNT = 10**8
+"""Images in an epoch, of which an order must be kept."""
+
 
 @dataclass(frozen=True)
 class ProceduralImages:
@@ -45,7 +50,7 @@ class ProceduralImages:
     count
         How many images make an epoch; no two epochs have an image in common.
     width, height
-        In pixels, at least 8 each.
+        In pixels, 8 to 4096 each.
 
     Raises
     ------
@@ -63,12 +68,15 @@ class ProceduralImages:
             raise InputError(
                 f"there is no procedural source {self.name!r}; choose from {', '.join(PROCEDURES)}"
             )
-        if self.count < 1:
-            raise InputError(f"an epoch needs at least one image, not {self.count}")
-        if min(self.width, self.height) < 8:
-            raise InputError(
-                f"procedural images need at least 8x8 pixels, not {self.width}x{self.height}"
-            )
+        require(
+            1 <= self.count <= LARGEST_COUNT,
+            f"an epoch has 1 to {LARGEST_COUNT} images, not {self.count}",
+        )
+        require(
+            min(self.width, self.height) >= 8 and max(self.width, self.height) <= LARGEST,
+            f"procedural images need 8x8 to {LARGEST}x{LARGEST} pixels, "
+            f"not {self.width}x{self.height}",
+        )
 
     def __len__(self) -> int:
         return self.count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .sources import Span, Spans
+from ..settings import require
+from .sources import UNKNOWN, Span, Spans
+
+LARGEST_INDEX = 1 << 30
+"""Bytes of an unpacked index: ten million images. A few bytes of an NPZ can become any number."""
 
 
 def index_of(shard: Path) -> Path:
@@ -31,26 +36,32 @@ class Shards(Spans):
         labels: list[NDArray[np.int32]] = []
         for shard in shards:
             index = _read_index(shard)
-            labels.append(index["labels"].astype(np.int32))
+            labels.append(index["labels"])
             columns = (index[key].tolist() for key in ("names", "offsets", "lengths"))
             spans += [
                 Span(name.decode(errors="replace"), shard, offset, size)
                 for name, offset, size in zip(*columns, strict=True)
             ]
         classes = _read_classes(shards[0].with_name("classes.json"))
-        super().__init__(path.name, spans, np.concatenate(labels), classes)
-        if len(spans) and not -1 <= self.labels.min() <= self.labels.max() < len(classes):
+        joined = np.concatenate(labels)
+        if len(joined) and not UNKNOWN <= joined.min() <= joined.max() < len(classes):
             raise InputError(f"{path} has labels beyond the {len(classes)} classes of classes.json")
+        super().__init__(path.name, spans, joined.astype(np.int32), classes)
 
 
 def _read_index(shard: Path) -> dict[str, NDArray[Any]]:
     path = index_of(shard)
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        require(size <= LARGEST_INDEX, f"{path} unpacks to {size} bytes: no index is so large")
         with np.load(path, allow_pickle=False) as file:
             index = {name: file[name] for name in ("offsets", "lengths", "labels", "names")}
     except KeyError as error:
         raise InputError(f"{path} lacks an array: {error.args[0]}") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+    except InputError:
+        raise
+    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error):
         raise InputError(f"{path} is damaged, or not the index of a shard") from None
     if len({array.shape for array in index.values()}) != 1 or index["labels"].ndim != 1:
         raise InputError(f"the arrays of {path} differ in length")
@@ -69,6 +80,8 @@ def _read_classes(path: Path) -> list[str]:
         classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
     except FileNotFoundError:
         raise InputError(f"{path} is missing: the shards' labels have no names") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path} must be a JSON object with the list 'classes'") from None
-    return [str(name) for name in classes]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        classes = None
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    require(named, f"{path} must be a JSON object with 'classes', the list of their names")
+    return list(classes)

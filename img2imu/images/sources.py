@@ -12,11 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .decode import DecodeError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Those that torchvision's ``ImageFolder`` takes."""
 
 UNKNOWN = -1
+
+LARGEST_FILE = 1 << 28
+"""Bytes of an image file; what is longer is none, or would be one to run out of memory with."""
+
+LARGEST_CLASSES = 1_000_000
+"""Labels may count so far; a larger number is a mistake, and names for all below it fill memory."""
 
 
 class Collection(ABC):
@@ -92,6 +99,7 @@ class Spans(Collection):
 
     def read(self, index: int) -> bytes:
         span = self._spans[index]
+        require_bearable(span.size)
         with span.file.open("rb", buffering=0) as stream:
             stream.seek(span.offset)
             data = stream.read(span.size)
@@ -140,6 +148,12 @@ def label_by_name(
     index: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
     labels = np.array([index.get(name, UNKNOWN) for name in found], dtype=np.int32)
     return order, labels, classes
+
+
+def require_bearable(size: int) -> None:
+    """Raise :class:`DecodeError` if so many bytes are more than an image may have."""
+    if size > LARGEST_FILE:
+        raise DecodeError(f"{size} bytes are more than the {LARGEST_FILE} of the largest image")
 
 
 def is_image(name: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..settings import from_json
+from .config import LARGEST
+from .sources import UNKNOWN
 
 FORMAT = "img2imu-images"
 VERSION = 1
@@ -74,20 +79,16 @@ class ImageStore:
         """
         path = Path(path)
         manifest = _read_manifest(path)
-        try:
-            shape = (manifest["count"], manifest["height"], manifest["width"], 3)
-            classes, digest = list(manifest["classes"]), manifest["labels_sha256"]
-            blocks = [(block["images"], block["sha256"]) for block in manifest["blocks"]]
-            size = int(np.prod(shape, dtype=np.int64))
-        except (KeyError, TypeError, ValueError):
-            raise InputError(f"{path / MANIFEST} is damaged: pack the store again") from None
+        shape = (manifest["count"], manifest["height"], manifest["width"], 3)
+        blocks = [(block["images"], block["sha256"]) for block in manifest["blocks"]]
+        size = math.prod(shape)
         found = (path / IMAGES).stat().st_size if (path / IMAGES).is_file() else 0
-        if found != size or not size:
+        if found != size:
             raise InputError(
                 f"{path / IMAGES} has {found} bytes where the manifest says {size}: "
                 "pack the store again"
             )
-        labels = _read_labels(path / LABELS, shape[0], digest)
+        labels = _read_labels(path / LABELS, manifest)
         if verify:
             good = whole_blocks(path / IMAGES, blocks, size // shape[0])
             if good < len(blocks):
@@ -95,7 +96,7 @@ class ImageStore:
                     f"block {good} of {path / IMAGES} differs from its hash: pack the store again"
                 )
         images = np.memmap(path / IMAGES, dtype=np.uint8, mode="r", shape=shape)
-        return cls(images, labels, classes, manifest)
+        return cls(images, labels, manifest["classes"], manifest)
 
 
 def whole_blocks(
@@ -137,7 +138,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} has no {MANIFEST}: it is not a packed store") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path / MANIFEST} is damaged: pack the store again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path / MANIFEST} is not the manifest of a packed store")
@@ -146,17 +147,65 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             f"{path} is a store of version {manifest.get('version')}, where this toolkit reads "
             f"version {VERSION}: pack it again"
         )
+    read = from_json(_Manifest, manifest, str(path / MANIFEST))
+    sizes = read.count > 0 and 0 < read.width <= LARGEST and 0 < read.height <= LARGEST
+    if not sizes or sum(block.images for block in read.blocks) != read.count:
+        raise InputError(f"{path / MANIFEST} is damaged: pack the store again")
     return manifest
 
 
-def _read_labels(path: Path, count: int, expected: str) -> NDArray[np.int32]:
+@dataclass(frozen=True)
+class _Block:
+    images: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Source:
+    name: str
+    files: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Skipped:
+    index: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What a manifest must hold."""
+
+    format: str
+    version: int
+    toolkit: str
+    width: int
+    height: int
+    block: int
+    source: _Source
+    count: int
+    classes: list[str]
+    labels_sha256: str
+    blocks: list[_Block]
+    skipped: list[_Skipped]
+
+
+def _read_labels(path: Path, manifest: dict[str, Any]) -> NDArray[np.int32]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} is missing: pack the store again") from None
-    if hashlib.sha256(data).hexdigest() != expected:
+    if hashlib.sha256(data).hexdigest() != manifest["labels_sha256"]:
         raise InputError(f"{path} differs from its hash: pack the store again")
-    labels = np.load(path, allow_pickle=False)
+    count, classes = manifest["count"], len(manifest["classes"])
+    try:
+        labels = np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+    except (ValueError, EOFError, MemoryError):
+        raise InputError(f"{path} is damaged: pack the store again") from None
     if labels.shape != (count,) or labels.dtype != np.int32:
         raise InputError(f"{path} does not hold one int32 for each of {count} images")
-    return np.asarray(labels)
+    if labels.min() < UNKNOWN or labels.max() >= classes:
+        raise InputError(f"{path} has labels beyond the {classes} classes of the store")
+    return labels

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
+from typing import Any, Literal, get_type_hints
 
 from ..errors import InputError
 from ..models.config import WINDOW_ENCODERS
+from ..settings import from_json, require, require_choice, require_positive, require_seed
 
 Head = Literal["linear", "mlp", "mlp-bn"]
 Schedule = Literal["constant", "cosine"]
+
+LARGEST_DIM = 2**14
+"""Of an embedding: layers between two of these take 1 GB."""
+
+LARGEST_QUEUE = 2**28
+"""Numbers in a queue, keys times dimension: 1 GiB for each stage."""
+
+LARGEST_EPOCHS = 10**6
+LARGEST_BATCH = 2**20
 
 
 @dataclass(frozen=True)
@@ -34,8 +45,9 @@ class MoCoConfig:
         (version 2), or ``"mlp-bn"`` with batch norm and a predictor behind the query's
         (version 3).
     splits
-        Groups of the batch with batch-norm statistics of their own, over all processes. With
-        more than one, the keys are shuffled over the groups: ShuffleBN.
+        Groups of the batch with batch-norm statistics of their own, over all processes, of which
+        they are a multiple or a divisor. With more than one, the keys are shuffled over the
+        groups: ShuffleBN. The heads' statistics are of the whole batch.
     """
 
     dim: int = 64
@@ -47,13 +59,17 @@ class MoCoConfig:
     splits: int = 8
 
     def __post_init__(self) -> None:
-        _require(self.dim >= 2, f"dim must be at least 2, not {self.dim}")
-        _require(self.queue >= 1, f"queue must be at least 1, not {self.queue}")
-        _require(0 <= self.momentum <= 1, f"momentum must lie in [0, 1], not {self.momentum}")
-        _require_choice("momentum_schedule", self.momentum_schedule, ("constant", "cosine"))
-        _require(self.temperature > 0, f"temperature must be positive, not {self.temperature}")
-        _require_choice("head", self.head, ("linear", "mlp", "mlp-bn"))
-        _require(self.splits >= 1, f"splits must be at least 1, not {self.splits}")
+        _require_dim("dim", self.dim)
+        most = LARGEST_QUEUE // self.dim
+        require(
+            1 <= self.queue <= most,
+            f"queue must lie in [1, {most}] where dim is {self.dim}, not {self.queue}",
+        )
+        require(0 <= self.momentum <= 1, f"momentum must lie in [0, 1], not {self.momentum}")
+        require_choice("momentum_schedule", self.momentum_schedule, ("constant", "cosine"))
+        require_positive(self, "temperature")
+        require_choice("head", self.head, ("linear", "mlp", "mlp-bn"))
+        require(self.splits >= 1, f"splits must be at least 1, not {self.splits}")
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,8 @@ class SimSiamConfig:
     hidden: int = 512
 
     def __post_init__(self) -> None:
-        _require(min(self.dim, self.hidden) >= 2, "dim and hidden must be at least 2")
+        _require_dim("dim", self.dim)
+        _require_dim("hidden", self.hidden)
 
 
 @dataclass(frozen=True)
@@ -88,7 +105,7 @@ class SupervisedConfig:
     smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        _require(0 <= self.smoothing < 1, f"smoothing must lie in [0, 1), not {self.smoothing}")
+        require(0 <= self.smoothing < 1, f"smoothing must lie in [0, 1), not {self.smoothing}")
 
 
 @dataclass(frozen=True)
@@ -112,8 +129,8 @@ class SimCLRConfig:
     temperature: float = 0.1
 
     def __post_init__(self) -> None:
-        _require(self.dim >= 2, f"dim must be at least 2, not {self.dim}")
-        _require(self.temperature > 0, f"temperature must be positive, not {self.temperature}")
+        _require_dim("dim", self.dim)
+        require_positive(self, "temperature")
 
 
 @dataclass(frozen=True)
@@ -134,7 +151,7 @@ class CPCConfig:
     horizon: int = 12
 
     def __post_init__(self) -> None:
-        _require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
+        require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
 
 
 WindowMethodConfig = SimCLRConfig | MultitaskConfig | CPCConfig
@@ -162,7 +179,8 @@ class PretrainConfig:
     policy
         Augmentations of images, by name; methods that learn from windows have their own.
     encoder
-        A timm architecture; conv1d or cpc1d for windows, which have neither stages nor bands.
+        Name of a timm architecture; conv1d or cpc1d for windows, which have neither stages nor
+        bands.
     stages
         Stages that have a head and a loss of their own. The last alone is the usual way; one in
         the middle learns faster what it is read for (deeply supervised nets, Lee et al. 2015).
@@ -215,23 +233,24 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
-        _require(len(self.stages) > 0, "stages must name at least one stage")
-        _require(self.bands >= 1, f"bands must be at least 1, not {self.bands}")
-        _require(self.epochs >= 1, f"epochs must be at least 1, not {self.epochs}")
-        _require(self.batch_size >= 2, f"batch_size must be at least 2, not {self.batch_size}")
-        _require_choice("optimizer", self.optimizer, ("adam", "sgd"))
-        _require(self.lr > 0, f"lr must be positive, not {self.lr}")
-        _require_choice("lr_schedule", self.lr_schedule, ("constant", "cosine"))
-        _require(self.warmup_epochs >= 0, "warmup_epochs must not be negative")
-        _require(self.weight_decay >= 0, "weight_decay must not be negative")
-        _require(self.held >= 0, f"held must not be negative, not {self.held}")
-        _require(self.seed >= 0, f"seed must not be negative, not {self.seed}")
+        require(len(self.stages) > 0, "stages must name at least one stage")
+        require(self.bands >= 1, f"bands must be at least 1, not {self.bands}")
+        _require_within("epochs", self.epochs, 1, LARGEST_EPOCHS)
+        _require_within("batch_size", self.batch_size, 2, LARGEST_BATCH)
+        require_choice("optimizer", self.optimizer, ("adam", "sgd"))
+        require_positive(self, "lr")
+        require_choice("lr_schedule", self.lr_schedule, ("constant", "cosine"))
+        for name in ("warmup_epochs", "weight_decay"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
+        require(self.held >= 0, f"held must not be negative, not {self.held}")
+        require_seed(self.seed)
         if isinstance(self.method, MoCoConfig):
-            _require(
+            require(
                 self.method.queue >= self.batch_size,
                 f"queue ({self.method.queue}) must be at least batch_size ({self.batch_size})",
             )
-            _require(
+            require(
                 self.batch_size % self.method.splits == 0,
                 f"batch_size ({self.batch_size}) must be a multiple of splits "
                 f"({self.method.splits})",
@@ -242,17 +261,17 @@ class PretrainConfig:
         name = self.method_name
         if isinstance(self.method, WindowMethodConfig):
             own = "cpc1d" if isinstance(self.method, CPCConfig) else "conv1d"
-            _require(
+            require(
                 self.encoder == own,
                 f"{name} learns from windows, with the encoder {own}, not {self.encoder}",
             )
-            _require(self.policy == "none", f"{name} has augmentations of its own: no policy")
+            require(self.policy == "none", f"{name} has augmentations of its own: no policy")
         elif not isinstance(self.method, RandomConfig):
-            _require(
+            require(
                 not self.reads_windows,
                 f"{name} learns from images, which the encoder {self.encoder} does not read",
             )
-        _require(
+        require(
             not self.reads_windows or (self.stages, self.bands) == ((4,), 1),
             f"the encoder {self.encoder} has neither stages nor bands",
         )
@@ -276,10 +295,36 @@ class PretrainConfig:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> PretrainConfig:
-        """The settings that :meth:`to_dict` wrote."""
-        method = dict(values["method"])
-        return cls(**{**values, "method": METHOD_CONFIGS[method.pop("name")](**method)})
+    def from_dict(cls, values: object, origin: str = "the settings") -> PretrainConfig:
+        """The settings that :meth:`to_dict` wrote.
+
+        Parameters
+        ----------
+        values
+            What :func:`json.loads` gave.
+        origin
+            Where they come from, for the error.
+
+        Raises
+        ------
+        InputError
+            If a setting is missing, unknown, or of another type or range.
+        """
+        require(isinstance(values, Mapping), f"{origin} is damaged: it holds no settings")
+        assert isinstance(values, Mapping)
+        own = {**values}
+        method = own.pop("method", None)
+        name = method.get("name") if isinstance(method, Mapping) else None
+        kind = METHOD_CONFIGS.get(name) if isinstance(name, str) else None
+        require(kind is not None, f"{origin} is damaged: it names no method of pre-training")
+        assert isinstance(method, Mapping) and kind is not None
+        settings = {each: value for each, value in method.items() if each != "name"}
+        shared = from_json(_unchecked(cls), own, origin)
+        learnt = from_json(_unchecked(kind), settings, origin)
+        try:
+            return cls(method=kind(**vars(learnt)), **vars(shared))
+        except InputError as error:
+            raise InputError(f"{origin} is damaged: {error}") from None
 
     def differences(self, other: PretrainConfig) -> list[str]:
         """Names of the settings that differ, those of the method as ``method.NAME``."""
@@ -287,6 +332,24 @@ class PretrainConfig:
         return sorted(
             name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
         )
+
+
+def _unchecked(kind: type[Any]) -> type[Any]:
+    """The plain fields of a settings class, all of which must be there, of any range.
+
+    Ranges can be told only once all of them are together with those of the method.
+    """
+    hints = get_type_hints(kind)
+    names = [each.name for each in fields(kind) if each.name != "method"]
+    return make_dataclass(kind.__name__, [(name, hints[name]) for name in names])
+
+
+def _require_dim(name: str, value: int) -> None:
+    _require_within(name, value, 2, LARGEST_DIM)
+
+
+def _require_within(name: str, value: int, low: int, high: int) -> None:
+    require(low <= value <= high, f"{name} must lie in [{low}, {high}], not {value}")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -297,15 +360,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
-
-
-def _require(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise InputError(otherwise)
-
-
-def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    _require(value in choices, f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 _SGD = PretrainConfig(

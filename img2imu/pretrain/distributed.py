@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -62,6 +63,7 @@ def join_world(device: str | None = None) -> Iterator[World]:
         dist.destroy_process_group()
 
 
+@torch.compiler.disable
 def gather(tensor: Tensor) -> Tensor:
     """The tensors of all processes, joined along the first dimension in the order of ranks."""
     if not dist.is_initialized():
@@ -69,6 +71,27 @@ def gather(tensor: Tensor) -> Tensor:
     parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, tensor.contiguous())
     return torch.cat(parts)
+
+
+@torch.compiler.disable
+def gather_with_gradient(tensor: Tensor) -> Tensor:
+    """:func:`gather`, through which gradients find their way back to where a row came from."""
+    gathered: Tensor = _Gather.apply(tensor)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return gather(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        # What every process made of this one's rows. Each has a gradient, so that all come here.
+        summed = gradient.contiguous()
+        if dist.is_initialized():
+            dist.all_reduce(summed)
+        return own_part(summed)
 
 
 def own_part(joined: Tensor) -> Tensor:

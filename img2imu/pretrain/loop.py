@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..augment import POLICIES, AugmentationError, KorniaPolicy, MoCoDefaultConfig, create_policy
 from ..errors import InputError
+from ..files import locked, require_folder
 from ..images import Batch, Loader, Source
 from ..models import (
     AnyBackbone,
@@ -30,11 +30,20 @@ from ..models import (
     create_window_encoder,
 )
 from ..progress import Progress, silent
+from ..settings import read_sealed, write_sealed
 from . import checkpoint
 from .config import PretrainConfig, RandomConfig, SupervisedConfig
 from .distributed import World
 from .methods import Measures, Method, create_method, parameter_groups
-from .monitors import CsvLog, Number, TensorBoardLog, collapse_warning, encode, knn_accuracy
+from .monitors import (
+    CsvLog,
+    Number,
+    Row,
+    TensorBoardLog,
+    collapse_warning,
+    encode,
+    knn_accuracy,
+)
 from .window_methods import create_window_method
 from .windows import WindowsLoader, WindowsSource
 
@@ -45,6 +54,11 @@ BANK = 10_000
 
 REVIVAL = 256
 """Images from which batch norm is measured that initial weights have folded away."""
+
+SETTINGS = "config.json"
+
+ROWS = ("readings", "steps", "epochs")
+"""Numbers that a checkpoint holds: of the epoch it is in, and all those of the two logs."""
 
 AnySource = Source | WindowsSource
 AfterEpoch = Callable[[int, AnyBackbone], dict[str, Number]]
@@ -103,7 +117,8 @@ class Trainer:
                     getattr(self.method, name).compile(mode=mode)
         self.network: nn.Module = self.method
         if world.size > 1:
-            self.network = DistributedDataParallel(self.method)
+            # Buffers are the same everywhere by themselves: sending the queue around is idle work.
+            self.network = DistributedDataParallel(self.method, broadcast_buffers=False)
         self.steps = config.epochs * self.loader.steps
         # From here on each process draws augmentations of its own.
         torch.manual_seed(config.seed + 1 + world.rank)
@@ -130,19 +145,34 @@ class Trainer:
             "random": checkpoint.random_states(self.world),
         }
 
-    def load_state(self, state: dict[str, Any]) -> int:
-        """Go on from a checkpoint; returns the step to begin with."""
+    def load_state(self, state: Mapping[str, Any], path: Path) -> int:
+        """Go on from the checkpoint that lay at `path`; returns the step to begin with.
+
+        Raises
+        ------
+        InputError
+            If it is not of this run, or of another number of processes.
+        """
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        own = {**self.state(0), **{name: [] for name in ROWS}}
+        checkpoint.require_alike(state, own, parameters, path)
+        step = int(state["step"])
+        if not 0 < step <= self.steps or len(state["epochs"]) != step // self.loader.steps:
+            raise InputError(f"{path} is not the checkpoint of this run: it is of step {step}")
+        checkpoint.restore_random_states(state["random"], self.world)
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
-        checkpoint.restore_random_states(state["random"], self.world)
-        return int(state["step"])
+        return step
 
     def knn(self) -> float | None:
-        """Accuracy of nearest neighbours on the held images; None without labels."""
+        """Accuracy of nearest neighbours on the held images; None without enough labels."""
         images, labels = getattr(self.source, "images", None), getattr(self.source, "labels", None)
         if images is None or labels is None or not len(self.held):
             return None
-        bank = np.random.default_rng(self.config.seed).permutation(self.loader.rows)[:BANK]
+        bank = np.random.default_rng(self.config.seed).permutation(self.loader.rows)
+        bank = bank[labels[bank] >= 0][:BANK]
+        if not len(bank):
+            return None
         device, normalise = self.world.device, KorniaPolicy(nn.Identity(), dtype=torch.bfloat16)
         features = [
             encode(self.method.encoder, images, np.sort(rows), normalise.to(device), device)
@@ -204,23 +234,22 @@ def pretrain(
     require_same_run(out, config, source)
     if isinstance(config.method, RandomConfig):
         backbone = untrained_encoder(config, source)
-        begin_folder(out, config, source, world)
-        checkpoint.save_encoder(out / "encoder.safetensors", backbone)
+        with run_folder(out, config, source, world):
+            if world.first:
+                checkpoint.save_encoder(out / "encoder.safetensors", backbone)
         return {"step": 0, "epoch": 0}
     trainer = Trainer(config, source, world, compile)
-    begin_folder(out, config, source, world)
     path = out / checkpoint.FILE
-    saved = checkpoint.load(path) if path.is_file() else None
-    start = trainer.load_state(saved) if saved else 0
-    meter = Meter(trainer, saved["readings"] if saved else [])
-    logs = Logs(out, start, world)
-    bar = (progress if world.first else silent)("pre-training", trainer.steps)
-    bar.update(start)
-    with _memory_as_input_error(config):
+    with run_folder(out, config, source, world), _memory_as_input_error(config):
+        saved = checkpoint.load(path) if path.is_file() else {name: [] for name in ROWS}
+        start = trainer.load_state(saved, path) if "step" in saved else 0
+        meter, logs = Meter(trainer, saved["readings"]), Logs(out, start, world, saved)
+        bar = (progress if world.first else silent)("pre-training", trainer.steps)
+        bar.update(start)
         last = _run(trainer, start, path, meter, logs, bar, after_epoch, say)
-    bar.close()
-    if world.first:
-        checkpoint.save_encoder(out / "encoder.safetensors", trainer.method.encoder)
+        bar.close()
+        if world.first:
+            checkpoint.save_encoder(out / "encoder.safetensors", trainer.method.encoder)
     return last
 
 
@@ -236,7 +265,7 @@ def _run(
 ) -> dict[str, Number]:
     """Epoch upon epoch from step `start`; the last epoch's row."""
     world, steps = trainer.world, trainer.loader.steps
-    row: dict[str, Number] = logs.last_epoch()
+    row: dict[str, Number] = logs.last_epoch()  # of a run that is finished
     saved, warned = time.monotonic(), False
     for epoch in range(start // steps, trainer.config.epochs):
         meter.restart()
@@ -255,7 +284,7 @@ def _run(
                 warned = True
             late = time.monotonic() - saved > CHECKPOINT_SECONDS
             if index + 1 < steps and _agree(late, world):
-                _save(trainer, done, meter, path)
+                _save(trainer, done, meter, logs, path)
                 saved = time.monotonic()
         start = 0
         row = {"step": done, "epoch": epoch + 1, **meter.epoch()}
@@ -263,7 +292,7 @@ def _run(
             row |= epoch_measures(trainer, epoch + 1, after_epoch)
             logs.epoch(row)
         meter.readings.clear()
-        _save(trainer, done, meter, path)
+        _save(trainer, done, meter, logs, path)
         saved = time.monotonic()
     return row
 
@@ -334,19 +363,30 @@ class Meter:
 
     def epoch(self) -> dict[str, Number]:
         """Means of the epoch's readings."""
-        return {
-            name: float(np.mean([row[name] for row in self.readings])) for name in self.readings[0]
-        }
+        names = self.readings[-1].keys()
+        return {name: float(np.mean([row[name] for row in self.readings])) for name in names}
 
 
 class Logs:
-    """The run's tables and curves; silent but in the first process."""
+    """The run's tables and curves; silent but in the first process.
 
-    def __init__(self, out: Path, step: int, world: World) -> None:
+    Parameters
+    ----------
+    out
+        Folder of the run.
+    step
+        At which it goes on.
+    world
+        This process among all.
+    rows
+        ``steps`` and ``epochs`` so far.
+    """
+
+    def __init__(self, out: Path, step: int, world: World, rows: Mapping[str, Any]) -> None:
         self.writing = world.first
         if self.writing:
             self._steps, self._epochs = (
-                CsvLog(out / f"{name}.csv", step) for name in ("steps", "epochs")
+                CsvLog(out / f"{name}.csv", rows[name]) for name in ("steps", "epochs")
             )
             self._board = TensorBoardLog(out / "tensorboard", step)
 
@@ -362,10 +402,13 @@ class Logs:
             self._epochs.append(row)
             self._board.append({k: v for k, v in row.items() if k in ("step", "knn", "transfer")})
 
+    def rows(self) -> dict[str, Sequence[Row]]:
+        """All rows so far, in the first process."""
+        return {"steps": self._steps.rows, "epochs": self._epochs.rows}
+
     def last_epoch(self) -> dict[str, Number]:
-        """The row of the last epoch of an earlier run, empty without one."""
-        rows = self._epochs.rows if self.writing else []
-        return {name: float(value) for name, value in rows[-1].items()} if rows else {}
+        """The row of the last epoch, empty without one."""
+        return {**self._epochs.rows[-1]} if self.writing and self._epochs.rows else {}
 
 
 def require_readable(config: PretrainConfig, source: AnySource) -> None:
@@ -381,14 +424,15 @@ def require_readable(config: PretrainConfig, source: AnySource) -> None:
 
 def require_same_run(out: Path, config: PretrainConfig, source: AnySource) -> None:
     """Raise :class:`InputError` if the folder holds something else than this very run."""
-    path = out / "config.json"
+    require_folder(out)
+    path = out / SETTINGS
     if not path.is_file():
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and any(not _passing(each.name) for each in out.iterdir()):
             raise InputError(f"{out} is not empty and holds no run: choose another folder")
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    differing = config.differences(PretrainConfig.from_dict(before["pretrain"]))
-    if before["source"] != describe_source(source):
+    before = read_sealed(path)
+    differing = config.differences(PretrainConfig.from_dict(before.get("pretrain"), str(path)))
+    if before.get("source") != describe_source(source):
         differing.append("source")
     if differing:
         raise InputError(
@@ -397,17 +441,37 @@ def require_same_run(out: Path, config: PretrainConfig, source: AnySource) -> No
         )
 
 
-def begin_folder(out: Path, config: PretrainConfig, source: AnySource, world: World) -> None:
-    """Write the settings of the run, once all of them have proved possible."""
-    if world.first:
-        out.mkdir(parents=True, exist_ok=True)
-        description = {"pretrain": config.to_dict(), "source": describe_source(source)}
-        path = out / "config.json"
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
-    if dist.is_initialized():
-        dist.barrier()
+def _passing(name: str) -> bool:
+    """Whether a file is what a run leaves that was killed before it began."""
+    return name == ".lock" or name.startswith(".partial-")
+
+
+@contextmanager
+def run_folder(
+    out: Path, config: PretrainConfig, source: AnySource, world: World
+) -> Iterator[None]:
+    """The folder of a run, which is its own meanwhile, with the settings in it.
+
+    Made only now that all settings have proved possible.
+
+    Raises
+    ------
+    InputError
+        If another run is at work there, or has been; if the disk is full.
+    """
+    with ExitStack() as held:
+        if world.first:
+            held.enter_context(checkpoint.full_disk_told(out))
+            out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(out))
+            # Another process may have been quicker.
+            require_same_run(out, config, source)
+            if not (out / SETTINGS).is_file():
+                described = {"pretrain": config.to_dict(), "source": describe_source(source)}
+                write_sealed(out / SETTINGS, described)
+        if dist.is_initialized():
+            dist.barrier()
+        yield
 
 
 def describe_source(source: AnySource) -> dict[str, Any]:
@@ -426,17 +490,25 @@ def describe_source(source: AnySource) -> dict[str, Any]:
 def split_rows(
     source: AnySource, config: PretrainConfig
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """Rows held out for the neighbours' test, and rows to train on, each in rising order."""
+    """Rows held out for the neighbours' test, and rows to train on, each in rising order.
+
+    The former have labels, and so do the latter where labels are what is learnt.
+    """
     labels = getattr(source, "labels", None)
-    count = min(config.held, len(source) // 10) if labels is not None and max(labels) >= 0 else 0
+    known = np.zeros(len(source), bool) if labels is None else np.asarray(labels) >= 0
     order = np.random.default_rng(config.seed).permutation(len(source))
-    return np.sort(order[:count]), np.sort(order[count:])
+    held = order[known[order]][: min(config.held, int(known.sum()) // 10)]
+    training = (
+        known.copy() if isinstance(config.method, SupervisedConfig) else ~np.zeros_like(known)
+    )
+    training[held] = False
+    return np.sort(held), np.flatnonzero(training)
 
 
 def classes_of(source: Source, config: PretrainConfig) -> int:
     """How many classes the labels have; a supervised run cannot do without."""
     labels = getattr(source, "labels", None)
-    count = int(max(labels)) + 1 if labels is not None else 0
+    count = int(np.max(labels)) + 1 if labels is not None else 0
     if isinstance(config.method, SupervisedConfig) and count < 2:
         raise InputError("supervised pre-training needs images with labels of two or more classes")
     return count
@@ -500,10 +572,10 @@ def _policy_config(name: str, source: Source) -> Any:
     return policy
 
 
-def _save(trainer: Trainer, step: int, meter: Meter, path: Path) -> None:
-    state = {**trainer.state(step), "readings": meter.readings}
+def _save(trainer: Trainer, step: int, meter: Meter, logs: Logs, path: Path) -> None:
+    state = trainer.state(step)
     if trainer.world.first:
-        checkpoint.save(path, state)
+        checkpoint.save(path, {**state, "readings": meter.readings, **logs.rows()})
 
 
 def _agree(flag: bool, world: World) -> bool:

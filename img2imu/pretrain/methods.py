@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from ..models import AnyBackbone, Backbone
 from .config import MoCoConfig, PretrainConfig, SimSiamConfig, SupervisedConfig
 from .distributed import World, gather, own_part
-from .norm import split_batch_norm
+from .norm import group_batch_norm
 
 HIDDEN = 512
 """Units of a head's hidden layer."""
@@ -81,7 +81,6 @@ class MoCo(Method):
     def __init__(self, encoder: Backbone, config: MoCoConfig, world: World) -> None:
         super().__init__()
         self.config = config
-        split_batch_norm(encoder, max(1, config.splits // world.size))
         self.encoder = encoder
         self.head = PerStage(projection(config.head, width, config.dim) for width in encoder.widths)
         self.predictor: nn.Module = nn.Identity()
@@ -90,6 +89,9 @@ class MoCo(Method):
                 perceptron(config.dim, 4 * config.dim, config.dim, norm=True)
                 for _ in encoder.widths
             )
+        group_batch_norm(self.encoder, config.splits, world)
+        for part in (self.head, self.predictor):
+            group_batch_norm(part, 1, world)
         self.key_encoder = copy.deepcopy(encoder).requires_grad_(False)
         self.key_head = copy.deepcopy(self.head).requires_grad_(False)
         queue = torch.randn(len(encoder.widths), config.queue, config.dim)
@@ -141,13 +143,14 @@ class MoCo(Method):
 class SimSiam(Method):
     """Two views predict each other, the gradient stopped on one side."""
 
-    def __init__(self, encoder: Backbone, config: SimSiamConfig) -> None:
+    def __init__(self, encoder: Backbone, config: SimSiamConfig, world: World) -> None:
         super().__init__()
         self.encoder = encoder
         self.projector = PerStage(_siamese(width, config.dim) for width in encoder.widths)
         self.predictor = PerStage(
             perceptron(config.dim, config.hidden, config.dim, norm=True) for _ in encoder.widths
         )
+        group_batch_norm(self, 1, world)
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
         """The negative cosine of each prediction and the other view's projection."""
@@ -167,7 +170,9 @@ class Supervised(Method):
 
     views = 1
 
-    def __init__(self, encoder: Backbone, classes: int, config: SupervisedConfig) -> None:
+    def __init__(
+        self, encoder: Backbone, classes: int, config: SupervisedConfig, world: World
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.classifier = PerStage(
@@ -176,19 +181,25 @@ class Supervised(Method):
         )
         self.smoothing = config.smoothing
         self.chance = math.log(classes)
+        group_batch_norm(self, 1, world)
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
-        """Smoothed cross-entropy, and how often the label is first."""
+        """Smoothed cross-entropy, and how often the label is first; 0 where no image has one."""
         logits = self.classifier(self.encoder(views[0])).float()
-        repeated = labels.expand(len(logits), -1)
+        known = (labels >= 0).sum()
+        # Without a single label the mean would be of nothing: any class will do, it counts for 0.
+        target = torch.where(known > 0, labels, 0).expand(len(logits), -1)
         loss = F.cross_entropy(
-            logits.flatten(0, 1),
-            repeated.flatten(),
-            ignore_index=-1,
-            label_smoothing=self.smoothing,
+            logits.flatten(0, 1), target.flatten(), ignore_index=-1, label_smoothing=self.smoothing
         )
-        right = (logits[-1].argmax(1) == labels)[labels >= 0]
-        return {"loss": loss, "top1": right.float().mean()}
+        # Processes may have unequal numbers of labels: the mean is over those of the joined batch.
+        counts = gather(known[None])
+        total = counts.sum().clamp(min=1)
+        right = (logits[-1].argmax(1) == labels).sum()
+        return {
+            "loss": loss * (known * len(counts) / total),
+            "top1": right * len(counts) / total,
+        }
 
 
 def create_method(config: PretrainConfig, encoder: Backbone, classes: int, world: World) -> Method:
@@ -196,9 +207,9 @@ def create_method(config: PretrainConfig, encoder: Backbone, classes: int, world
     if isinstance(config.method, MoCoConfig):
         return MoCo(encoder, config.method, world)
     if isinstance(config.method, SimSiamConfig):
-        return SimSiam(encoder, config.method)
+        return SimSiam(encoder, config.method, world)
     assert isinstance(config.method, SupervisedConfig)
-    return Supervised(encoder, classes, config.method)
+    return Supervised(encoder, classes, config.method, world)
 
 
 def projection(head: str, features: int, dim: int) -> nn.Module:

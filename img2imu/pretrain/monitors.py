@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from ..files import write_csv
 from ..models import AnyBackbone
 
 NEIGHBOURS = 20
@@ -22,6 +24,7 @@ COLLAPSED = 0.1
 """Spread of the embeddings, 1 when even, below which they are called collapsed."""
 
 Number = float | int
+Row = Mapping[str, Number]
 
 
 def knn_accuracy(
@@ -41,7 +44,7 @@ def knn_accuracy(
     bank, queries
         Features (n, dim); they are compared by cosine.
     bank_labels, labels
-        (n,) from 0.
+        (n,) whole numbers.
     neighbours
         That vote.
     temperature
@@ -49,9 +52,11 @@ def knn_accuracy(
     """
     similarity = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T
     nearest, rows = similarity.topk(min(neighbours, len(bank)), dim=1)
-    votes = torch.zeros(len(queries), int(bank_labels.max()) + 1).to(nearest)
-    votes.scatter_add_(1, bank_labels[rows], (nearest / temperature).exp())
-    return float((votes.argmax(1) == labels).float().mean())
+    # Of the labels that there are: others, however large their numbers, take no memory.
+    kinds, numbers = bank_labels.unique(return_inverse=True)
+    votes = torch.zeros(len(queries), len(kinds)).to(nearest)
+    votes.scatter_add_(1, numbers[rows], (nearest / temperature).exp())
+    return float((kinds[votes.argmax(1)] == labels).float().mean())
 
 
 @torch.inference_mode()
@@ -87,70 +92,80 @@ def collapse_warning(measures: Mapping[str, Number]) -> str | None:
 
 
 class CsvLog:
-    """Rows of numbers in a CSV file that survives an interrupted run.
+    """Rows of numbers, which checkpoints keep, as a CSV file.
 
     Parameters
     ----------
     path
-        Of the file; rows in it after `step` are of work that was lost, and are dropped.
-    step
-        At which the run goes on.
+        Of the file. Whatever is there gives way to `rows`: it may be cut off, or of work that was
+        lost.
+    rows
+        Of the run so far.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        self.rows: list[dict[str, Any]] = []
-        if step and path.is_file():
-            with path.open(newline="", encoding="utf-8") as stream:
-                rows = [row for row in csv.DictReader(stream) if None not in row.values()]
-            self.rows = [row for row in rows if int(row["step"]) <= step]
+    def __init__(self, path: Path, rows: Sequence[Row]) -> None:
+        self.path, self.rows = path, [*rows]
         if self.rows:
-            # A kill between truncating and writing would take the whole log.
-            partial = path.with_name(path.name + ".partial")
-            _write(partial, "w", self.rows, header=True)
-            partial.replace(path)
+            self._write_all()
         else:
             path.unlink(missing_ok=True)
 
-    def append(self, row: Mapping[str, Number]) -> None:
-        """Add one row; `row` has ``step`` and always the same names."""
-        _write(self.path, "a", [row], header=not self.path.exists())
+    def append(self, row: Row) -> None:
+        """Add one row, which has ``step``; a name that none before it had becomes a column."""
+        self.rows.append(row)
+        if len(self.rows) == 1 or not row.keys() <= set(self._columns):
+            self._write_all()
+            return
+        line = io.StringIO()
+        csv.DictWriter(line, self._columns, restval="", lineterminator="\n").writerow(_short(row))
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(line.getvalue())
 
-
-def _write(path: Path, mode: str, rows: Sequence[Mapping[str, Any]], header: bool) -> None:
-    with path.open(mode, newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        if header:
-            writer.writeheader()
-        writer.writerows({k: _short(v) for k, v in row.items()} for row in rows)
+    def _write_all(self) -> None:
+        self._columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        write_csv(self.path, self._columns, [_short(row) for row in self.rows])
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:
-    """The columns of a log, by name."""
+    """The columns of a log, by name; not a number where a row has nothing."""
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]} if rows else {}
 
 
 class TensorBoardLog:
     """The same rows as event files, where the package ``tensorboard`` is installed."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._writer = None
+        self._folder, self._step = folder, step
+        self._writer: Any = None
+
+    def append(self, row: Row) -> None:
+        """Add one row; each name but ``step`` becomes a curve."""
+        # Only now: a finished run gets no file more.
+        self._writer = self._writer or self._open()
+        for name, value in row.items():
+            if name != "step" and math.isfinite(value):
+                self._writer.add_scalar(name, value, int(row["step"]))
+        self._writer.flush()
+
+    def _open(self) -> Any:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            return
-        self._writer = SummaryWriter(folder, purge_step=step)
-
-    def append(self, row: Mapping[str, Number]) -> None:
-        """Add one row; each name but ``step`` becomes a curve."""
-        if self._writer is not None:
-            for name, value in row.items():
-                if name != "step" and math.isfinite(value):
-                    self._writer.add_scalar(name, value, int(row["step"]))
-            self._writer.flush()
+            return _Nowhere()
+        return SummaryWriter(self._folder, purge_step=self._step)
 
 
-def _short(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
+class _Nowhere:
+    """A writer for those who have not installed one."""
+
+    def add_scalar(self, name: str, value: Number, step: int) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+def _short(row: Row) -> dict[str, Any]:
+    return {
+        name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()
+    }

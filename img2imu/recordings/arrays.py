@@ -124,7 +124,7 @@ def _read(stream: IO[bytes], size: int, what: str) -> NDArray[Any]:
             f"{free_memory() / 1e9:,.1f} GB free"
         )
     array = np.empty(math.prod(shape), dtype)
-    target = memoryview(array.view(np.uint8))
+    target = array.view(np.uint8).data
     while target:
         chunk = stream.read(min(_CHUNK, len(target)))
         if not chunk:

@@ -39,7 +39,8 @@ def as_labels(labels: ArrayLike) -> Labels:
     if array.dtype.kind in "biu":
         return array
     if array.dtype.kind == "U":
-        return np.where(np.char.strip(array) == "", UNLABELLED, array)
+        blank = [text for text in set(array.tolist()) if not text.strip()]
+        return np.where(np.isin(array, blank), UNLABELLED, array) if any(blank) else array
     if array.dtype.kind == "f" and not np.isnan(array).any():
         return array
     values = [UNLABELLED if is_missing(value) else _plain(value) for value in array.tolist()]

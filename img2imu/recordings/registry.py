@@ -257,7 +257,7 @@ def _construct(entry: Dataset, path: Path | None, options: dict[str, Any]) -> So
         if name not in known:
             listed = ", ".join(known) or "none"
             raise InputError(f"The format {entry.name} has no option {name} (options: {listed})")
-    hints = get_type_hints(reader.__init__)  # type: ignore[misc]
+    hints = get_type_hints(reader.__init__)
     return reader(path, **{name: _typed(name, value, hints) for name, value in options.items()})
 
 

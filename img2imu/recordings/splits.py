@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, excerpt, listing
 from ..files import write_text
-from .labels import as_labels, label_texts, labelled
+from .labels import as_labels, label_texts
 from .types import UNLABELLED
 from .windows import Windows
 
@@ -183,7 +183,7 @@ def few_shot(
     allowed = np.zeros(len(y), dtype=bool)
     allowed[candidates] = True
     drawn = []
-    for number, label in enumerate(np.unique(y[labelled(y)]).tolist()):
+    for number, label in enumerate(sorted(set(y.tolist()) - {UNLABELLED})):
         members = np.flatnonzero(allowed & (y == label))
         if len(members) < (shots or 1):
             raise InputError(

@@ -50,7 +50,7 @@ def test_module_draws_what_to_images_draws(view):
     ],
 )
 def test_gradients_are_those_of_finite_differences(module):
-    windows = torch.from_numpy(movement(1, 20)).double().requires_grad_()
+    windows = torch.from_numpy(movement(1, 16)).double().requires_grad_()
     torch.autograd.gradcheck(module.double(), (windows,), atol=1e-4)
 
 

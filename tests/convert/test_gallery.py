@@ -70,11 +70,11 @@ def test_npz_with_objects_is_refused_and_the_old_file_stays(tmp_path):
 
 @pytest.mark.parametrize("views", [VIEWS, VIEWS[0]])
 def test_gallery_is_a_sheet_with_more_rows_for_more_classes(tmp_path, views):
-    windows = movement(9, 250)
+    windows = movement(6, 250)
     heights = []
     for classes in (1, 3):
         path = tmp_path / f"{classes}.png"
-        save_gallery(path, windows, [f"class {index % classes}" for index in range(9)], views, 2)
+        save_gallery(path, windows, [f"class {index % classes}" for index in range(6)], views, 1)
         sheet = np.asarray(Image.open(path).convert("RGB"))
         # Pictures are coloured; paper, axes and text are grey.
         coloured = np.ptp(sheet.astype(int), axis=-1) > 30

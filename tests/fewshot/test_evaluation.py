@@ -240,4 +240,4 @@ def test_an_untrained_network_of_windows_is_normalised_by_training_subjects(tmp_
     encoder = build_encoder(config.encoder)
     encoder.normalise_by(heavy.X[rows].mean((0, 2)), heavy.X[rows].std((0, 2)))
     expected = encoder(torch.from_numpy(heavy.X)).numpy()
-    np.testing.assert_allclose(features.of_fold(rows), expected, atol=0.02 * expected.std())
+    np.testing.assert_allclose(features.of_fold(rows), expected, atol=0.05 * expected.std())

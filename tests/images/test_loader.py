@@ -225,7 +225,7 @@ def test_step_generator_is_the_documented_formula():
         ((51, 0), "a batch of 51 is more than the 50 images"),
         ((0, 0), "the batch size must be a multiple"),
         ((9, 0, "cpu", 0, 2), "multiple of the number of processes, 2, not 9"),
-        ((8, -1), "the seed must not be negative"),
+        ((8, -1), "seed must lie in"),
     ],
 )
 def test_sizes_that_do_not_fit(store, settings, message):

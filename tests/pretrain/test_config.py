@@ -43,7 +43,14 @@ def test_differences_are_named():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"epochs": 0}, "epochs must lie in"),
+        ({"epochs": 10**30}, "epochs must lie in"),
+        ({"batch_size": 10**30}, "batch_size must lie in"),
+        ({"seed": -1}, "seed must lie in"),
+        ({"seed": 2**40}, "seed must lie in"),
+        ({"lr": float("inf")}, "lr must be positive"),
+        ({"warmup_epochs": float("inf")}, "warmup_epochs must not be negative, and finite"),
+        ({"weight_decay": float("nan")}, "weight_decay must not be negative, and finite"),
         ({"lr": -1.0}, "lr must be positive"),
         ({"optimizer": "lion"}, "optimizer must be one of adam, sgd"),
         ({"method": MoCoConfig(queue=128), "batch_size": 256}, r"queue \(128\) must be at least"),
@@ -61,6 +68,9 @@ def test_values_out_of_range_are_refused(settings, said):
     ("settings", "said"),
     [
         ({"temperature": 0.0}, "temperature must be positive"),
+        ({"temperature": float("inf")}, "temperature must be positive"),
+        ({"queue": 10**12}, r"queue must lie in \[1, 4194304\] where dim is 64"),
+        ({"dim": 10**6}, "dim must lie in"),
         ({"momentum": 1.5}, "momentum must lie in"),
         ({"head": "resnet"}, "head must be one of linear, mlp, mlp-bn"),
     ],
@@ -68,3 +78,29 @@ def test_values_out_of_range_are_refused(settings, said):
 def test_moco_values_out_of_range_are_refused(settings, said):
     with pytest.raises(InputError, match=said):
         MoCoConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lr": "fast"}, "lr"),
+        ({"lr": -1.0}, "lr must be positive"),
+        ({"epochs": 1.5}, "epochs"),
+        ({"colour": "red"}, "'colour' is unknown"),
+        ({"stages": "24"}, "stages"),
+        ({"method": None}, "names no method"),
+        ({"method": {"name": "mocha"}}, "names no method"),
+        ({"method": {"name": ["moco"]}}, "names no method"),
+        ({"method": {"name": "moco", "dim": 64}}, "queue"),
+    ],
+)
+def test_settings_read_are_of_their_types(change, said):
+    values = {**RECIPES["paper"]["moco"].to_dict(), **change}
+    with pytest.raises(InputError, match=f"run.json is damaged: .*{said}"):
+        PretrainConfig.from_dict(json.loads(json.dumps(values)), "run.json")
+
+
+@pytest.mark.parametrize("values", [None, [], "moco", {}, {"method": {"name": "random"}}])
+def test_settings_read_are_whole(values):
+    with pytest.raises(InputError, match="is damaged"):
+        PretrainConfig.from_dict(values)

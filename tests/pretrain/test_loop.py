@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -229,31 +230,6 @@ def test_a_full_gpu_is_told(tmp_path, monkeypatch):
         pretrain(MOCO, stripes(200), tmp_path / "run", ALONE)
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, {"step": 1})
-
-    def full(state, stream):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(InputError, match=r"the disk of .* is full"):
-        checkpoint.save(path, {"step": 2})
-    assert checkpoint.load(path) == {"step": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
-
-
-def test_a_checkpoint_runs_no_code(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return os.system, ("touch evil",)
-
-    torch.save({"step": Evil()}, tmp_path / "checkpoint.pt")
-    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
-        checkpoint.load(tmp_path / "checkpoint.pt")
-    assert not Path("evil").exists()
-
-
 def test_a_batch_larger_than_the_data_is_refused(tmp_path):
     config = replace(MOCO, method=SupervisedConfig(), batch_size=512)
     with pytest.raises(InputError, match="a batch of 512 is more than the 90 images"):
@@ -265,6 +241,37 @@ def test_supervision_needs_labels(tmp_path):
     source.labels[:] = -1
     with pytest.raises(InputError, match="needs images with labels"):
         pretrain(replace(MOCO, method=SupervisedConfig()), source, tmp_path / "run", ALONE)
+
+
+@pytest.mark.parametrize("method", [MOCO.method, SupervisedConfig()], ids=["moco", "supervised"])
+def test_images_without_a_label_are_no_neighbours(tmp_path, method):
+    """One stray image beside class folders, or most of them."""
+    for known in (99, 24, 5):
+        source = stripes(100)
+        source.labels[known:] = -1
+        config = replace(MOCO, method=method, batch_size=4, epochs=1)
+        held, training = loop.split_rows(source, config)
+        assert len(held) == known // 10 and (source.labels[held] >= 0).all()
+        assert not set(held) & set(training)
+        supervised = isinstance(method, SupervisedConfig)
+        assert len(training) == (known if supervised else 100) - len(held)
+        last = pretrain(config, source, tmp_path / str(known), ALONE)
+        assert math.isfinite(last["loss"])
+        # Below ten, none is held back.
+        assert ("knn" in last) == (known >= 10)
+        again = pretrain(config, source, tmp_path / str(known), ALONE)
+        assert again == last
+
+
+def test_all_images_have_labels_or_none():
+    """Which rows are held back then is as it was before some might have one."""
+    config, order = replace(MOCO, seed=3), np.random.default_rng(3).permutation(200)
+    held, training = loop.split_rows(stripes(200), config)
+    assert held.tolist() == sorted(order[:20]) and training.tolist() == sorted(order[20:])
+    source = stripes(200)
+    source.labels[:] = -1
+    held, training = loop.split_rows(source, config)
+    assert not len(held) and training.tolist() == list(range(200))
 
 
 def test_learning_rate_rises_and_falls():

@@ -21,7 +21,7 @@ from img2imu.pretrain.methods import (
     info_nce_logits,
     shuffled,
 )
-from img2imu.pretrain.norm import SplitBatchNorm2d, split_batch_norm
+from img2imu.pretrain.norm import GroupedBatchNorm, group_batch_norm
 
 ALONE = World(torch.device("cpu"))
 
@@ -162,8 +162,8 @@ def test_follow_is_the_moving_average():
 def test_split_batch_norm_is_batch_norm_of_each_part():
     torch.manual_seed(0)
     images = torch.randn(12, 5, 4, 3).contiguous(memory_format=torch.channels_last)
-    split = split_batch_norm(nn.BatchNorm2d(5), 3)
-    assert isinstance(split, SplitBatchNorm2d)
+    split = group_batch_norm(nn.BatchNorm2d(5), 3, ALONE)
+    assert isinstance(split, GroupedBatchNorm)
     out = split(images)
     for part in range(3):
         rows = images[4 * part : 4 * part + 4]
@@ -173,6 +173,35 @@ def test_split_batch_norm_is_batch_norm_of_each_part():
     plain = nn.BatchNorm2d(5).eval()
     plain.load_state_dict(split.state_dict())
     torch.testing.assert_close(split.eval()(images), plain(images))
+
+
+def test_running_statistics_of_split_batch_norm_move_once_a_step():
+    """To the mean over the parts, as when the statistics of GPUs are averaged."""
+    torch.manual_seed(0)
+    images = torch.randn(12, 5, 4, 3) * torch.linspace(1, 4, 12).view(-1, 1, 1, 1) + 2
+    split = group_batch_norm(nn.BatchNorm2d(5, momentum=0.25), 3, ALONE)
+    split(images)
+    gpus = [nn.BatchNorm2d(5, momentum=0.25) for _ in range(3)]
+    for gpu, part in zip(gpus, images.chunk(3), strict=True):
+        gpu(part)
+    for name in ("running_mean", "running_var"):
+        expected = torch.stack([getattr(gpu, name) for gpu in gpus]).mean(0)
+        torch.testing.assert_close(getattr(split, name), expected)
+    assert split.num_batches_tracked == 1
+
+
+def test_norms_that_carry_their_activation_are_split_too():
+    from timm.layers import BatchNormAct2d
+
+    torch.manual_seed(0)
+    images = torch.randn(8, 4, 3, 3) * torch.linspace(1, 4, 8).view(-1, 1, 1, 1)
+    whole = BatchNormAct2d(4)
+    expected = torch.cat([whole(part) for part in images.chunk(2)])
+    split = group_batch_norm(BatchNormAct2d(4), 2, ALONE)
+    torch.testing.assert_close(split(images), expected)
+    assert not torch.allclose(whole(images), expected, atol=1e-2)
+    whole.load_state_dict(split.state_dict())
+    torch.testing.assert_close(split.eval()(images), whole.eval()(images))
 
 
 def test_keys_are_normalised_among_other_images():
@@ -205,7 +234,7 @@ def unit(vectors: torch.Tensor) -> torch.Tensor:
 
 def test_simsiam_is_its_formula_and_stops_one_side():
     torch.manual_seed(0)
-    method = SimSiam(SmallEncoder(), SimSiamConfig(dim=16, hidden=8))
+    method = SimSiam(SmallEncoder(), SimSiamConfig(dim=16, hidden=8), ALONE)
     views = [torch.rand(6, 3, 16, 16) for _ in range(2)]
     loss = method(views, torch.zeros(6, dtype=torch.long), 0)["loss"]
     z = [method.projector(method.encoder(view))[0] for view in views]
@@ -223,7 +252,7 @@ def test_simsiam_is_its_formula_and_stops_one_side():
 
 def test_supervision_is_the_mean_of_its_stages():
     torch.manual_seed(0)
-    method = Supervised(SmallEncoder(stages=2), 3, SupervisedConfig(0.1)).eval()
+    method = Supervised(SmallEncoder(stages=2), 3, SupervisedConfig(0.1), ALONE).eval()
     images, labels = torch.rand(5, 3, 16, 16), torch.tensor([0, 1, 2, 1, 1])
     losses = [
         F.cross_entropy(head(part), labels, label_smoothing=0.1)
@@ -235,11 +264,20 @@ def test_supervision_is_the_mean_of_its_stages():
 
 def test_supervised_leaves_unlabelled_images_out():
     torch.manual_seed(0)
-    method = Supervised(SmallEncoder(), 3, SupervisedConfig(0.0)).eval()
+    method = Supervised(SmallEncoder(), 3, SupervisedConfig(0.0), ALONE).eval()
     images, labels = torch.rand(5, 3, 16, 16), torch.tensor([0, -1, 2, -1, 1])
     known = labels >= 0
     loss = method([images], labels, 0)["loss"]
     assert loss.item() == pytest.approx(method([images[known]], labels[known], 0)["loss"].item())
+
+
+def test_a_batch_without_a_label_teaches_nothing():
+    torch.manual_seed(0)
+    method = Supervised(SmallEncoder(), 3, SupervisedConfig(0.1), ALONE)
+    measures = method([torch.rand(5, 3, 16, 16)], torch.full((5,), -1), 0)
+    assert measures["loss"] == measures["top1"] == 0
+    measures["loss"].backward()
+    assert all(parameter.grad.abs().sum() == 0 for parameter in method.classifier.parameters())
 
 
 def test_geometry_is_its_formula():

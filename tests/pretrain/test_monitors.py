@@ -1,4 +1,3 @@
-import csv
 import math
 
 import numpy as np
@@ -6,7 +5,13 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from img2imu.pretrain.monitors import CsvLog, TensorBoardLog, collapse_warning, knn_accuracy
+from img2imu.pretrain.monitors import (
+    CsvLog,
+    TensorBoardLog,
+    collapse_warning,
+    knn_accuracy,
+    read_columns,
+)
 
 
 def test_knn_agrees_with_sklearn():
@@ -26,33 +31,44 @@ def test_knn_agrees_with_sklearn():
     assert 0.3 < ours < 1
 
 
-def test_log_forgets_the_steps_that_were_lost(tmp_path):
-    path = tmp_path / "steps.csv"
-    log = CsvLog(path, 0)
-    for step in (50, 100, 150):
-        log.append({"step": step, "loss": 1 / step})
-    resumed = CsvLog(path, 100)
-    resumed.append({"step": 150, "loss": 9.0})
-    with path.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [(int(row["step"]), float(row["loss"])) for row in rows] == [
-        (50, 0.02),
-        (100, 0.01),
-        (150, 9.0),
-    ]
-
-
-def test_log_forgets_a_line_that_was_cut_off(tmp_path):
-    path = tmp_path / "steps.csv"
-    path.write_text("step,loss\n50,0.5\n10")
-    assert [row["step"] for row in CsvLog(path, 100).rows] == ["50"]
+@pytest.mark.parametrize(
+    "found",
+    ["step,loss\n50,0.02\n100,0.01\n150,0.0066\n", "step,loss\n50,0.5\n10", "", '\0\xff,"', "a\n"],
+    ids=["steps that were lost", "cut off", "empty", "binary", "another"],
+)
+def test_log_holds_the_rows_of_the_checkpoint_whatever_was_there(tmp_path, found):
+    path, whole = tmp_path / "steps.csv", CsvLog(tmp_path / "whole.csv", [])
+    rows = [{"step": 50, "loss": 0.02}, {"step": 100, "loss": 1 / 101}, {"step": 150, "loss": 9.0}]
+    for row in rows:
+        whole.append(row)
+    path.write_text(found)
+    resumed = CsvLog(path, rows[:2])
+    resumed.append(rows[2])
+    assert (
+        path.read_bytes()
+        == whole.path.read_bytes()
+        == (b"step,loss\n50,0.02\n100,0.00990099\n150,9\n")
+    )
+    assert resumed.rows == rows
 
 
 def test_log_of_a_new_run_replaces_an_old_one(tmp_path):
     path = tmp_path / "steps.csv"
-    CsvLog(path, 0).append({"step": 50, "loss": 1.0})
-    CsvLog(path, 0).append({"step": 50, "loss": 2.0})
+    CsvLog(path, []).append({"step": 50, "loss": 1.0})
+    CsvLog(path, []).append({"step": 50, "loss": 2.0})
     assert path.read_text().split() == ["step,loss", "50,2"]
+    CsvLog(path, [])
+    assert not path.exists()
+
+
+def test_log_takes_what_is_measured_from_now_on(tmp_path):
+    path = tmp_path / "epochs.csv"
+    log = CsvLog(path, [{"step": 50, "loss": 2.0}])
+    log.append({"step": 100, "loss": 1.0, "transfer": 0.5})
+    log.append({"step": 150, "loss": 0.5})
+    columns = read_columns(path)
+    assert columns["step"] == [50, 100, 150] and columns["loss"] == [2, 1, 0.5]
+    assert columns["transfer"] == pytest.approx([math.nan, 0.5, math.nan], nan_ok=True)
 
 
 def test_event_files_hold_the_same_numbers(tmp_path):

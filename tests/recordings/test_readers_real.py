@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from img2imu.recordings.archives import unpack
 from img2imu.recordings.registry import open_source
 
 DATA = Path(os.environ.get("IMG2IMU_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -43,14 +43,12 @@ def totals(path: Path, **options: Any) -> tuple[int, set[str], Counter[str], flo
 
 
 def lines_in(path: Path, suffix: str) -> list[bytes]:
-    with tarfile.open(path) as content:
-        members = [member for member in content if member.name.endswith(suffix)]
-        return [
-            line
-            for member in members
-            for line in content.extractfile(member).read().splitlines()  # type: ignore[union-attr]
-            if line.strip()
-        ]
+    return [
+        line
+        for file in unpack(path).rglob(f"*{suffix}")
+        for line in file.read_bytes().splitlines()
+        if line.strip()
+    ]
 
 
 def test_daphnet() -> None:

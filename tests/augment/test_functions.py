@@ -13,12 +13,16 @@ from hypothesis import strategies as st
 from kornia.enhance import adjust_hue
 
 from img2imu.augment import AugmentationError
-from img2imu.augment.functional import (
+from img2imu.augment.levels import (
     NOISE_LEVELS,
-    OUTSIDE,
     add_band_gain,
     add_noise,
     change_contrast,
+    rotate_hue,
+    uniform_noise,
+)
+from img2imu.augment.moves import (
+    OUTSIDE,
     crop_grid,
     crop_taps,
     hidden_range,
@@ -26,10 +30,8 @@ from img2imu.augment.functional import (
     interpolate_rows,
     is_hidden,
     permuted_columns,
-    rotate_hue,
     shifted_columns,
     take_columns,
-    uniform_noise,
     whole_shift,
 )
 

@@ -1,0 +1,128 @@
+"""What our augmentations share: kornia classes that draw their parameters by typed settings.
+
+Parameters have one entry for each image and are drawn in single precision, by the kornia classes
+and by the fused path alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .config import Range
+
+Parameters = dict[str, Tensor]
+Device = torch.device | str | None
+Flags = dict[str, Any]
+
+if TYPE_CHECKING:
+    from kornia.augmentation import AugmentationBase2D as _Kornia
+else:
+    _Kornia = object
+
+
+class Step(_Kornia):
+    """An augmentation by settings; it stands before a class of kornia's among the bases.
+
+    Parameters
+    ----------
+    *settings, **named
+        As the settings class takes them.
+    same_on_batch
+        Draw once for the whole batch.
+    keepdim
+        Give an image without batch dimension back without one.
+
+    Attributes
+    ----------
+    Config
+        The settings class; each of its instances has a probability ``p``.
+    neutral
+        Of each parameter that is drawn, the value that changes nothing; None where it changes
+        nothing anyway as long as the others are neutral.
+
+    Raises
+    ------
+    AugmentationError
+        If a setting is out of its range.
+    """
+
+    Config: ClassVar[type[Any]]
+    neutral: ClassVar[dict[str, float | None]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "Config" in vars(cls):
+            # What help() and notebooks show.
+            settings = signature(cls.Config).parameters.values()
+            own = [Parameter(name, Parameter.KEYWORD_ONLY, default=False) for name in _OPTIONS]
+            cls.__signature__ = Signature([*settings, *own])  # type: ignore[attr-defined]
+
+    def __init__(
+        self, *settings: Any, same_on_batch: bool = False, keepdim: bool = False, **named: Any
+    ) -> None:
+        config = self.Config(*settings, **named)
+        super().__init__(p=config.p, same_on_batch=same_on_batch, keepdim=keepdim)
+        self.config = config
+        self.flags = {name: value for name, value in asdict(config).items() if name != "p"}
+
+    @classmethod
+    def draw(
+        cls, config: Any, n: int, device: Device, generator: torch.Generator | None = None
+    ) -> Parameters:
+        """Parameters of `n` images: those that `neutral` names, in that order."""
+        raise NotImplementedError
+
+    def generate_parameters(self, batch_shape: tuple[int, ...]) -> Parameters:
+        """Parameters for a batch; one draw shared by all images under ``same_on_batch``."""
+        n = batch_shape[0]
+        drawn = self.draw(self.config, 1 if self.same_on_batch else n, self.device)
+        return {name: value.expand(n, *value.shape[1:]) for name, value in drawn.items()}
+
+    @classmethod
+    def is_among(cls, params: Parameters) -> bool:
+        """Whether the parameters of this augmentation have been drawn."""
+        return all(name in params for name in cls.neutral)
+
+    @classmethod
+    def own(cls, params: Parameters, images: Tensor) -> tuple[Tensor, ...]:
+        """The parameters of this augmentation, in the order of `neutral`, where the images are."""
+        return tuple(params[name].to(images.device) for name in cls.neutral)
+
+
+_OPTIONS = ("same_on_batch", "keepdim")
+
+
+def draw_gate(p: float, n: int, device: Device, generator: torch.Generator | None = None) -> Tensor:
+    """Whether each image is augmented, (n,) bool."""
+    return torch.rand(n, device=device, **_given(generator)) < p
+
+
+def draw_uniform(
+    limits: Range, shape: tuple[int, ...], device: Device, generator: torch.Generator | None
+) -> Tensor:
+    """Numbers within `limits`, float32."""
+    low, high = limits
+    unit = torch.rand(shape, dtype=torch.float32, device=device, **_given(generator))
+    return low + (high - low) * unit
+
+
+def draw_whole(
+    low: int,
+    high: int,
+    n: int,
+    device: Device,
+    generator: torch.Generator | None,
+    dtype: torch.dtype = torch.int64,
+) -> Tensor:
+    """Whole numbers (n,) from `low` to `high`, both included."""
+    return torch.randint(low, high + 1, (n,), dtype=dtype, device=device, **_given(generator))
+
+
+def _given(generator: torch.Generator | None) -> dict[str, Any]:
+    # torch.compile does not take generator=None together with a batch size that varies.
+    return {} if generator is None else {"generator": generator}

@@ -1,0 +1,14 @@
+from .config import METHOD_CONFIGS as METHOD_CONFIGS
+from .config import RECIPES as RECIPES
+from .config import CPCConfig as CPCConfig
+from .config import MoCoConfig as MoCoConfig
+from .config import MultitaskConfig as MultitaskConfig
+from .config import PretrainConfig as PretrainConfig
+from .config import RandomConfig as RandomConfig
+from .config import SimCLRConfig as SimCLRConfig
+from .config import SimSiamConfig as SimSiamConfig
+from .config import SupervisedConfig as SupervisedConfig
+from .distributed import World as World
+from .distributed import join_world as join_world
+from .loop import pretrain as pretrain
+from .windows import WindowsSource as WindowsSource
