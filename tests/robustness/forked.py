@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib
 import os
@@ -69,8 +70,11 @@ def start(argv: Sequence[str], folder: Path, limits: Limits | None = None) -> in
     except BaseException:
         (folder / "raised").write_text(_tail())
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # As at any end, for what libraries clear away then; nothing of the parent's runs.
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
         os._exit(status)
 
 
@@ -88,7 +92,7 @@ def poll(pid: int) -> End | None:
     if not done:
         return None
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGTERM)  # which joblib's cleaner outlives until it has cleaned
     return End(status, usage.ru_maxrss * 1024)
 
 
@@ -139,6 +143,7 @@ def _confine(folder: Path, limits: Limits | None) -> None:
         (folder / target).mkdir(exist_ok=True)
         os.environ[name] = str(folder / target)
     os.environ["IMG2IMU_CACHE"] = str(folder / "cache")
+    os.environ["JOBLIB_TEMP_FOLDER"] = str(folder / "tmp")
     import tempfile
 
     tempfile.tempdir = None
@@ -163,29 +168,49 @@ def _confine(folder: Path, limits: Limits | None) -> None:
 
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.chmod")
-_CHANGES += ("os.truncate", "os.chown", "os.utime", "shutil.rmtree", "shutil.move")
+_CHANGED = {
+    **dict.fromkeys(
+        ("os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.utime"), (0,)
+    ),
+    **dict.fromkeys(("os.truncate", "shutil.rmtree"), (0,)),
+    **dict.fromkeys(("os.rename", "shutil.move"), (0, 1)),
+    **dict.fromkeys(("os.link", "os.symlink"), (1,)),
+}
+"""Audited events, and which of their arguments are paths that change."""
+
+_FD = {"os.mkdir": 2, "os.remove": 1, "os.rmdir": 1, "os.chmod": 2, "os.rename": 2, "os.symlink": 2}
+"""Where such an event has the descriptor of a folder; paths beside one are left to the caller."""
+
+_DEVICES = ("/dev/null", "/dev/full", "/dev/tty", "/dev/urandom")
 
 
 def _guard(folder: Path) -> Callable[[str, tuple[Any, ...]], None]:
-    """Refuses writing outside of `folder`, as a system refuses a user, and every connection."""
-    allowed = (str(folder), "/dev/", "/proc/")
+    """Refuses changes outside of `folder`, as a system refuses a user's, and every connection.
 
-    def refuse(path: Any) -> None:
+    Devices can be written to but not replaced: whoever runs this as root keeps theirs.
+    """
+
+    def refuse(path: Any, but: tuple[str, ...] = ()) -> None:
         if isinstance(path, int) or path is None:
             return
-        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
-        if not text.startswith(allowed) and "__pycache__" not in text:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fsdecode(path))
+        name = os.fsdecode(path)
+        parent, last = os.path.split(os.path.abspath(name))  # noqa: PTH100
+        text = os.path.join(os.path.realpath(parent), last)  # noqa: PTH118
+        inside = text == str(folder) or text.startswith(f"{folder}/") or "/__pycache__" in text
+        if not inside and name not in but:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
-            refuse(arguments[0])
-        elif event in _CHANGES:
-            dir_fds = arguments[-2:] if event == "os.rename" else arguments[-1:]
-            if not any(isinstance(fd, int) and fd >= 0 for fd in dir_fds):
-                for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
-                    refuse(path)
+            target = arguments[0]
+            if isinstance(target, str | bytes) and os.path.islink(target):  # noqa: PTH114
+                target = os.path.realpath(target)
+            refuse(target, _DEVICES)
+        elif event in _CHANGED:
+            place = _FD.get(event)
+            if place is None or arguments[place] in (-1, None):
+                for each in _CHANGED[event]:
+                    refuse(arguments[each])
         elif event in ("socket.connect", "socket.getaddrinfo"):
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
