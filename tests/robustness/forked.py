@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import importlib
 import os
@@ -70,8 +69,7 @@ def start(argv: Sequence[str], folder: Path, limits: Limits | None = None) -> in
     except BaseException:
         (folder / "raised").write_text(_tail())
     finally:
-        # As at any end, for what libraries clear away then; nothing of the parent's runs.
-        atexit._run_exitfuncs()
+        _end_workers()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
@@ -102,7 +100,7 @@ def wait(pid: int, seconds: float) -> End:
     while not (ended := poll(pid)):
         if time.monotonic() > end:
             os.kill(pid, signal.SIGKILL)
-        time.sleep(0.002)
+        time.sleep(0.01)
     return ended
 
 
@@ -129,6 +127,15 @@ def _run(argv: list[str], folder: Path) -> int:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     return int(code)
+
+
+def _end_workers() -> None:
+    """End joblib's workers, whose cleaner then ends, too."""
+    module = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor = getattr(module, "_executor", None)
+    if executor:
+        with suppress(Exception):  # whatever state it is in, the process ends
+            executor.shutdown(wait=True, kill_workers=True)
 
 
 def _tail() -> str:

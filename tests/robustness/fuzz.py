@@ -552,7 +552,7 @@ class Fuzzer:
                     yield judge(case, folder, before, ended, reference)
                     if not keep:
                         shutil.rmtree(folder)
-            time.sleep(0.002)
+            time.sleep(0.005)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
