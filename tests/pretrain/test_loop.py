@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from img2imu.errors import InputError
-from img2imu.models import create_backbone
+from img2imu.models import checkpoints, create_backbone
 from img2imu.pretrain import (
     MoCoConfig,
     PretrainConfig,
@@ -25,7 +25,6 @@ from img2imu.pretrain import (
     SimSiamConfig,
     SupervisedConfig,
     World,
-    checkpoint,
     loop,
     pretrain,
 )
@@ -100,7 +99,7 @@ def test_the_encoder_written_is_the_one_trained(tmp_path):
     config = replace(MOCO, method=SupervisedConfig(), epochs=1, encoder="resnet18", held=0)
     pretrain(config, stripes(64), tmp_path / "run", ALONE)
     encoder = load_file(tmp_path / "run" / "encoder.safetensors")
-    state = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
+    state = checkpoints.load(tmp_path / "run" / "checkpoint.pt")
     for name, tensor in encoder.items():
         assert torch.equal(tensor, state["method"][f"encoder.body.{name}"])
 
@@ -159,7 +158,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
     _killed_at(broken, 17)
     assert not (broken / "encoder.safetensors").exists()
     _run_here(broken, monkeypatch)
-    expected, resumed = (checkpoint.load(run / "checkpoint.pt") for run in (whole, broken))
+    expected, resumed = (checkpoints.load(run / "checkpoint.pt") for run in (whole, broken))
     assert expected["step"] == resumed["step"] == 33
     assert torch.equal(expected["random"][0], resumed["random"][0])
     for name, tensor in expected["method"].items():
@@ -224,7 +223,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
     monkeypatch.setattr(loop.Trainer, "step", poisoned)
     with pytest.raises(InputError, match=r"the loss is nan after step 6: lower lr"):
         pretrain(config, stripes(132), tmp_path / "run", ALONE)
-    state = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
+    state = checkpoints.load(tmp_path / "run" / "checkpoint.pt")
     assert state["step"] == 3
     assert all(torch.isfinite(v).all() for v in state["method"].values())
     assert not (tmp_path / "run" / "encoder.safetensors").exists()
