@@ -20,19 +20,13 @@ from img2imu.fewshot import Img2ImuClassifier
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Windows, save_windows
 
+from .conftest import Written
+
 
 @pytest.fixture(autouse=True)
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The protocol's length is of no interest here."""
     monkeypatch.setattr(latency, "time_calls", lambda call, seconds: np.ones(3))
-
-
-@pytest.fixture
-def calibration(exercise: Windows, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty real windows in a file."""
-    path = tmp_path_factory.mktemp("calibration") / "windows.npz"
-    save_windows(path, exercise.select(np.arange(0, 400, 10)))
-    return path
 
 
 def test_writes_the_file_and_says_so(
@@ -67,29 +61,21 @@ def test_writes_the_file_and_says_so(
     assert json.loads(texts["samples"]) == 250
 
 
-@pytest.mark.filterwarnings("ignore:`?torch.jit:FutureWarning")
-def test_every_kind_of_file(
-    model: Path, calibration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out, golden = tmp_path / "out", tmp_path / "golden"
-    arguments = ["--to", "onnx", "ort", "torchscript", "--form", "image", "end-to-end"]
-    smaller = ["--quantize", "int8", "--calibration", str(calibration)]
-    places = ["-o", str(out), "--golden", str(golden), "--json", str(tmp_path / "report.json")]
-    assert main(["export", str(model), *arguments, *smaller, *places]) == 0
+def test_every_kind_of_file(written: Written) -> None:
     endings = (".onnx", ".int8.onnx", ".ort", ".pt")
     names = {f"model{form}{ending}" for form in ("", ".image") for ending in endings}
-    assert {path.name for path in out.iterdir()} == names
-    printed = capsys.readouterr().out
-    files = json.loads((tmp_path / "report.json").read_text())["files"]
-    assert {Path(file["path"]) for file in files} == {out / name for name in names}
-    assert all(f"{out / name}: " in printed for name in names)
-    assert len(read_golden(golden).arrays["windows"]) == 4
+    assert {path.name for path in written.folder.iterdir()} == names
+    assert {Path(file["path"]) for file in written.report["files"]} == {
+        written.folder / name for name in names
+    }
+    assert all(f"{written.folder / name}: " in written.printed for name in names)
+    assert len(read_golden(written.golden).arrays["windows"]) == 4
+    session = onnxruntime.InferenceSession(written.folder / "model.image.int8.onnx")
+    assert [given.name for given in session.get_inputs()] == ["image"]
     umask = os.umask(0)
     os.umask(umask)
-    for path in (*out.iterdir(), *golden.iterdir()):
+    for path in (*written.folder.iterdir(), *written.golden.iterdir()):
         assert path.stat().st_mode & 0o777 == 0o666 & ~umask, path
-    session = onnxruntime.InferenceSession(out / "model.image.int8.onnx")
-    assert [given.name for given in session.get_inputs()] == ["image"]
 
 
 def test_only_what_was_asked_for(model: Path, tmp_path: Path) -> None:
