@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from img2imu.cli import main
-from img2imu.export import executorch, latency
+from img2imu.export import executorch, files, latency
 from img2imu.export.golden import read_golden
 from img2imu.fewshot import Img2ImuClassifier
 from img2imu.models import EncoderConfig
@@ -84,6 +84,11 @@ def test_only_what_was_asked_for(model: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def too_late(*_: object) -> None:
+    """What stands for the long work that bad input must not begin."""
+    raise AssertionError("began to export")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -91,6 +96,7 @@ def test_only_what_was_asked_for(model: Path, tmp_path: Path) -> None:
         (["{model}", "-o", "{model}/config.json"], "is a file: give a folder"),
         (["{model}", "-o", "{tmp}/out", "--opset", "9"], "opset 9 is not supported"),
         (["{model}", "-o", "{tmp}/out", "--json", "{tmp}/no/r.json"], "no does not exist"),
+        (["{model}", "-o", "{tmp}/out", "--json", "/"], "cannot write /: it is a folder"),
         (["{model}", "-o", "{tmp}/out", "--golden", "{model}"], "holds no golden vectors"),
         (["{model}", "-o", "{tmp}/out", "--quantize", "int8"], "needs --calibration FILE"),
         (
@@ -103,9 +109,11 @@ def test_bad_input_is_one_sentence(
     model: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     sentence: str,
 ) -> None:
+    monkeypatch.setattr(files, "export_onnx", too_late)
     filled = [argument.format(tmp=tmp_path, model=model) for argument in arguments]
     before = sorted(model.iterdir())
     assert main(["export", *filled]) == 2
@@ -129,10 +137,12 @@ def test_calibration_that_does_not_fit(
     exercise: Windows,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     rows: slice,
     rate: float,
     sentence: str,
 ) -> None:
+    monkeypatch.setattr(files, "export_onnx", too_late)
     windows = exercise.select(np.arange(len(exercise.y))[rows])
     path = tmp_path / "windows.npz"
     save_windows(path, replace(windows, sampling_rate=rate))
@@ -158,20 +168,26 @@ def test_missing_package_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(executorch, "find_spec", lambda name: None)
+    monkeypatch.setattr(files, "export_onnx", too_late)
     out = tmp_path / "out"
-    assert main(["export", str(model), "--to", "executorch", "-o", str(out)]) == 2
+    assert main(["export", str(model), "--to", "onnx", "executorch", "-o", str(out)]) == 2
     assert "pip install 'img2imu[executorch]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_encoder_of_windows_has_no_image_form(
-    windows: NDArray[np.float32], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    windows: NDArray[np.float32],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     classifier = Img2ImuClassifier(50.0, encoder=EncoderConfig("conv1d"))
     classifier.fit(np.concatenate([windows, 0.2 * windows]), ["strong"] * 7 + ["weak"] * 7)
     classifier.save(tmp_path / "model")
     out = ["-o", str(tmp_path / "out")]
-    assert main(["export", str(tmp_path / "model"), "--form", "end-to-end", "image", *out]) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "export_onnx", too_late)
+        assert main(["export", str(tmp_path / "model"), "--form", "end-to-end", "image", *out]) == 2
     assert "reads windows, not pictures: no image form" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert main(["export", str(tmp_path / "model"), *out]) == 0
