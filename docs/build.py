@@ -176,19 +176,18 @@ def _linked(names: Sequence[str], folder: Path) -> bool:
 
 
 def _run(command: str, folder: Path, page: Path) -> str:
-    """What a command prints; on a failure the end of everything."""
+    """What a command prints, warnings left out; on a failure the end of everything."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     print(f"{page.name}: {command.strip()}", flush=True)
     done = subprocess.run(
         ["bash", "-e", "-c", command],
         cwd=folder,
         env={**os.environ, "PATH": path, "IMG2IMU_CACHE": str(folder.parent / "cache")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
     )
     if done.returncode:
-        sys.exit(f"{page}: {command.strip()}\nfailed with {done.returncode}:\n{done.stdout}")
+        sys.exit(f"{page}: {command.strip()}\nfailed with {done.returncode}:\n{done.stderr}")
     return done.stdout
 
 
