@@ -200,7 +200,8 @@ def chosen_encoder(args: argparse.Namespace) -> EncoderConfig:
     if args.encoder in (None, DEFAULT_ENCODER.name) and not args.weights:
         return DEFAULT_ENCODER
     if not args.weights:
-        return EncoderConfig(args.encoder, args.pretrained)
+        # Not given, it leaves no trace among the arguments.
+        return EncoderConfig(args.encoder, args.pretrained, seed=getattr(args, "seed", 0))
     path, architecture = find_weights(args.weights)
     return EncoderConfig(args.encoder or architecture or "resnet18", checkpoint=str(path))
 

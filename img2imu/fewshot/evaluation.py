@@ -140,7 +140,8 @@ def _random_2d(setting: Setting) -> list[Method]:
     encoder = setting.config.encoder
     if encoder.reads_windows:
         encoder = EncoderConfig()
-    untrained = replace(encoder, pretrained=False, checkpoint=None)
+    seed = setting.config.seed
+    untrained = replace(encoder, pretrained=False, checkpoint=None, seed=seed)
     config = replace(setting.config, encoder=untrained)
     return _probes(replace(setting, config=config), "random-2d")
 
@@ -154,7 +155,8 @@ def _fine_tuned(setting: Setting, name: str = "finetune") -> list[Method]:
 
 def _supervised_1d(setting: Setting) -> list[Method]:
     """A 1-D network that learns all it knows from these labels."""
-    config = replace(setting.config, encoder=EncoderConfig("conv1d"))
+    encoder = EncoderConfig("conv1d", seed=setting.config.seed)
+    config = replace(setting.config, encoder=encoder)
     scratch = replace(setting, config=config, training=FROM_SCRATCH)
     return _fine_tuned(scratch, "supervised-1d")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from img2imu.fewshot import ProbeConfig, evaluate
+from img2imu.fewshot import ProbeConfig, evaluate, evaluation
 from img2imu.models import EncoderConfig
 from img2imu.recordings import SplitManifest
 from img2imu.studies import few_shot, table2
@@ -173,9 +173,12 @@ def test_votes_are_the_probes(tmp_path, files):
     assert found["vote-no-images"]["p"] != ""
 
 
-def test_trained_rows_are_those_of_finetune(files, tmp_path):
+def test_trained_rows_are_those_of_finetune(files, tmp_path, monkeypatch):
+    shorter = replace(evaluation.FROM_SCRATCH, epochs=20, patience=6)
+    monkeypatch.setattr(evaluation, "FROM_SCRATCH", shorter)
     config = replace(
-        CONFIG, probe=replace(CONFIG.probe, probes=("logistic",), shots=(10,), seeds=1)
+        CONFIG,
+        probe=replace(CONFIG.probe, preset="fast", probes=("logistic",), shots=(10,), seeds=1),
     )
     study(tmp_path / "out", files[:1], config, names=["tiny", "finetune", "supervised-1d"])
     with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
