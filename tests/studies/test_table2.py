@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from img2imu.fewshot import ProbeConfig, evaluate, evaluation
+from img2imu.fewshot import FinetuneConfig, ProbeConfig, evaluate, evaluation
 from img2imu.models import EncoderConfig
 from img2imu.recordings import SplitManifest
 from img2imu.studies import few_shot, table2
@@ -176,6 +176,7 @@ def test_votes_are_the_probes(tmp_path, files):
 def test_trained_rows_are_those_of_finetune(files, tmp_path, monkeypatch):
     shorter = replace(evaluation.FROM_SCRATCH, epochs=20, patience=6)
     monkeypatch.setattr(evaluation, "FROM_SCRATCH", shorter)
+    monkeypatch.setattr(evaluation, "FinetuneConfig", lambda: FinetuneConfig(epochs=3, steps=2))
     config = replace(
         CONFIG,
         probe=replace(CONFIG.probe, preset="fast", probes=("logistic",), shots=(10,), seeds=1),
