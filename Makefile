@@ -6,9 +6,18 @@ BIN := .venv/bin
 quickstart: .venv/installed  ## the whole job on real data: out/quickstart/report.html
 	$(BIN)/img2imu quickstart -o out/quickstart $(ARGS)
 
+# Without ARGS a worker for each processor, and the Kotlin tests beside them.
 test: .venv/installed  ## all tests; those of the Android demo where a JDK and Maven are
+ifdef ARGS
 	$(BIN)/pytest $(ARGS)
-	$(if $(ARGS),,$(BIN)/python android_demo/build_apk.py --test)
+else
+	@mkdir -p android_demo/build; log=android_demo/build/test.log; \
+	$(BIN)/python android_demo/build_apk.py --test > $$log 2>&1 & demo=$$!; \
+	trap "kill $$demo" INT TERM; \
+	$(BIN)/pytest --numprocesses auto --dist worksteal; python=$$?; \
+	wait $$demo; kotlin=$$?; cat $$log; \
+	exit $$((python + kotlin))
+endif
 
 # mypy looks at the package as a user installs it: the folders are mapped to img2imu.*
 lint: .venv/installed  ## style and types

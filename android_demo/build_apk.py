@@ -28,8 +28,11 @@ BUILD = HERE / "build"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "img2imu"
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 
-CODE = ("convert", "export", "img2imu", "tests/golden")
-"""What models, vectors and recording depend on."""
+CODE = (
+    *("convert", "export", "tests/golden"),
+    *(f"img2imu/{name}" for name in ("fewshot", "models", "recordings", "timeline")),
+)
+"""Folders of the code that models, vectors and recording depend on."""
 
 TOOLS = {
     "javac": "openjdk-17-jdk-headless",
@@ -113,15 +116,18 @@ def missing(*names: str) -> str:
 
 
 def make_inputs() -> None:
-    """Let Python make models, vectors and recording anew, if its code is newer than they are."""
-    code = [path for folder in CODE for path in (REPOSITORY / folder).rglob("*.py")]
+    """Let Python make models, vectors and recording anew, if its code has changed since."""
+    code = sorted(path for folder in CODE for path in (REPOSITORY / folder).rglob("*.py"))
+    BUILD.mkdir(exist_ok=True)
     for made, script, *arguments in (
         (BUILD / "expected.json", HERE / "make_assets.py"),
         (BUILD / "models/fast/model.onnx", HERE / "core/models.py", BUILD / "models"),
     ):
-        newest = max(path.stat().st_mtime for path in [*code, script])
-        if not made.is_file() or made.stat().st_mtime < newest:
+        content = b"".join(path.read_bytes() for path in [*code, script])
+        digest, kept = hashlib.sha256(content).hexdigest(), BUILD / f"{script.stem}.sha256"
+        if not made.is_file() or not kept.is_file() or kept.read_text() != digest:
             run(sys.executable, script, *arguments)
+            kept.write_text(digest)
 
 
 def jars(folder: str) -> list[Path]:

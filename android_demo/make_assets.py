@@ -10,16 +10,16 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sys
 import tempfile
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from img2imu import Img2ImuClassifier
-from img2imu.cli import main as img2imu
 from img2imu.convert import fast_views
+from img2imu.export import ExportConfig, export_classifier, write_golden
 from img2imu.fewshot import READINGS
 from img2imu.models import DEFAULT_ENCODER
 from img2imu.recordings import (
@@ -28,7 +28,6 @@ from img2imu.recordings import (
     Windows,
     make_windows,
     open_source,
-    save_windows,
 )
 from img2imu.timeline import StreamingClassifier
 
@@ -48,46 +47,44 @@ OVERLAPS = (0.5, 0.9)
 Rows = list[tuple[float, float, float, float, str]]
 
 
-def main() -> int:
+def main() -> None:
     """Make everything in a hidden folder, then put it in place."""
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".assets-", dir=BUILD) as folder:
-        scratch, assets = Path(folder), Path(folder, "assets")
+        assets = Path(folder, "assets")
         windows = make_windows(open_source("exercise"), WindowConfig())
         splits = SplitManifest.create("exercise", windows, (SHOTS,), (0,))
-        model = fit(windows, splits, scratch / "model")
+        classifier = fit(windows, splits)
         seen = splits.folds[0].windows("train", windows.subject)
-        save_windows(scratch / "windows.npz", windows.select(seen), {"source": "exercise"})
         assets.mkdir()
-        if code := export(model, scratch / "windows.npz", assets):
-            return code
+        export(classifier, windows.select(seen), assets)
         rows = record(splits.folds[0].test[0])
         write_csv(assets / "recording.csv", rows)
-        expected = {f"{overlap:g}": answers(model, rows, overlap) for overlap in OVERLAPS}
+        expected = {f"{overlap:g}": answers(classifier, rows, overlap) for overlap in OVERLAPS}
         shutil.rmtree(BUILD / "assets", ignore_errors=True)
         assets.rename(BUILD / "assets")
         (BUILD / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
-    return 0
 
 
-def fit(windows: Windows, splits: SplitManifest, folder: Path) -> Path:
+def fit(windows: Windows, splits: SplitManifest) -> Img2ImuClassifier:
     """A few-shot classifier of the exercises."""
     rows = splits.draw(fold=0, seed=0, shots=SHOTS)
     views = fast_views(windows.sampling_rate, windows.X.shape[-1])
     encoder = replace(DEFAULT_ENCODER, **READINGS["fast"])
     classifier = Img2ImuClassifier(windows.sampling_rate, views, encoder)
-    classifier.fit(windows.X[rows], windows.y[rows]).save(folder)
-    return folder
+    return classifier.fit(windows.X[rows], windows.y[rows])
 
 
-def export(model: Path, windows: Path, folder: Path) -> int:
+def export(classifier: Img2ImuClassifier, seen: Windows, folder: Path) -> None:
     """Every form that the app can choose, and the golden vectors of its self-test."""
-    command = ["export", str(model), "-o", str(folder)]
-    quantize = ["--quantize", "int8", "--calibration", str(windows)]
-    golden = ["--golden", str(folder / "golden")]
-    return img2imu([*command, "--to", "onnx", "torchscript", *quantize, *golden]) or img2imu(
-        [*command, "--form", "image"]
-    )
+    whole = ExportConfig(to=("onnx", "torchscript"), quantize=("int8",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # TorchScript's, of itself
+        reports = export_classifier(classifier, folder, whole, seen.X)
+    reports += export_classifier(classifier, folder, ExportConfig(form=("image",)))
+    for report in reports:
+        print(f"{report.path.name}: {report.size / 1e6:.1f} MB, {report.kind}, compared")
+    write_golden(folder / "golden", classifier)
 
 
 def record(subject: str) -> Rows:
@@ -115,9 +112,8 @@ def write_csv(path: Path, rows: Rows) -> None:
             writer.writerow([f"{time:.2f}", f"{x:.5f}", f"{y:.5f}", f"{z:.5f}", label])
 
 
-def answers(model: Path, rows: Rows, overlap: float) -> list[dict[str, object]]:
+def answers(classifier: Img2ImuClassifier, rows: Rows, overlap: float) -> list[dict[str, object]]:
     """What Python says of each window of the recording, as a phone would receive it."""
-    classifier = Img2ImuClassifier.load(model)
     stream = StreamingClassifier(classifier, classifier.sampling_rate, overlap)
     time = np.array([round(row[0], 2) for row in rows])
     values = np.array([[round(value, 5) for value in row[1:4]] for row in rows], np.float32)
@@ -128,4 +124,4 @@ def answers(model: Path, rows: Rows, overlap: float) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -17,7 +17,7 @@ from .config import (
     TranslateXConfig,
 )
 from .kernel import augment_bytes, augment_tensors, steps_of
-from .step import Device, Parameters, draw_gate
+from .step import Device, Parameters, Random
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -89,10 +89,11 @@ class FusedSensorAware(nn.Module):
         dict
             What the `draw` of each step gives.
         """
-        own = [step.draw(settings, n, device, generator) for settings, step in self.steps]
+        random = Random(n, device, generator)
+        own = [step.draw(settings, random) for settings, step in self.steps]
         drawn: Parameters = {}
         for (settings, step), values in zip(self.steps, own, strict=True):
-            gate = draw_gate(settings.p, n, device, generator)
+            gate = random.gate(settings.p)
             for name, value in values.items():
                 neutral = step.neutral[name]
                 applied = gate.view(-1, *[1] * (value.ndim - 1))

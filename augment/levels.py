@@ -15,7 +15,7 @@ from kornia.augmentation import IntensityAugmentationBase2D
 from torch import Tensor, nn
 
 from .config import AugmentationError, BandGainConfig, ContrastConfig, HueConfig, JitterConfig
-from .step import Device, Flags, Parameters, Step, draw_uniform, draw_whole
+from .step import Flags, Parameters, Random, Step
 
 NOISE_LEVELS = 1024
 """The noise of a pixel takes ten bits of one hash for each of its three channels."""
@@ -205,15 +205,9 @@ class BandGain(LevelStep):
     change = staticmethod(add_band_gain)
 
     @classmethod
-    def draw(
-        cls,
-        config: BandGainConfig,
-        n: int,
-        device: Device,
-        generator: torch.Generator | None = None,
-    ) -> Parameters:
+    def draw(cls, config: BandGainConfig, random: Random) -> Parameters:
         """``gains`` (n, 3, points)."""
-        return {"gains": draw_uniform(config.gain, (n, 3, config.points), device, generator)}
+        return {"gains": random.uniform(config.gain, 3, config.points)}
 
 
 class Contrast(LevelStep):
@@ -229,17 +223,11 @@ class Contrast(LevelStep):
     change = staticmethod(change_contrast)
 
     @classmethod
-    def draw(
-        cls,
-        config: ContrastConfig,
-        n: int,
-        device: Device,
-        generator: torch.Generator | None = None,
-    ) -> Parameters:
+    def draw(cls, config: ContrastConfig, random: Random) -> Parameters:
         """``contrast`` (n,) and ``brightness`` (n,)."""
         return {
-            "contrast": draw_uniform(config.contrast, (n,), device, generator),
-            "brightness": draw_uniform(config.brightness, (n,), device, generator),
+            "contrast": random.uniform(config.contrast),
+            "brightness": random.uniform(config.brightness),
         }
 
 
@@ -256,11 +244,9 @@ class Hue(LevelStep):
     change = staticmethod(rotate_hue)
 
     @classmethod
-    def draw(
-        cls, config: HueConfig, n: int, device: Device, generator: torch.Generator | None = None
-    ) -> Parameters:
+    def draw(cls, config: HueConfig, random: Random) -> Parameters:
         """``turns`` (n,)."""
-        return {"turns": draw_uniform(config.turns, (n,), device, generator)}
+        return {"turns": random.uniform(config.turns)}
 
 
 class Jitter(LevelStep):
@@ -276,12 +262,10 @@ class Jitter(LevelStep):
     neutral: ClassVar = {"amplitude": 0, "seed": None}
 
     @classmethod
-    def draw(
-        cls, config: JitterConfig, n: int, device: Device, generator: torch.Generator | None = None
-    ) -> Parameters:
+    def draw(cls, config: JitterConfig, random: Random) -> Parameters:
         """``amplitude`` (n,) and ``seed`` (n,) int32."""
-        seed = draw_whole(-(2**31), 2**31 - 1, n, device, generator, torch.int32)
-        return {"amplitude": draw_uniform(config.amplitude, (n,), device, generator), "seed": seed}
+        seed = random.whole(-(2**31), 2**31 - 1, torch.int32)
+        return {"amplitude": random.uniform(config.amplitude), "seed": seed}
 
     @staticmethod
     def change(images: Tensor, amplitude: Tensor, seed: Tensor) -> Tensor:

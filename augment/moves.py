@@ -27,7 +27,7 @@ from .config import (
     Range,
     TranslateXConfig,
 )
-from .step import Device, Flags, Parameters, Step, draw_uniform, draw_whole
+from .step import Flags, Parameters, Random, Step
 
 OUTSIDE = -1
 """Source of a column that comes from outside of the image and is filled with zeros."""
@@ -197,15 +197,9 @@ class _Crop(Step, GeometricAugmentationBase2D):
     dim: ClassVar[int]
 
     @classmethod
-    def draw(
-        cls,
-        config: CropXConfig | CropYConfig,
-        n: int,
-        device: Device,
-        generator: torch.Generator | None = None,
-    ) -> Parameters:
+    def draw(cls, config: CropXConfig | CropYConfig, random: Random) -> Parameters:
         """The part that is kept (n,), and where it begins (n,), in [0, 1]."""
-        return _draw_stretch(cls, config.fraction, n, device, generator)
+        return _draw_stretch(cls, config.fraction, random)
 
     def compute_transformation(self, input: Tensor, params: Parameters, flags: Flags) -> Tensor:
         """(n, 3, 3) matrices from input to output pixel coordinates."""
@@ -280,15 +274,9 @@ class TranslateX(Step, GeometricAugmentationBase2D):
     neutral: ClassVar = {"fraction": 0}
 
     @classmethod
-    def draw(
-        cls,
-        config: TranslateXConfig,
-        n: int,
-        device: Device,
-        generator: torch.Generator | None = None,
-    ) -> Parameters:
+    def draw(cls, config: TranslateXConfig, random: Random) -> Parameters:
         """``fraction`` (n,) of the width."""
-        return {"fraction": draw_uniform(config.fraction, (n,), device, generator)}
+        return {"fraction": random.uniform(config.fraction)}
 
     def compute_transformation(self, input: Tensor, params: Parameters, flags: Flags) -> Tensor:
         """(n, 3, 3) matrices from input to output pixel coordinates."""
@@ -332,18 +320,12 @@ class PermuteX(Step, AugmentationBase2D):
     neutral: ClassVar = {"chunks": 1, "scores": None}
 
     @classmethod
-    def draw(
-        cls,
-        config: PermuteXConfig,
-        n: int,
-        device: Device,
-        generator: torch.Generator | None = None,
-    ) -> Parameters:
+    def draw(cls, config: PermuteXConfig, random: Random) -> Parameters:
         """``chunks`` (n,) int64 and ``scores`` (n, most chunks), whose order the chunks take."""
         low, high = config.chunks
         return {
-            "chunks": draw_whole(low, high, n, device, generator),
-            "scores": draw_uniform((0, 1), (n, high), device, generator),
+            "chunks": random.whole(low, high),
+            "scores": random.uniform((0, 1), high),
         }
 
     def apply_transform(
@@ -369,15 +351,9 @@ class _Mask(Step, IntensityAugmentationBase2D):
     dim: ClassVar[int]
 
     @classmethod
-    def draw(
-        cls,
-        config: MaskXConfig | MaskYConfig,
-        n: int,
-        device: Device,
-        generator: torch.Generator | None = None,
-    ) -> Parameters:
+    def draw(cls, config: MaskXConfig | MaskYConfig, random: Random) -> Parameters:
         """The part that is hidden (n,), and where it begins (n,), in [0, 1]."""
-        return _draw_stretch(cls, config.fraction, n, device, generator)
+        return _draw_stretch(cls, config.fraction, random)
 
     def apply_transform(
         self, input: Tensor, params: Parameters, flags: Flags, transform: Tensor | None = None
@@ -409,14 +385,12 @@ class MaskY(_Mask):
     dim = -2
 
 
-def _draw_stretch(
-    step: type[Step], part: Range, n: int, device: Device, generator: torch.Generator | None
-) -> Parameters:
+def _draw_stretch(step: type[Step], part: Range, random: Random) -> Parameters:
     """A part of an axis, and its place."""
     size, place = step.neutral
     return {
-        size: draw_uniform(part, (n,), device, generator),
-        place: draw_uniform((0, 1), (n,), device, generator),
+        size: random.uniform(part),
+        place: random.uniform((0, 1)),
     }
 
 

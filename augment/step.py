@@ -25,6 +25,30 @@ else:
     _Kornia = object
 
 
+class Random:
+    """Random numbers for `n` images, from a generator or from torch's own."""
+
+    def __init__(self, n: int, device: Device, generator: torch.Generator | None = None) -> None:
+        self.n = n
+        # torch.compile does not take generator=None together with a batch size that varies.
+        given = {} if generator is None else {"generator": generator}
+        self._options: dict[str, Any] = {"device": device, **given}
+
+    def uniform(self, limits: Range, *shape: int) -> Tensor:
+        """(n, *shape), float32, within `limits`."""
+        low, high = limits
+        unit = torch.rand((self.n, *shape), dtype=torch.float32, **self._options)
+        return low + (high - low) * unit
+
+    def whole(self, low: int, high: int, dtype: torch.dtype = torch.int64) -> Tensor:
+        """(n,), from `low` to `high`, both included."""
+        return torch.randint(low, high + 1, (self.n,), dtype=dtype, **self._options)
+
+    def gate(self, p: float) -> Tensor:
+        """(n,), bool: whether each image is augmented."""
+        return torch.rand(self.n, **self._options) < p
+
+
 class Step(_Kornia):
     """An augmentation by settings; it stands before a class of kornia's among the bases.
 
@@ -71,16 +95,15 @@ class Step(_Kornia):
         self.flags = {name: value for name, value in asdict(config).items() if name != "p"}
 
     @classmethod
-    def draw(
-        cls, config: Any, n: int, device: Device, generator: torch.Generator | None = None
-    ) -> Parameters:
-        """Parameters of `n` images: those that `neutral` names, in that order."""
+    def draw(cls, config: Any, random: Random) -> Parameters:
+        """The parameters that `neutral` names, in that order."""
         raise NotImplementedError
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> Parameters:
         """Parameters for a batch; one draw shared by all images under ``same_on_batch``."""
         n = batch_shape[0]
-        drawn = self.draw(self.config, 1 if self.same_on_batch else n, self.device)
+        random = Random(1 if self.same_on_batch else n, self.device)
+        drawn = self.draw(self.config, random)
         return {name: value.expand(n, *value.shape[1:]) for name, value in drawn.items()}
 
     @classmethod
@@ -95,34 +118,3 @@ class Step(_Kornia):
 
 
 _OPTIONS = ("same_on_batch", "keepdim")
-
-
-def draw_gate(p: float, n: int, device: Device, generator: torch.Generator | None = None) -> Tensor:
-    """Whether each image is augmented, (n,) bool."""
-    return torch.rand(n, device=device, **_given(generator)) < p
-
-
-def draw_uniform(
-    limits: Range, shape: tuple[int, ...], device: Device, generator: torch.Generator | None
-) -> Tensor:
-    """Numbers within `limits`, float32."""
-    low, high = limits
-    unit = torch.rand(shape, dtype=torch.float32, device=device, **_given(generator))
-    return low + (high - low) * unit
-
-
-def draw_whole(
-    low: int,
-    high: int,
-    n: int,
-    device: Device,
-    generator: torch.Generator | None,
-    dtype: torch.dtype = torch.int64,
-) -> Tensor:
-    """Whole numbers (n,) from `low` to `high`, both included."""
-    return torch.randint(low, high + 1, (n,), dtype=dtype, device=device, **_given(generator))
-
-
-def _given(generator: torch.Generator | None) -> dict[str, Any]:
-    # torch.compile does not take generator=None together with a batch size that varies.
-    return {} if generator is None else {"generator": generator}

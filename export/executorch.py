@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..errors import InputError
-from .files import ExportReport, write_verified
+from ..files import writing
 from .graphs import Graph
-from .parity import Run
+from .parity import ExportReport, Run, compare
 
 
 def export_executorch(
@@ -47,31 +47,10 @@ def export_executorch(
         If the program's answers differ from the module's. Nothing is left behind.
     """
     require_executorch()
-    text = json.dumps(graph.describe(metadata))
-
-    def load(partial: Path) -> Run:
-        from executorch.runtime import Runtime
-
-        method = Runtime.get().load_program(partial).load_method("forward")
-
-        def run(inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-            # Copied: the next call writes its answers into the same memory.
-            parts = [
-                [part.numpy().copy() for part in method.execute([torch.from_numpy(one[None])])]
-                for one in inputs
-            ]
-            outputs = map(np.concatenate, zip(*parts, strict=True))
-            return dict(zip(graph.outputs, outputs, strict=True))
-
-        return run
-
-    return write_verified(
-        graph,
-        path,
-        "ExecuTorch, XNNPACK",
-        lambda partial: partial.write_bytes(_program(graph, text)),
-        load,
-    )
+    with writing(path) as partial:
+        partial.write_bytes(_program(graph, json.dumps(graph.describe(metadata))))
+        parity, size = compare(_run(partial, graph.outputs), graph), partial.stat().st_size
+    return ExportReport(Path(path), "ExecuTorch, XNNPACK", graph.form, size, parity)
 
 
 def require_executorch() -> None:
@@ -80,6 +59,24 @@ def require_executorch() -> None:
         raise InputError(
             "ExecuTorch files need the package executorch: pip install 'img2imu[executorch]'"
         )
+
+
+def _run(path: Path, outputs: Sequence[str]) -> Run:
+    """A program in ExecuTorch's own runtime."""
+    from executorch.runtime import Runtime
+
+    method = Runtime.get().load_program(path).load_method("forward")
+
+    def run(inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        # Copied: the next call writes its answers into the same memory.
+        parts = [
+            [part.numpy().copy() for part in method.execute([torch.from_numpy(one[None])])]
+            for one in inputs
+        ]
+        answers = map(np.concatenate, zip(*parts, strict=True))
+        return dict(zip(outputs, answers, strict=True))
+
+    return run
 
 
 def _program(graph: Graph, metadata: str) -> bytes:

@@ -1,98 +1,77 @@
-"""Files that appear only once they have answered as PyTorch does."""
+"""All files of a classifier that are wanted, each kept only if it answers as PyTorch does."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from .graphs import Graph
-from .parity import Parity, Run, compare
+import numpy as np
+from numpy.typing import NDArray
 
+from .config import ExportConfig
+from .executorch import export_executorch, require_executorch
+from .graphs import FORMS
+from .onnx import export_onnx, export_ort
+from .parity import ExportReport
+from .quantize import QuantizationReport, quantize_onnx
+from .torchscript import export_torchscript
 
-@dataclass(frozen=True)
-class ExportReport:
-    """What was written, and how well it agrees with PyTorch.
+if TYPE_CHECKING:
+    from ..fewshot import Img2ImuClassifier
 
-    Attributes
-    ----------
-    path
-        The file.
-    kind
-        Of the file, such as ``"ONNX, opset 18"``.
-    form
-        Of the graph, such as ``"end-to-end"``.
-    size
-        Of the file, in bytes.
-    parity
-        Agreement with PyTorch on the check windows.
-    """
-
-    path: Path
-    kind: str
-    form: str
-    size: int
-    parity: Parity
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
-        return {
-            "path": str(self.path),
-            "kind": self.kind,
-            "form": self.form,
-            "size": self.size,
-            "parity": self.parity.to_dict(),
-        }
+STEMS = {"end-to-end": "model", "image": "model.image"}
+"""What the files of each form are called."""
 
 
-def write_verified(
-    graph: Graph,
-    path: str | os.PathLike[str],
-    kind: str,
-    write: Callable[[Path], Any],
-    load: Callable[[Path], Run],
-) -> ExportReport:
-    """Write a file, run it on the graph's examples, and keep it only if it answers as the module.
+def export_classifier(
+    classifier: Img2ImuClassifier,
+    folder: Path,
+    config: ExportConfig,
+    calibration: NDArray[np.float32] | None = None,
+) -> list[ExportReport | QuantizationReport]:
+    """Write ``model.onnx``, ``model.int8.onnx``, ``model.image.pt`` and so on.
 
     Parameters
     ----------
-    graph
-        What the file should hold.
-    path
-        The file; one that exists is replaced.
-    kind
-        For the report.
-    write
-        Writes the file under the name given.
-    load
-        Opens it in its own runtime.
+    classifier
+        A fitted one.
+    folder
+        Where; it must exist.
+    config
+        Which files.
+    calibration
+        Windows (n, 3, samples) in g, of training subjects, for quantised files; None takes those
+        that the classifier keeps for checks, too few for ``int8``.
 
     Raises
     ------
     InputError
-        If `path` cannot be written.
+        If the encoder has no such form, or a package or windows are missing.
     ExportError
-        If the file's answers differ from the module's. Nothing is left behind.
+        If a file's answers differ from the classifier's; it is not kept.
     """
-    target = writable(path)
-    partial = target.with_stem(f"{target.stem}.partial")
-    try:
-        write(partial)
-        parity = compare(load(partial), graph.examples, graph.answers(), graph.rounding())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return ExportReport(target, kind, graph.form, target.stat().st_size, parity)
-
-
-def writable(path: str | os.PathLike[str]) -> Path:
-    """`path`, or :class:`InputError` if no file can be written there."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(f"cannot write {target}: the folder {target.parent} does not exist")
-    if target.is_dir():
-        raise InputError(f"cannot write {target}: it is a folder, give the name of a file")
-    return target
+    if "executorch" in config.to:
+        require_executorch()
+    reports: list[ExportReport | QuantizationReport] = []
+    metadata = classifier.metadata()
+    windows = classifier.check_windows_ if calibration is None else calibration
+    for form in dict.fromkeys(config.form):
+        graph, stem = FORMS[form](classifier.network_, classifier.check_windows_), STEMS[form]
+        plain = folder / f"{stem}.onnx"
+        if config.quantize or {"onnx", "ort"}.intersection(config.to):
+            written = export_onnx(graph, plain, metadata, config.opset)
+            reports += [written] if "onnx" in config.to else []
+        if config.quantize:
+            inputs = FORMS[form](classifier.network_, windows).examples
+            for kind in dict.fromkeys(config.quantize):
+                target = folder / f"{stem}.{kind}.onnx"
+                reports.append(quantize_onnx(plain, target, kind, inputs))
+        if "ort" in config.to:
+            reports.append(export_ort(graph, plain, folder / f"{stem}.ort"))
+        if "torchscript" in config.to:
+            reports.append(export_torchscript(graph, folder / f"{stem}.pt", metadata))
+        if "executorch" in config.to:
+            reports.append(export_executorch(graph, folder / f"{stem}.pte", metadata))
+        if "onnx" not in config.to:
+            plain.unlink(missing_ok=True)
+    return reports

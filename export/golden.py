@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -23,6 +22,7 @@ from ..convert import Views, view_from_dict, view_to_dict
 from ..errors import InputError
 from ..fewshot import Img2ImuClassifier, Img2ImuNetwork
 from ..fewshot.classifier import as_windows
+from ..files import sha256_of
 from ..models import DEFAULT_ENCODER, EncoderConfig, build_encoder
 from ..models.encoder import shipped_path
 from ..models.weights import REGISTRY
@@ -66,7 +66,7 @@ class Golden:
         config = EncoderConfig(**encoder)
         if expected is None or config.name not in REGISTRY:
             raise InputError(f"the weights of {config.name} do not come with the toolkit")
-        if _sha256(shipped_path(config.name)) != expected:
+        if sha256_of(shipped_path(config.name)) != expected:
             raise InputError(f"the weights of {config.name} have changed since")
         weight, bias = (
             torch.from_numpy(self.arrays[f"head_{part}"]) for part in ("weight", "bias")
@@ -108,7 +108,7 @@ def write_golden(
     arrays = {
         "windows": chosen,
         "logits": logits,
-        "logits_rounding": end_to_end(network, chosen).rounding()["logits"],
+        "logits_rounding": end_to_end(network, chosen).rounding["logits"],
         "probabilities": torch.softmax(torch.from_numpy(logits), dim=1).numpy(),
         "head_weight": network.head.weight.numpy(),
         "head_bias": network.head.bias.numpy(),
@@ -159,8 +159,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     InputError
         If `target` exists and does not hold golden vectors.
     """
-    if target.exists() and not (target / SETTINGS).is_file():
-        raise InputError(f"{target} exists and holds no golden vectors: nothing written")
+    require_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
         new, old = Path(scratch, "new"), Path(scratch, "old")
@@ -169,6 +168,12 @@ def new_folder(target: Path) -> Iterator[Path]:
         if target.exists():
             target.replace(old)
         new.replace(target)
+
+
+def require_replaceable(target: Path) -> None:
+    """Raise :class:`InputError` if `target` exists and does not hold golden vectors."""
+    if target.exists() and not (target / SETTINGS).is_file():
+        raise InputError(f"{target} exists and holds no golden vectors: nothing written")
 
 
 def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -206,7 +211,7 @@ def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> dict[str, 
             "file": path.name,
             "shape": list(array.shape),
             "dtype": dtype,
-            "sha256": _sha256(path),
+            "sha256": sha256_of(path),
         }
     return described
 
@@ -224,7 +229,7 @@ def read_arrays(folder: Path, described: Mapping[str, Any]) -> dict[str, NDArray
         path = folder / Path(entry["file"]).name
         if not path.is_file():
             raise InputError(f"{folder} is not whole: {path.name} is missing")
-        if _sha256(path) != entry["sha256"]:
+        if sha256_of(path) != entry["sha256"]:
             raise InputError(f"{path} is not the file that was written: its SHA-256 differs")
         flat = np.fromfile(path, entry["dtype"])
         if flat.size != np.prod(entry["shape"], dtype=int):
@@ -240,8 +245,4 @@ def _shipped_sha256(config: EncoderConfig, encoder: nn.Module) -> str | None:
     own = encoder.state_dict()
     shipped = build_encoder(config).state_dict()
     same = all(torch.equal(own[name], value) for name, value in shipped.items())
-    return _sha256(shipped_path(config.name)) if same else None
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(shipped_path(config.name)) if same else None

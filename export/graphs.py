@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from ..convert import Views
 from ..errors import InputError
 from ..fewshot import Img2ImuNetwork
+from .config import Form
 from .parity import largest
 from .runtime import FORMAT
 
@@ -61,10 +63,12 @@ class Graph:
         names = {"input": self.input, "outputs": list(self.outputs)}
         return {"format": FORMAT, "form": self.form, **names, **metadata}
 
+    @cached_property
     def answers(self) -> dict[str, NDArray[np.float32]]:
         """The module's outputs on the examples, by name."""
         return self._run(self.examples)
 
+    @cached_property
     def rounding(self) -> dict[str, NDArray[np.float32]]:
         """How far each output moves when every number put in moves to the next float32.
 
@@ -77,12 +81,12 @@ class Graph:
         dict of ndarray of shape (n,)
             One number for each example, by output: the largest of :data:`DRAWS`.
         """
-        rng, answers = np.random.default_rng(0), self.answers()
-        most = {name: np.zeros(len(answer), np.float32) for name, answer in answers.items()}
+        rng = np.random.default_rng(0)
+        most = {name: np.zeros(len(one), np.float32) for name, one in self.answers.items()}
         for _ in range(DRAWS):
             sides = rng.choice(np.array([-np.inf, np.inf], np.float32), self.examples.shape)
             moved = self._run(np.nextafter(self.examples, sides))
-            for name, answer in answers.items():
+            for name, answer in self.answers.items():
                 most[name] = np.maximum(most[name], largest(moved[name] - answer))
         return most
 
@@ -117,7 +121,7 @@ def from_image(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
     InputError
         If the network reads windows: it draws nothing.
     """
-    images = converter(network, windows).answers()["image"]
+    images = converter(network, windows).answers["image"]
     reading = _Classify(nn.Sequential(network.encoder, network.head))
     return Graph(reading.eval(), "image", ANSWERS, np.ascontiguousarray(images))
 
@@ -130,7 +134,7 @@ def converter(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
     return Graph(_Draw(network.drawing).eval(), "window", IMAGE, examples)
 
 
-FORMS: dict[str, Callable[[Img2ImuNetwork, NDArray[np.float32]], Graph]] = {
+FORMS: dict[Form, Callable[[Img2ImuNetwork, NDArray[np.float32]], Graph]] = {
     "end-to-end": end_to_end,
     "image": from_image,
 }

@@ -13,16 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from .files import ExportReport, write_verified
+from ..files import writing
+from .config import OPSETS, require_opset
 from .graphs import Graph
-from .parity import ExportError, Run
+from .parity import ExportError, ExportReport, Run, compare
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-OPSETS = range(18, 22)
-"""From the opset that torch's exporter is written in to the newest of ONNX Runtime 1.18."""
 
 IR_VERSION = 10
 """Of the file; the newest that ONNX Runtime 1.18 reads."""
@@ -57,20 +54,16 @@ def export_onnx(
     ExportError
         If the file's answers differ from the module's. Nothing is left behind.
     """
-    if opset not in OPSETS:
-        raise InputError(
-            f"opset {opset} is not supported: choose one from {OPSETS[0]} to {OPSETS[-1]}"
-        )
+    import onnx
 
-    def write(partial: Path) -> None:
-        import onnx
-
+    require_opset(opset)
+    with writing(path) as partial:
         model = _translate(graph, opset)
-        _describe(model, graph, metadata)
+        _describe(model, graph.describe(metadata))
         onnx.save_model(model, partial)
         onnx.checker.check_model(partial, full_check=True)
-
-    return write_verified(graph, path, f"ONNX, opset {opset}", write, run_onnx)
+        parity, size = compare(run_onnx(partial), graph), partial.stat().st_size
+    return ExportReport(Path(path), f"ONNX, opset {opset}", graph.form, size, parity)
 
 
 def export_ort(
@@ -96,15 +89,15 @@ def export_ort(
     """
     import onnxruntime
 
-    def write(partial: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.save_model_format", "ORT")
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    # Beyond these, optimisations are bound to the processor they are made on.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    with writing(path) as partial:
         options.optimized_model_filepath = os.fspath(partial)
-        # Beyond these, optimisations are bound to the processor they are made on.
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         onnxruntime.InferenceSession(os.fspath(source), options, providers=["CPUExecutionProvider"])
-
-    return write_verified(graph, path, "ORT", write, run_onnx)
+        parity, size = compare(run_onnx(partial), graph), partial.stat().st_size
+    return ExportReport(Path(path), "ORT", graph.form, size, parity)
 
 
 def run_onnx(path: str | os.PathLike[str]) -> Run:
@@ -158,13 +151,14 @@ _MEANING = {
 }
 
 
-def _describe(model: ModelProto, graph: Graph, metadata: Mapping[str, Any]) -> None:
+def _describe(model: ModelProto, metadata: Mapping[str, Any]) -> None:
+    """Say in the file what it is, and nothing of the machine it was made on."""
     import onnx
 
     model.ir_version = IR_VERSION
     model.producer_name = "img2imu"
     model.graph.name = "img2imu"
-    names = (graph.input, *graph.outputs)
+    names = (metadata["input"], *metadata["outputs"])
     model.graph.doc_string = "; ".join(f"{name}: {_MEANING[name]}" for name in names)
     for node in model.graph.node:
         del node.metadata_props[:]
@@ -174,6 +168,6 @@ def _describe(model: ModelProto, graph: Graph, metadata: Mapping[str, Any]) -> N
     del model.metadata_props[:]
     texts = {
         name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in graph.describe(metadata).items()
+        for name, value in metadata.items()
     }
     onnx.helper.set_model_props(model, texts)

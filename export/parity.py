@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .graphs import Graph
 
 TOLERANCE = 1e-4
 """Difference allowed in an output in any case."""
@@ -51,35 +55,61 @@ class Parity:
         return {"windows": self.windows, **self.differences, "tolerance": self.tolerance}
 
 
-def compare(run: Run, inputs: NDArray[np.float32], expected: Outputs, rounding: Outputs) -> Parity:
-    """Run a file on inputs, together and one by one, and compare its answers with PyTorch's.
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how well it agrees with PyTorch.
+
+    Attributes
+    ----------
+    path
+        The file.
+    kind
+        Of the file, such as ``"ONNX, opset 18"``.
+    form
+        Of the graph, such as ``"end-to-end"``.
+    size
+        Of the file, in bytes.
+    parity
+        Agreement with PyTorch on the check windows.
+    """
+
+    path: Path
+    kind: str
+    form: str
+    size: int
+    parity: Parity
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return {**asdict(self), "path": str(self.path), "parity": self.parity.to_dict()}
+
+
+def compare(run: Run, graph: Graph) -> Parity:
+    """Run a file on a graph's examples, together and one by one: does it answer as the module?
 
     Parameters
     ----------
     run
         The file in its runtime.
-    inputs
-        Of n windows: shape (n, ...).
-    expected
-        PyTorch's outputs.
-    rounding
-        What one rounding of the inputs does to PyTorch's outputs, (n,) by name: allowed on top.
+    graph
+        What the file should hold.
 
     Raises
     ------
     ExportError
-        If an output differs by more than :data:`TOLERANCE`, :data:`RELATIVE` and `rounding`
-        allow; names the window that differs most.
+        If an output differs by more than :data:`TOLERANCE`, :data:`RELATIVE` and a rounding of the
+        examples allow; names the window that differs most.
     """
+    inputs = graph.examples
     together = run(inputs)
     alone = [run(one[np.newaxis]) for one in inputs]
     differences = {}
-    for name, answer in expected.items():
+    for name, answer in graph.answers.items():
         gaps = np.maximum(
             _gaps(together[name], answer),
             _gaps(np.concatenate([part[name] for part in alone]), answer),
         )
-        allowed = TOLERANCE + RELATIVE * largest(answer) + rounding[name]
+        allowed = TOLERANCE + RELATIVE * largest(answer) + graph.rounding[name]
         # Written so that a NaN, too, counts as a difference.
         if not (gaps <= allowed).all():
             worst = int((gaps - allowed).argmax())

@@ -7,21 +7,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .files import writable
+from ..files import writable, writing
+from .config import KINDS, Kind
 from .half import halve
 from .parity import ExportError
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
-
-Kind = Literal["int8", "int8-dynamic", "fp16"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MIN_WINDOWS = 32
 """Fewest windows that int8 is calibrated on: the range of every activation is read off them."""
@@ -117,14 +115,10 @@ def quantize_onnx(
     smaller.producer_name, smaller.ir_version = model.producer_name, model.ir_version
     del smaller.metadata_props[:]
     onnx.helper.set_model_props(smaller, {**texts, "quantization": kind})
-    partial = path.with_stem(f"{path.stem}.partial")
-    try:
+    with writing(path) as partial:
         onnx.save_model(smaller, partial)
-        report = _compare(path, kind, expected, _logits(smaller, inputs), partial.stat().st_size)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return report
+        size = partial.stat().st_size
+        return _compare(path, kind, expected, _logits(smaller, inputs), size)
 
 
 def _read(source: Path) -> ModelProto:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .files import ExportReport, write_verified
+from ..files import writing
 from .graphs import Graph
-from .parity import Run
+from .parity import ExportReport, Run, compare
 
 METADATA = "metadata.json"
 """Name of the extra file inside the archive."""
@@ -48,22 +49,26 @@ def export_torchscript(
     ExportError
         If the file's answers differ from the module's. Nothing is left behind.
     """
-    text = json.dumps(graph.describe(metadata))
+    # Not straight to the file, whose hidden name torch would write into it.
+    archive = io.BytesIO()
+    with writing(path) as partial:
+        extra = {METADATA: json.dumps(graph.describe(metadata))}
+        torch.jit.save(_script(graph), archive, _extra_files=extra)
+        partial.write_bytes(archive.getbuffer())
+        parity, size = compare(_run(partial, graph.outputs), graph), partial.stat().st_size
+    return ExportReport(Path(path), "TorchScript", graph.form, size, parity)
 
-    def write(partial: Path) -> None:
-        torch.jit.save(_script(graph), os.fspath(partial), _extra_files={METADATA: text})
 
-    def load(partial: Path) -> Run:
-        module = torch.jit.load(os.fspath(partial))
+def _run(path: Path, outputs: Sequence[str]) -> Run:
+    """A file in this PyTorch."""
+    module = torch.jit.load(os.fspath(path))
 
-        def run(inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-            with torch.inference_mode():
-                parts = module(torch.from_numpy(inputs))
-            return {name: part.numpy() for name, part in zip(graph.outputs, parts, strict=True)}
+    def run(inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        with torch.inference_mode():
+            parts = module(torch.from_numpy(inputs))
+        return {name: part.numpy() for name, part in zip(outputs, parts, strict=True)}
 
-        return run
-
-    return write_verified(graph, path, "TorchScript", write, load)
+    return run
 
 
 class _Strict(nn.Module):

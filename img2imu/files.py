@@ -41,7 +41,8 @@ def writing(path: AnyPath) -> Iterator[Path]:
     """A hidden name beside `path` to write to, which becomes `path` once all has worked.
 
     It keeps the ending, by which many libraries choose what they write. Killed before the end, a
-    file that was there before stays as it was.
+    file that was there before stays as it was. A link stays a link, and a device such as
+    ``/dev/null`` a device: what is no file is written to as it is.
 
     Raises
     ------
@@ -49,6 +50,10 @@ def writing(path: AnyPath) -> Iterator[Path]:
         If no file can be written at `path`.
     """
     target = writable(path)
+    if target.exists() and not target.is_file():
+        yield target
+        return
+    target = target.resolve()
     partial = target.with_name(f".partial-{target.name}")
     try:
         yield partial

@@ -84,7 +84,7 @@ def quickstart(
             source = open_source("exercise")
             windows = cut_windows(source, out)
             steps.note(f"{len(windows):,} windows of {len(windows.subjects)} people")
-        with steps(f"Evaluate on people never seen, {CURVE[0]} to {CURVE[-1]} windows per class"):
+        with steps(f"Evaluate on people held out, {CURVE[0]} to {CURVE[-1]} windows per class"):
             outcome = evaluate_few_shot(windows, encoder, seeds, out, progress)
             for record in outcome["results"]:
                 if record["shots"] == SHOTS:

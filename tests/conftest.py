@@ -7,6 +7,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+# Before any library asks how many threads to start: workers of pytest-xdist share the processors,
+# and so do the processes that tests start.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+        os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """As many as there are processors; each takes 2 GiB, and many would wait for the slowest."""
+    return min(8, os.cpu_count() or 1)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:

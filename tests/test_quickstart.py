@@ -6,11 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from img2imu import Img2ImuClassifier, classifier, quickstart
+from img2imu import Img2ImuClassifier, quickstart
 from img2imu.cli import main
-from img2imu.convert import SpectrogramConfig, WaveformConfig
+from img2imu.convert import VIEW_PRESETS, SpectrogramConfig, WaveformConfig
 from img2imu.errors import InputError
-from img2imu.fewshot import config
 from img2imu.files import appearing
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Piece, RowReport, SplitManifest, load_windows, open_source
@@ -46,10 +45,11 @@ class Watch:
 
 def small_views(sampling_rate: float, samples: int):
     size = {"width": 24, "height": 24}
-    return (
+    views = (
         SpectrogramConfig(sampling_rate, 64, 48, normalize="fixed", **size),
         WaveformConfig(sampling_rate, **size),
     )
+    return [views]
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,7 @@ def small():
         patch.setattr(quickstart, "open_source", opened)
         patch.setattr(quickstart, "CURVE", (1, 10))
         patch.setattr(quickstart, "find_spec", lambda name: None)
-        patch.setattr(config, "recommended_views", small_views)
-        patch.setattr(classifier, "recommended_views", small_views)
+        patch.setitem(VIEW_PRESETS, "recommended", small_views)
         yield patch
 
 

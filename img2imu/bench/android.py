@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import tempfile
@@ -11,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
-
-import numpy as np
 
 from ..environment import environment
 from ..errors import InputError
@@ -27,7 +26,8 @@ NAME = "bench"
 FORMAT = 1
 """Of the phone's report."""
 
-FORMS = ("end-to-end", "int8", "image", "torchscript")
+VARIANTS = ("end-to-end", "int8", "image", "torchscript")
+"""Forms of the model that the app chooses among."""
 
 STAGES = ("convert", "inference", "end_to_end")
 
@@ -85,7 +85,7 @@ def run(
     apk
         Installed first; None takes the app that is there, and leaves this computer out.
     form
-        One of :data:`FORMS`.
+        One of :data:`VARIANTS`.
     threads
         Of the runtime on the phone and here.
     runs
@@ -107,9 +107,9 @@ def run(
     InputError
         If there is no phone to measure on, or the app fails.
     """
-    if form not in FORMS:
-        raise InputError(f"unknown form {form!r}; known: {', '.join(FORMS)}")
-    if threads < 1 or runs < 1 or not timeout > 0:
+    if form not in VARIANTS:
+        raise InputError(f"unknown form {form!r}; known: {', '.join(VARIANTS)}")
+    if threads < 1 or runs < 1 or not 0 < timeout < math.inf:
         raise InputError("threads, runs and timeout must be positive")
     adb = Adb(serial)
     _install(adb, apk)
@@ -245,6 +245,7 @@ def _fetch(adb: Adb) -> dict[str, Any]:
 
 def _host(apk: Path, name: str, threads: int) -> dict[str, Any] | None:
     """The app's own file in ONNX Runtime here; None for one that another runtime reads."""
+    import numpy as np
     import onnxruntime
 
     from ..export import measure_latency

@@ -6,6 +6,7 @@ axis, stacked to a picture, resized, normalised, then ResNet-18 in the same runt
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -46,7 +47,9 @@ from ..recordings import WindowConfig, Windows, load_windows, make_windows, open
 from .convert import matplotlib_density, one_by_one
 from .quantized import FILES, Split, compare_kinds, fit, format_rows, split
 
-PRESETS = ("paper", "recommended", "fast")
+COMPARED = ("paper", "recommended", "fast")
+"""Presets whose files are timed."""
+
 BARE, AUTHORS = "bare ResNet-18", "authors' way"
 
 
@@ -85,10 +88,10 @@ class Target:
 
 
 TARGETS = (
-    *(Target(f"{p}: ms of the converter", f"{p}, converter", at_most=0.3) for p in PRESETS),
+    *(Target(f"{p}: ms of the converter", f"{p}, converter", at_most=0.3) for p in COMPARED),
     Target("paper / bare ResNet-18", "paper", BARE, at_most=1.05),
     Target("fast / bare ResNet-18", "fast", BARE, at_most=0.6),
-    *(Target(f"{p}: float / int8", p, f"{p}, int8", at_least=2) for p in PRESETS),
+    *(Target(f"{p}: float / int8", p, f"{p}, int8", at_least=2) for p in COMPARED),
     Target("authors' way / paper", AUTHORS, "paper", at_least=5),
     Target("authors' way / paper, int8", AUTHORS, "paper, int8", at_least=5),
     Target("authors' way / fast", AUTHORS, "fast", at_least=5),
@@ -133,8 +136,8 @@ def run(
     InputError
         If file, encoders or numbers do not fit.
     """
-    if seconds < 0 or rounds < 1:
-        raise InputError("seconds must not be negative, rounds at least 1")
+    if not 0 <= seconds < math.inf or rounds < 1:
+        raise InputError("seconds must not be negative or endless, rounds at least 1")
     if encoders and path is None:
         raise InputError("encoders are compared on a windows file: give one")
     if weights and len(encoders) != 1:
@@ -143,7 +146,7 @@ def run(
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        classifiers = {preset: fit(data.training, preset) for preset in PRESETS}
+        classifiers = {preset: fit(data.training, preset) for preset in COMPARED}
         window = data.test.X[0]
         with tempfile.TemporaryDirectory() as folder:
             entrants = write_entrants(classifiers, data, Path(folder))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from importlib import import_module
 from typing import NoReturn
 
 from .. import __version__
-from ..augment import AugmentationError
-from ..convert import SignalError
-from ..errors import InputError
 
 COMMANDS = (
     "quickstart",
@@ -35,32 +34,89 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command, or of no more than `command` if there is such a one."""
     parser = _Parser(
         prog="img2imu",
         description="Carries what vision models know over to inertial sensing.",
     )
     parser.add_argument("--version", action="version", version=f"img2imu {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name in (command,) if command in COMMANDS else COMMANDS:
         import_module(f".{name}", __name__).register(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 2 for bad input, 130 when interrupted."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files need not be text, nor has every terminal a ±.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        args = build_parser(next(iter(words), None)).parse_args(words)
         args.run(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return 0
     except BrokenPipeError:
         # The reader of a pipe went away, as `head` does; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 0
-    except (AugmentationError, InputError, SignalError, OSError) as error:
-        # An OSError names its file: no permission, no space, no such folder.
-        print(f"img2imu: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if any(isinstance(each, KeyboardInterrupt) for each in _causes(error)):
+            return 130
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        print(f"img2imu: {' '.join(sentence.split())}", file=sys.stderr)
+        _close_output()
+        return 2
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to say of an error that is no fault of the program; None of one that is."""
+    from ..augment import AugmentationError
+    from ..convert import SignalError
+    from ..errors import InputError
+
+    text = str(error)
+    if isinstance(error, InputError | SignalError | AugmentationError):
+        return text
+    if isinstance(error, OSError):
+        # A full disk, a missing permission: most name their file.
+        named = f"{error.filename}: " if error.filename else ""
+        return f"{named}{error.strerror}" if error.strerror else text or type(error).__name__
+    # PyTorch's errors are RuntimeErrors, and it need not be imported to tell them.
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in type(error).__name__:
+        return f"not enough memory: {text.split('. ')[0]}" if text else "not enough memory"
+    if isinstance(error, RuntimeError) and "can't allocate memory" in text:
+        return "not enough memory"
+    if isinstance(error, BrokenExecutor):
+        return "a worker process was ended from outside, perhaps for want of memory"
+    if isinstance(error, RecursionError):
+        return "something in the input is nested too deeply"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object!r} cannot be written as {error.encoding}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"text is wanted, but this is not {error.encoding}: {error.object[:40]!r}"
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that it was raised from or while handling."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _close_output() -> None:
+    """Let nothing be written at exit to where it could not be written before."""
+    if sys.stdout is None:  # closed before we began
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,22 +7,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..files import appearing, write_json
+from ..export import ExportConfig
+from ..files import appearing, require_folder, writable, write_json
+from .options import add_json, add_output, add_settings, given
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from numpy import float32
     from numpy.typing import NDArray
 
-    from ..export import ExportReport, Latency
-    from ..export.quantize import QuantizationReport
+    from ..export import ExportReport, Latency, QuantizationReport
     from ..fewshot import Img2ImuClassifier
 
     Report = ExportReport | QuantizationReport
-
-TARGETS = ("onnx", "ort", "torchscript", "executorch")
 
 _EXAMPLES = """\
 examples:
@@ -41,51 +42,29 @@ def register(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", help="classifier folder")
-    parser.add_argument(
-        "--to", nargs="+", choices=TARGETS, default=["onnx"], help="kinds of file (onnx)"
-    )
-    parser.add_argument(
-        "--form",
-        nargs="+",
-        choices=("end-to-end", "image"),
-        default=["end-to-end"],
-        dest="forms",
-        help="what goes in: raw windows, or ready images (end-to-end)",
-    )
-    parser.add_argument(
-        "--quantize",
-        nargs="+",
-        choices=("int8", "fp16", "int8-dynamic"),
-        default=[],
-        help="smaller ONNX files beside the float one",
-    )
+    add_settings(parser, ExportConfig)
     parser.add_argument(
         "--calibration", metavar="FILE", help="windows of training subjects, for int8 (.npz)"
     )
     parser.add_argument("--golden", metavar="DIR", help="write windows and answers to test with")
-    parser.add_argument("-o", "--output", metavar="DIR", help="where to write (the model's folder)")
-    parser.add_argument("--opset", type=int, default=18, help="ONNX operator set (18)")
-    parser.add_argument("--json", metavar="FILE", help="write the report")
+    add_output(parser, "where to write (the model's folder)", "")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the files, then print their agreement with PyTorch and their latency here."""
     from ..environment import environment
-    from ..export.files import writable
-    from ..export.golden import write_golden
+    from ..export import export_classifier, write_golden
     from ..fewshot import Img2ImuClassifier
 
-    classifier = Img2ImuClassifier.load(args.model)
-    metadata = classifier.metadata()
-    calibration = _calibration(args, classifier)
-    if args.json:
-        writable(args.json)
+    config = ExportConfig(**given(args, ExportConfig))
     folder = Path(args.output or args.model)
-    reports: list[Report] = []
+    _require_places(args, folder)
+    classifier = Img2ImuClassifier.load(args.model)
+    calibration = _calibration(args, classifier) if config.quantize else None
     with appearing(folder) as scratch:
-        for form in dict.fromkeys(args.forms):
-            reports += _export(args, form, classifier, calibration, metadata, scratch)
+        reports = export_classifier(classifier, scratch, config, calibration)
         if args.golden:
             write_golden(args.golden, classifier)
     reports = [replace(report, path=folder / report.path.name) for report in reports]
@@ -106,10 +85,21 @@ def run(args: argparse.Namespace) -> None:
         write_json(args.json, {"model": args.model, "files": files, "environment": machine})
 
 
+def _require_places(args: argparse.Namespace, folder: Path) -> None:
+    """Raise :class:`InputError` where something is to be written that cannot be."""
+    from ..export.golden import require_replaceable
+
+    require_folder(folder)
+    if args.json:
+        writable(args.json)
+    if args.golden:
+        require_replaceable(Path(args.golden))
+
+
 def _calibration(args: argparse.Namespace, classifier: Img2ImuClassifier) -> NDArray[float32]:
     """The windows that quantised files are calibrated and checked on."""
     from ..export.quantize import MAX_WINDOWS
-    from ..recordings.windows_file import load_windows
+    from ..recordings import load_windows
 
     if args.calibration is None:
         if "int8" in args.quantize:
@@ -126,39 +116,6 @@ def _calibration(args: argparse.Namespace, classifier: Img2ImuClassifier) -> NDA
             f"classifier takes {wanted[0]} at {wanted[1]:g} Hz"
         )
     return windows.X[:: math.ceil(len(windows.X) / MAX_WINDOWS)]
-
-
-def _export(
-    args: argparse.Namespace,
-    form: str,
-    classifier: Img2ImuClassifier,
-    calibration: NDArray[float32],
-    metadata: Mapping[str, Any],
-    folder: Path,
-) -> list[Report]:
-    """All files of one form that were asked for."""
-    from ..export import FORMS, export_executorch, export_onnx, export_ort, export_torchscript
-    from ..export.quantize import quantize_onnx
-
-    graph = FORMS[form](classifier.network_, classifier.check_windows_)
-    stem = "model" if form == "end-to-end" else f"model.{form}"
-    onnx = folder / f"{stem}.onnx"
-    reports: list[Report] = []
-    if args.quantize or {"onnx", "ort"}.intersection(args.to):
-        reports.append(export_onnx(graph, onnx, metadata, args.opset))
-    if args.quantize:
-        inputs = FORMS[form](classifier.network_, calibration).examples
-        for kind in dict.fromkeys(args.quantize):
-            reports.append(quantize_onnx(onnx, folder / f"{stem}.{kind}.onnx", kind, inputs))
-    if "ort" in args.to:
-        reports.append(export_ort(graph, onnx, folder / f"{stem}.ort"))
-    if "torchscript" in args.to:
-        reports.append(export_torchscript(graph, folder / f"{stem}.pt", metadata))
-    if "executorch" in args.to:
-        reports.append(export_executorch(graph, folder / f"{stem}.pte", metadata))
-    if "onnx" not in args.to:
-        onnx.unlink(missing_ok=True)
-    return [report for report in reports if report.path.is_file()]
 
 
 def _measure(reports: list[Report], window: NDArray[float32]) -> dict[Path, list[Latency]]:

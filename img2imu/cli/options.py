@@ -117,7 +117,7 @@ def _default(each: Field[Any]) -> Any:
 
 def _told(value: object) -> bool:
     """Whether a default says anything: a switch is off, and nothing is the word for nothing."""
-    return value is not MISSING and not isinstance(value, bool)
+    return value is not MISSING and value != () and not isinstance(value, bool)
 
 
 def _spelled(value: object, none: str | None) -> str:

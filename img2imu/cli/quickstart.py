@@ -46,7 +46,7 @@ def format_results(results: dict[str, Any], folder: Path) -> str:
     total = sum(step["seconds"] for step in results["steps"])
     return (
         f"\nmacro-F1 {ours['f1_mean']:.3f} ± {ours['f1_std']:.3f} from {shots} windows per class, "
-        f"on people never seen (weights: {weights}); {total:.0f} s in all\n"
+        f"on people held out (weights: {weights}); {total:.0f} s in all\n"
         f"  report      {folder / 'report.html'}\n"
         f"  classifier  {folder / 'model'}, {folder / 'model.onnx'}\n"
         f"  labels      {folder / 'predictions.csv'}, {folder / 'predictions.png'}\n"

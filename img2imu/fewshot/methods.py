@@ -24,7 +24,6 @@ from .config import ProbeConfig
 from .features import FeatureCache, view_widths
 from .handmade import handmade_features
 from .learners import Background, Features, ForestLearner, Learner, LogisticLearner, Problem
-from .metrics import macro_f1
 from .protocol import Answer, Method, Outcome, Task, mean_validation_f1
 
 UNLABELLED_SAMPLE = 1000
@@ -182,10 +181,9 @@ def learn_fold(
     `first` is the number of the first learner's setting.
     """
     array = features.of_fold(task.training[fold])
-    rows = task.validation[fold], task.test[fold]
+    validation, test = array[task.validation[fold]], array[task.test[fold]]
     sample = np.random.default_rng(0).permutation(task.training[fold])[:UNLABELLED_SAMPLE]
     background = Background(array[np.sort(sample)], features.widths)
-    parts = [array[part] for part in rows]
     draws = [draw for draw in task.manifest.draws if draw.fold == fold]
     answers = []
     for setting, learner in enumerate(learners, start=first):
@@ -196,10 +194,8 @@ def learn_fold(
                 for draw in group
             ]
             for draw, predict in zip(group, learner.fit(problems, background), strict=True):
-                validation, test = (predict(part) for part in parts)
-                score = macro_f1(task.confusion(rows[0], validation))
-                answer = Answer(draw, score, task.confusion(rows[1], test), (validation, test))
-                answers.append((setting, answer))
+                votes = predict(validation), predict(test)
+                answers.append((setting, Answer.of_votes(task, draw, votes)))
     return answers
 
 

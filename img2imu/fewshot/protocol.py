@@ -40,11 +40,6 @@ class Task:
         labels = np.searchsorted(windows.classes, windows.y)
         return cls(labels, windows.classes, manifest, *rows.values())
 
-    def confusion(self, rows: Rows, probabilities: Probabilities) -> NDArray[np.int_]:
-        """Counts of truth by likeliest class, on windows whose probabilities these are."""
-        answers = probabilities.argmax(1)
-        return confusion_matrix(self.labels[rows], answers, len(self.classes))
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -67,6 +62,16 @@ class Answer:
     validation_f1: float
     confusion: NDArray[np.int_]
     votes: tuple[Probabilities, Probabilities] | None = None
+
+    @classmethod
+    def of_votes(cls, task: Task, draw: Draw, votes: tuple[Probabilities, Probabilities]) -> Answer:
+        """The answer of a method that gave these probabilities of validation and test windows."""
+        rows = task.validation[draw.fold], task.test[draw.fold]
+        validation, test = (
+            confusion_matrix(task.labels[part], each.argmax(1), len(task.classes))
+            for part, each in zip(rows, votes, strict=True)
+        )
+        return cls(draw, macro_f1(validation), test, votes)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..augment.signals import rotate, scale, shift
 from ..convert import Views
 from ..convert.engine import to_bytes
 from ..errors import InputError
-from ..pretrain import checkpoint
+from ..models import checkpoints
 from .classifier import Img2ImuNetwork
 from .config import GENTLE, WARMUP, FinetuneConfig
 from .features import fast_precision
@@ -102,8 +102,8 @@ def finetune(
     """
     trainer = Trainer(network, config, device)
     best = trainer.weights()
-    if state is not None and state.is_file():
-        saved = checkpoint.load(state)
+    saved = _kept(state)
+    if saved is not None:
         trainer.load(saved["weights"])
         trainer.optimizer.load_state_dict(saved["optimizer"])
         history, best = History(**saved["history"]), saved["best"]
@@ -118,11 +118,19 @@ def finetune(
             best = trainer.weights()
         if state is not None:
             now = {"weights": trainer.weights(), "optimizer": trainer.optimizer.state_dict()}
-            checkpoint.save(state, {**now, "best": best, "history": asdict(history)})
+            checkpoints.save(state, {**now, "best": best, "history": asdict(history)})
         on_epoch(history.validation_f1[-1])
     trainer.load(best)
     network.cpu().requires_grad_(False)
     return history
+
+
+def _kept(state: Path | None) -> dict[str, Any] | None:
+    """The state of an interrupted run; None where there is none, or none that can be read."""
+    try:
+        return checkpoints.load(state) if state is not None and state.is_file() else None
+    except InputError:
+        return None
 
 
 class Trainer:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..progress import Progress
-from .metrics import macro_f1
 from .protocol import Answer, Method, Outcome, Probabilities, Task
 
 VOTES = {
@@ -37,14 +36,8 @@ class Vote(Method):
         return Outcome(answers, chosen)
 
     def _average(self, task: Task, parts: Sequence[Answer]) -> Answer:
-        validation, test = (self._weighted(parts, place) for place in (0, 1))
-        fold = parts[0].draw.fold
-        return replace(
-            parts[0],
-            validation_f1=macro_f1(task.confusion(task.validation[fold], validation)),
-            confusion=task.confusion(task.test[fold], test),
-            votes=(validation, test),
-        )
+        votes = self._weighted(parts, 0), self._weighted(parts, 1)
+        return Answer.of_votes(task, parts[0].draw, votes)
 
     def _weighted(self, parts: Sequence[Answer], place: int) -> Probabilities:
         weighted = []

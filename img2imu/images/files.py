@@ -5,6 +5,7 @@ Nothing is unpacked, so no path inside an archive ever reaches the disk.
 
 from __future__ import annotations
 
+import lzma
 import os
 import tarfile
 import zipfile
@@ -18,6 +19,12 @@ import numpy as np
 from ..errors import InputError
 from .decode import DecodeError
 from .sources import Collection, Span, Spans, is_image, label_by_name, require_bearable
+
+UNZIPPING = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError),
+    *(ValueError, OverflowError, RuntimeError),
+)
+"""What reading a damaged zip file leads to; a disk's own errors are not among them."""
 
 
 def open_folder(path: Path) -> Spans:
@@ -87,9 +94,11 @@ class ZipImages(Collection):
     def __init__(self, path: Path) -> None:
         try:
             self._archive = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
+        except UNZIPPING as error:
             raise InputError(f"{path} is truncated or damaged ({error})") from None
         infos = [info for info in self._archive.infolist() if is_image(info.filename)]
+        if any(info.header_offset < 0 for info in infos):
+            raise InputError(f"{path} is truncated or damaged (a file begins before it)")
         if any(info.flag_bits & 1 for info in infos):
             raise InputError(f"{path} is encrypted: unpack it yourself and give the folder")
         names = [info.filename for info in infos]
@@ -104,5 +113,5 @@ class ZipImages(Collection):
         require_bearable(self._infos[index].file_size)
         try:
             return self._archive.read(self._infos[index])
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except UNZIPPING as error:
             raise DecodeError(f"damaged in the zip file: {error}") from None

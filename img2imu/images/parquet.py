@@ -54,7 +54,9 @@ class ParquetImages(Collection):
             self._column = _image_column(table, schema)
             groups = range(file.num_row_groups)
             self._groups += [(table, group) for group in groups]
-            rows += [file.metadata.row_group(group).num_rows for group in groups]
+            of_groups = [file.metadata.row_group(group).num_rows for group in groups]
+            require(sum(of_groups) == count, f"{table} is damaged: its rows do not add up")
+            rows += of_groups
             names += [f"{table.name}/{row}" for row in range(count)]
             sizes += [size] * count
             labels += _labels(table, count) if LABEL in schema.names else [None] * count
@@ -80,11 +82,11 @@ class ParquetImages(Collection):
         table, number = self._groups[group]
         file = _open(table)
         with _Reading(table):
-            group = file.metadata.row_group(number)
+            rows = file.metadata.row_group(number)
             size = sum(
-                group.column(i).total_uncompressed_size
-                for i in range(group.num_columns)
-                if group.column(i).path_in_schema.split(".")[0] == self._column
+                rows.column(i).total_uncompressed_size
+                for i in range(rows.num_columns)
+                if rows.column(i).path_in_schema.split(".")[0] == self._column
             )
             require(size <= LARGEST_GROUP, f"row group {number} of {table} unpacks to {size} bytes")
             return file.read_row_group(number, columns=[self._column])[self._column]
@@ -101,7 +103,7 @@ class _Reading:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         from pyarrow import ArrowException
 
-        if isinstance(error, (ArrowException, OSError)):
+        if isinstance(error, (ArrowException, OSError, UnicodeDecodeError)):
             raise InputError(f"{self._path} is damaged or not a Parquet file") from None
 
 
@@ -129,7 +131,8 @@ def _labels(path: Path, count: int) -> list[Any]:
         column = _open(path).read(columns=[LABEL])[LABEL]
     if not (is_integer(column.type) or is_string(column.type)):
         raise InputError(f"{LABEL} in {path} must hold whole numbers or text, not {column.type}")
-    return list(column.to_pylist())
+    with _Reading(path):
+        return list(column.to_pylist())
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> list[str]:

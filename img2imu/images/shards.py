@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..settings import require
+from .files import UNZIPPING
 from .sources import UNKNOWN, Span, Spans
 
 LARGEST_INDEX = 1 << 30
@@ -61,7 +61,7 @@ def _read_index(shard: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path} lacks an array: {error.args[0]}") from None
     except InputError:
         raise
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error):
+    except (*UNZIPPING, OSError, MemoryError):
         raise InputError(f"{path} is damaged, or not the index of a shard") from None
     if len({array.shape for array in index.values()}) != 1 or index["labels"].ndim != 1:
         raise InputError(f"the arrays of {path} differ in length")

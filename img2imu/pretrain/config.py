@@ -20,6 +20,7 @@ LARGEST_DIM = 2**14
 LARGEST_QUEUE = 2**28
 """Numbers in a queue, keys times dimension: 1 GiB for each stage."""
 
+LARGEST_BANDS = 256
 LARGEST_EPOCHS = 10**6
 LARGEST_BATCH = 2**20
 
@@ -234,7 +235,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
         require(len(self.stages) > 0, "stages must name at least one stage")
-        require(self.bands >= 1, f"bands must be at least 1, not {self.bands}")
+        _require_within("bands", self.bands, 1, LARGEST_BANDS)
         _require_within("epochs", self.epochs, 1, LARGEST_EPOCHS)
         _require_within("batch_size", self.batch_size, 2, LARGEST_BATCH)
         require_choice("optimizer", self.optimizer, ("adam", "sgd"))

@@ -76,7 +76,7 @@ def gather(tensor: Tensor) -> Tensor:
 @torch.compiler.disable
 def gather_with_gradient(tensor: Tensor) -> Tensor:
     """:func:`gather`, through which gradients find their way back to where a row came from."""
-    gathered: Tensor = _Gather.apply(tensor)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _Gather.apply(tensor)
     return gathered
 
 
@@ -86,7 +86,7 @@ class _Gather(torch.autograd.Function):
         return gather(tensor)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         # What every process made of this one's rows. Each has a gradient, so that all come here.
         summed = gradient.contiguous()
         if dist.is_initialized():

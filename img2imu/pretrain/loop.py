@@ -26,6 +26,7 @@ from ..models import (
     Backbone,
     EncoderConfig,
     WindowEncoder,
+    checkpoints,
     create_backbone,
     create_window_encoder,
 )
@@ -96,6 +97,7 @@ class Trainer:
             method = create_window_method(config, encoder, share, source.windows.shape[2])
         else:
             assert isinstance(encoder, Backbone), "pretrain has compared them"
+            classes = classes_of(source, config)
             self.loader = Loader(
                 source,
                 config.batch_size,
@@ -107,7 +109,7 @@ class Trainer:
             )
             policy = _policy_config(config.policy, source)
             self.policy = create_policy(policy, dtype=torch.bfloat16).to(world.device)
-            method = create_method(config, encoder, classes_of(source, config), world)
+            method = create_method(config, encoder, classes, world)
         self.method: Method = method.to(world.device).to(memory_format=torch.channels_last)
         self.optimizer = create_optimizer(config, self.method)
         if compile:
@@ -241,7 +243,7 @@ def pretrain(
     trainer = Trainer(config, source, world, compile)
     path = out / checkpoint.FILE
     with run_folder(out, config, source, world), _memory_as_input_error(config):
-        saved = checkpoint.load(path) if path.is_file() else {name: [] for name in ROWS}
+        saved = checkpoints.load(path) if path.is_file() else {name: [] for name in ROWS}
         start = trainer.load_state(saved, path) if "step" in saved else 0
         meter, logs = Meter(trainer, saved["readings"]), Logs(out, start, world, saved)
         bar = (progress if world.first else silent)("pre-training", trainer.steps)
@@ -461,7 +463,7 @@ def run_folder(
     """
     with ExitStack() as held:
         if world.first:
-            held.enter_context(checkpoint.full_disk_told(out))
+            held.enter_context(checkpoints.full_disk_told(out))
             out.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked(out))
             # Another process may have been quicker.
@@ -575,7 +577,7 @@ def _policy_config(name: str, source: Source) -> Any:
 def _save(trainer: Trainer, step: int, meter: Meter, logs: Logs, path: Path) -> None:
     state = trainer.state(step)
     if trainer.world.first:
-        checkpoint.save(path, {**state, "readings": meter.readings, **logs.rows()})
+        checkpoints.save(path, {**state, "readings": meter.readings, **logs.rows()})
 
 
 def _agree(flag: bool, world: World) -> bool:

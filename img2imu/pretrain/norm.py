@@ -51,8 +51,8 @@ class GroupedBatchNorm(nn.BatchNorm2d):
         mean, var = (torch.zeros(shape, device=batch.device) for _ in range(2))
         # With a momentum of 1, "running" statistics become those of the part.
         normalised = [
-            F.batch_norm(part, *own, self.weight, self.bias, True, 1.0, self.eps)
-            for part, *own in zip(batch.chunk(count), mean, var, strict=True)
+            F.batch_norm(part, own_mean, own_var, self.weight, self.bias, True, 1.0, self.eps)
+            for part, own_mean, own_var in zip(batch.chunk(count), mean, var, strict=True)
         ]
         self._follow(gather(mean).mean(0), gather(var).mean(0))
         return torch.cat(normalised)

@@ -174,7 +174,7 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band:
     handles = [_curve_handle(name, panels, colors[name], name == reference) for name in names]
     figure.legend(handles=handles, loc="outside upper center", ncols=legend_columns)
     figure.supxlabel(f"labelled windows per class\nbands: {band}", color=MUTED, fontsize=10)
-    figure.supylabel("macro-F1 on subjects never seen", color=MUTED, fontsize=10)
+    figure.supylabel("macro-F1 on test subjects", color=MUTED, fontsize=10)
     return figure
 
 

@@ -186,7 +186,7 @@ def draw_curve(results: Sequence[Mapping[str, Any]], chance: float) -> Figure:
     axis.grid(axis="y")
     axis.spines["left"].set_visible(False)
     axis.set_xlabel("labelled windows per class")
-    axis.set_ylabel("macro-F1 on people never seen")
+    axis.set_ylabel("macro-F1 on people held out")
     _label_ends(axis, float(shots[-1]), ends)
     return figure
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 import pytest
 import torch
 
+from img2imu import augment
 from img2imu.augment import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -31,11 +32,6 @@ def some_bytes(n=6):
     return torch.randint(0, 256, (n, 3, 96, 128), dtype=torch.uint8, generator=generator)
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def test_names():
     assert list(POLICIES) == [
         "sensor-aware",
@@ -52,8 +48,13 @@ def test_names():
         create_policy("sensor")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        *((name, torch.float32) for name in POLICIES),
+        *((name, torch.bfloat16) for name in ("sensor-aware", "sensor-crops", "all")),
+    ],
+)
 def test_every_policy_takes_bytes_and_gives_a_normalised_batch(name, dtype):
     images = some_bytes()
     policy = create_policy(name, dtype=dtype)
@@ -147,5 +148,13 @@ def test_settings_of_ones_own():
 
 
 def test_settings_load_without_torch():
-    code = "import sys, img2imu.augment; assert not {'torch', 'kornia'} & set(sys.modules)"
+    code = (
+        "import sys, img2imu.augment as a; a.POLICIES, a.SensorCropsConfig;"
+        "assert not {'torch', 'kornia', 'numba'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_is_there():
+    assert {"create_policy", "CropX", "CropXConfig", "FusedSensorAware"} < set(augment.__all__)
+    assert all(hasattr(augment, name) for name in augment.__all__)

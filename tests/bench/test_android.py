@@ -124,7 +124,7 @@ def test_the_app_knows_what_it_is_asked():
     app = Path(__file__).parents[2] / "android_demo" / "app" / "src" / "main"
     source = app / "kotlin" / "org" / "img2imu" / "demo"
     keys = re.findall(r'^    [A-Z0-9_]+\("([^"]+)"', (source / "Variant.kt").read_text(), re.M)
-    assert tuple(keys) == android.FORMS
+    assert tuple(keys) == android.VARIANTS
     assert f"package {android.PACKAGE}" in (source / "MainActivity.kt").read_text()
     assert 'android:name=".MainActivity"' in (app / "AndroidManifest.xml").read_text()
 
@@ -180,7 +180,9 @@ def test_the_same_file_is_timed_here(phones, tmp_path):
         android.run(apk)
 
 
-@pytest.mark.parametrize("settings", [{"form": "other"}, {"threads": 0}, {"runs": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"form": "other"}, {"threads": 0}, {"runs": 0}, {"timeout": float("inf")}]
+)
 def test_unfit_settings(settings):
     with pytest.raises(InputError):
         android.run(**settings)

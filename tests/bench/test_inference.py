@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,9 +26,10 @@ def small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantized, "TRAINING", 60)
         patch.setattr(quantized, "TEST", 40)
-        patch.setattr(quantized, "preset_views", lambda *_: VIEWS)
+        preset = SimpleNamespace(drawing=lambda *_: VIEWS)
+        patch.setattr(quantized, "ProbeConfig", lambda *_: preset)
         reading = {"stages": (1,), "bands": 2}
-        patch.setattr(quantized, "PRESETS", dict.fromkeys(inference.PRESETS, reading))
+        patch.setattr(quantized, "READINGS", dict.fromkeys(inference.COMPARED, reading))
         patch.setattr(latency, "MIN_RUNS", 4)
         once = partial(latency.measure_cold_start, processes=1)
         patch.setattr(inference, "measure_cold_start", once)
@@ -49,7 +51,7 @@ def report(small, exercise):
     """Of one preset: the others take the same way."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inference, "exercise", lambda: exercise)
-        patch.setattr(inference, "PRESETS", ("fast",))
+        patch.setattr(inference, "COMPARED", ("fast",))
         targets = [each for each in inference.TARGETS if "fast" in each.name]
         patch.setattr(inference, "TARGETS", targets)
         return inference.run(seconds=0, rounds=2)
@@ -148,6 +150,7 @@ def test_threads_are_put_back(small, monkeypatch):
     [
         ({"rounds": 0}, "rounds at least 1"),
         ({"seconds": -1.0}, "not be negative"),
+        ({"seconds": float("nan")}, "not be negative"),
         ({"encoders": ["resnet50"]}, "give one"),
         ({"path": "w.npz", "weights": "w.pt"}, "exactly one encoder"),
         ({"path": "nowhere.npz"}, "nowhere.npz"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,10 @@ def test_every_kind_of_file(
     assert {Path(file["path"]) for file in files} == {out / name for name in names}
     assert all(f"{out / name}: " in printed for name in names)
     assert len(read_golden(golden).arrays["windows"]) == 4
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in (*out.iterdir(), *golden.iterdir()):
+        assert path.stat().st_mode & 0o777 == 0o666 & ~umask, path
     session = onnxruntime.InferenceSession(out / "model.image.int8.onnx")
     assert [given.name for given in session.get_inputs()] == ["image"]
 

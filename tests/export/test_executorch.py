@@ -32,5 +32,5 @@ def test_answers_as_pytorch(form: str, tmp_path: Path, request: pytest.FixtureRe
     import torch
 
     _, logits = program.load_method("forward").execute([torch.from_numpy(graph.examples[2:3])])
-    expected = graph.answers()["logits"][2:3]
+    expected = graph.answers["logits"][2:3]
     np.testing.assert_allclose(logits.numpy(), expected, rtol=0, atol=1e-4)

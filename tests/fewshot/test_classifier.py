@@ -18,6 +18,7 @@ from img2imu.fewshot.features import extract
 from img2imu.fewshot.linear import QUIET, fit_logistic
 from img2imu.models import EncoderConfig, create_encoder
 from img2imu.recordings import few_shot
+from img2imu.settings import write_sealed
 
 PAPER = {"views": (SpectrogramConfig(),), "encoder": EncoderConfig(stages=(1,), bands=2)}
 
@@ -169,3 +170,50 @@ def test_save_never_overwrites_something_else(tmp_path, fitted):
     with pytest.raises(InputError, match="not a classifier"):
         fitted.save(tmp_path / "thesis")
     assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["chapter.txt"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"samples": 200},
+        {"sampling_rate": 25.0},
+        {"labels": ["a", "b"]},
+        {"views": []},
+        {"encoder": None},
+        {"C": "1"},
+        {"unknown": 1},
+    ],
+)
+@pytest.mark.parametrize("sealed_again", [False, True])
+def test_a_tampered_config_is_refused(tmp_path, fitted, change, sealed_again):
+    fitted.save(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = {**json.loads(path.read_text()), **change}
+    if sealed_again:
+        config.pop("checksum")
+        write_sealed(path, config)
+        if change.keys() <= {"samples", "sampling_rate"}:
+            return  # Whoever seals it says that it is so.
+    else:
+        path.write_text(json.dumps(config))
+    with pytest.raises(InputError) as told:
+        Img2ImuClassifier.load(tmp_path / "model")
+    assert str(path) in str(told.value) or "model" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_files_have_the_permissions_of_any_new_file(tmp_path, fitted):
+    (tmp_path / "plain").write_text("")
+    fitted.save(tmp_path / "model")
+    wanted = (tmp_path / "plain").stat().st_mode
+    assert {path.stat().st_mode for path in (tmp_path / "model").iterdir()} == {wanted}
+
+
+@pytest.mark.parametrize("missing", ["", None, float("nan")])
+def test_unlabelled_windows_of_pandas_are_no_class(few, missing):
+    X, y = few
+    column = np.array([missing, *y[1:]], dtype=object)
+    classifier = Img2ImuClassifier(**PAPER).fit(X, column)
+    assert classifier.classes_.tolist() == np.unique(y[1:]).tolist()
+    numbers = np.array([missing, *np.unique(y, return_inverse=True)[1][1:].tolist()], dtype=object)
+    assert Img2ImuClassifier(**PAPER).fit(X, numbers).predict(X[:2]).dtype.kind == "i"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -118,3 +119,22 @@ def test_photographs_look_as_torchvision_makes_them(shared_data):
     ]
     assert np.mean(each) < 2.5
     assert max(each) < 6
+
+
+def test_postscript_is_not_run():
+    """Pillow would start Ghostscript, whatever the file is called."""
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(stream, "EPS")
+    with pytest.raises(DecodeError, match="not an image"):
+        decode(stream.getvalue(), 8, 6)
+
+
+def test_a_picture_of_absurd_size_is_not_decoded():
+    """A few kilobytes of PNG whose header promises 150 million pixels."""
+    small = io.BytesIO()
+    Image.new("L", (8, 8)).save(small, "PNG")
+    data = bytearray(small.getvalue())
+    data[16:24] = (15_000).to_bytes(4, "big") + (10_000).to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(DecodeError, match="too many"):
+        decode(bytes(data), 8, 6)

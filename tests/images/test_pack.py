@@ -170,14 +170,30 @@ def test_damaged_blocks_are_packed_again(root, tmp_path):
     assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
 
 
-def test_survives_sigkill(tmp_path):
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    "line", ['{"images": "4"}', "[4]", '{"images": -4, "sha256": "", "skipped": []}']
+)
+def test_a_journal_that_was_changed_is_read_as_far_as_it_is_sound(root, tmp_path, line):
+    pack(root, tmp_path / "whole", CONFIG)
+    with pytest.raises(InterruptedRunError):
+        pack(root, tmp_path / "store", CONFIG, interrupting(8))
+    journal = tmp_path / "store.partial" / JOURNAL
+    header, first, *_ = journal.read_text().splitlines()
+    journal.write_text("\n".join([header, first, line]) + "\n")
+    assert pack(root, tmp_path / "store", CONFIG).packed == 8
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+
+
+def test_survives_sigkill(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "BLOCK", 512)
     files = [encoded(scene(i, 40, 30)) for i in range(20)]
     files[3] = files[3][:200]
-    count = 16_000
+    count = 5_000
     root = shard(tmp_path / "shards", [files[i % 20] for i in range(count)], [0] * count, ["all"])
     program = (
-        "import sys; from img2imu.images.packing import pack, PackConfig;"
-        "pack(sys.argv[1], sys.argv[2], PackConfig(16, 12, workers=2))"
+        "import sys; from img2imu.images import packing, PackConfig; packing.BLOCK = 512;"
+        "packing.pack(sys.argv[1], sys.argv[2], PackConfig(16, 12, workers=2))"
     )
     command = [sys.executable, "-c", program, str(root), str(tmp_path / "store")]
     journal = tmp_path / "store.partial" / JOURNAL

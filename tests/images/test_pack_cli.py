@@ -23,15 +23,31 @@ def test_pack(tmp_path, capsys):
     assert report["images_per_second"] > 0
     assert ImageStore.open(tmp_path / "store").images.shape == (12, 24, 32, 3)
 
+    assert "without a label" not in printed and report["unlabelled"] == 0
+
     assert main(command) == 0
     assert "packed before" in capsys.readouterr().out
+
+
+def test_stray_images_are_told(tmp_path, capsys):
+    """Beside class folders they have no label, which training must know."""
+    stray = collection()["ash/0.jpg"]
+    root = folder(tmp_path / "root", collection() | {"stray.jpg": stray, "other.jpg": stray})
+    command = ["pack", str(root), str(tmp_path / "store"), "--size", "32x24"]
+    for _ in ("packed now", "packed before"):
+        assert main([*command, "--json", str(tmp_path / "report.json")]) == 0
+        assert "2 of them in no class: without a label" in capsys.readouterr().out
+        assert json.loads((tmp_path / "report.json").read_text())["unlabelled"] == 2
+    assert (ImageStore.open(tmp_path / "store").labels == -1).sum() == 2
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--size", "12"], "--size takes"),
-        (["--workers", "0"], "workers must be"),
+        (["--workers", "0"], "workers must lie in"),
+        (["--workers", "1000000000"], "workers must lie in"),
+        (["--size", "1000000x1"], "1 to 4096 pixels"),
         ([], "not exist"),
     ],
 )

@@ -187,8 +187,10 @@ def test_chaos_game_stays_on_its_attractor(monkeypatch):
     "settings, message",
     [
         (("leaves", 10, 64, 48), "choose from dead-leaves, color-noise, fractals"),
-        (("fractals", 0, 64, 48), "at least one image, not 0"),
-        (("fractals", 10, 64, 7), "at least 8x8 pixels, not 64x7"),
+        (("fractals", 0, 64, 48), "1 to 100000000 images, not 0"),
+        (("fractals", 10**30, 64, 48), "1 to 100000000 images, not 1000"),
+        (("fractals", 10, 64, 7), "need 8x8 to 4096x4096 pixels, not 64x7"),
+        (("fractals", 10, 10**6, 8), "need 8x8 to 4096x4096 pixels"),
     ],
 )
 def test_settings_that_make_no_images(settings, message):

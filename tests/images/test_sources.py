@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import zipfile
 
 import numpy as np
@@ -11,8 +13,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from img2imu.errors import InputError
+from img2imu.images import parquet as parquet_module
+from img2imu.images import shards, sources
+from img2imu.images.decode import DecodeError
 from img2imu.images.registry import open_images
-from tests.images.samples import COLORS, collection, folder, shard, tar, tar_of_tars
+from tests.images.samples import (
+    COLORS,
+    collection,
+    encoded,
+    folder,
+    scene,
+    shard,
+    tar,
+    tar_of_tars,
+)
 
 FILES = collection()
 CLASSES = list(COLORS)
@@ -198,6 +212,92 @@ BAD = {
 }
 
 
+def renamed(path, classes):
+    """A sound shard whose ``classes.json`` says `classes`."""
+    shard(path, list(FILES.values()), [0] * 12, CLASSES)
+    (path / "classes.json").write_text(classes if isinstance(classes, str) else json.dumps(classes))
+    return path
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        *({"classes": 5}, {"classes": "ash"}, {"classes": [1, 2]}, {"classes": {"0": "ash"}}),
+        *(7, [], "[" * 9999),
+    ],
+    ids=["number", "text", "numbers", "object", "no object", "list", "nested"],
+)
+def test_classes_are_a_list_of_names(classes, tmp_path):
+    with pytest.raises(InputError, match=r"classes\.json must be a JSON object with 'classes'"):
+        open_images(renamed(tmp_path / "s", classes))
+
+
+def test_an_index_that_unpacks_to_any_size_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "LARGEST_INDEX", 1 << 20)
+    path = damaged_shard(tmp_path / "s")
+    with zipfile.ZipFile(path / "part.npz", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("more.npy", bytes(1 << 20))
+    assert (path / "part.npz").stat().st_size < 10_000
+    with pytest.raises(InputError, match=r"unpacks to \d+ bytes"):
+        open_images(path)
+
+
+def test_an_index_with_a_header_that_lies_is_refused(tmp_path):
+    path = damaged_shard(tmp_path / "s")
+    header = "{'descr': '<i8', 'fortran_order': False, 'shape': (9000000000000000,), }"
+    lying = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
+    with zipfile.ZipFile(path / "part.npz") as archive:
+        rest = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path / "part.npz", "w") as archive:
+        for name, data in (rest | {"offsets.npy": lying}).items():
+            archive.writestr(name, data)
+    with pytest.raises(InputError, match="damaged, or not the index"):
+        open_images(path)
+
+
+def test_labels_are_not_cut_to_32_bits(tmp_path):
+    path = damaged_shard(tmp_path / "s", labels=np.full(12, 1 << 32, np.int64))
+    with pytest.raises(InputError, match="labels beyond the 3 classes"):
+        open_images(path)
+
+
+@pytest.mark.parametrize("label", [10**9, 2**40, 10**6])
+def test_a_label_is_no_number_of_any_size(label, tmp_path):
+    path = tmp_path / "one.parquet"
+    parquet(path, list(FILES.values())[:3], [0, label, 1])
+    with pytest.raises(InputError, match=f"label {label} is too large: labels count from 0"):
+        open_images(path)
+
+
+def test_rows_without_images_do_not_fill_memory(tmp_path):
+    table = pa.table({"image": pa.nulls(200_000, pa.struct([("bytes", pa.binary())]))})
+    pq.write_table(table, tmp_path / "one.parquet")
+    with pytest.raises(InputError, match=r"says it has 200000 rows, in \d+ bytes"):
+        open_images(tmp_path / "one.parquet")
+
+
+def test_a_row_group_that_unpacks_to_any_size_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_module, "LARGEST_GROUP", 10_000)
+    path = tmp_path / "one.parquet"
+    parquet(path, [bytes(9_000), bytes(2_000)], None)
+    with pytest.raises(InputError, match=r"row group 0 of .* unpacks to 1\d+ bytes"):
+        open_images(path).read(0)
+
+
+def test_a_file_of_absurd_size_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "LARGEST_FILE", 50_000)
+    absurd = FILES | {"ash/0.jpg": bytes(60_000)}
+    for path in (
+        zipped(tmp_path / "all.zip", absurd),
+        tar(tmp_path / "all.tar", absurd),
+        folder(tmp_path / "root", absurd),
+    ):
+        images = open_images(path)
+        with pytest.raises(DecodeError, match="60000 bytes are more than the 50000 of the largest"):
+            images.read(0)
+        assert images.read(1) == FILES["ash/1.jpg"]
+
+
 def cut(path, size):
     path.write_bytes(path.read_bytes()[:size])
     return path
@@ -214,6 +314,32 @@ def test_a_tar_is_whole_or_refused(tmp_path):
 def test_bad_sources_are_told_in_one_sentence(message, tmp_path):
     with pytest.raises(InputError, match=message):
         open_images(BAD[message](tmp_path))
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tar", "one.parquet", "s/part.npz"])
+def test_any_damage_is_one_sentence_or_one_file(name, tmp_path):
+    few = {f"ash/{i}.jpg": encoded(scene(i, 16, 12)) for i in range(3)}
+    zipped(tmp_path / "all.zip", few)
+    tar(tmp_path / "all.tar", few)
+    parquet(tmp_path / "one.parquet", list(few.values()), ["a", None, "b"])
+    shard(tmp_path / "s", list(few.values()), [0, 1, 2], CLASSES)
+    path, rng, told = tmp_path / name, random.Random(1), 0
+    whole = path.read_bytes()
+    for _ in range(250):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 1, 3, 10))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(data[: rng.choice((None, None, None, rng.randrange(len(data))))])
+        try:
+            source = open_images(path.parent if name.startswith("s/") else path)
+            source.fingerprint()
+            for index in range(len(source)):
+                with contextlib.suppress(DecodeError):
+                    source.read(index)
+        except InputError as error:
+            told += 1
+            assert len(str(error).splitlines()) == 1
+    assert told > 20
 
 
 def test_pickles_are_refused(tmp_path):

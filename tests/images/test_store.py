@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from img2imu.errors import InputError
+from img2imu.files import sha256_of
 from img2imu.images.config import PackConfig
 from img2imu.images.packing import pack
 from img2imu.images.store import ImageStore
 from tests.images.samples import HEIGHT, WIDTH, collection, folder
 
 
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    place = tmp_path_factory.mktemp("packed")
+    pack(folder(place / "root", collection()), place / "store", PackConfig(WIDTH, HEIGHT))
+    return place / "store"
+
+
 @pytest.fixture
-def path(tmp_path):
-    root = folder(tmp_path / "root", collection())
-    pack(root, tmp_path / "store", PackConfig(WIDTH, HEIGHT))
-    return tmp_path / "store"
+def path(packed, tmp_path):
+    """A copy of a store that may be damaged."""
+    return shutil.copytree(packed, tmp_path / "store")
 
 
 def change(path, **entries):
@@ -71,10 +79,29 @@ def test_no_manifest(path, text):
         ImageStore.open(path)
 
 
-@pytest.mark.parametrize("entries", [{"count": "x"}, {"blocks": 3}, {"classes": None}])
+@pytest.mark.parametrize(
+    "entries",
+    [
+        *({"count": "x"}, {"count": 10**30}, {"count": -12}, {"width": 10**9}, {"height": 0}),
+        *({"blocks": 3}, {"blocks": []}, {"blocks": [{"images": "12", "sha256": ""}]}),
+        *({"classes": None}, {"classes": 3}, {"classes": [1, 2, 3]}),
+        *({"source": None}, {"skipped": [{"index": 0}]}, {"labels_sha256": 7}, {"more": 1}),
+    ],
+    ids=str,
+)
 def test_damaged_manifest(path, entries):
     change(path, **entries)
     with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+        ImageStore.open(path)
+
+
+@pytest.mark.parametrize(
+    "labels", [np.full(12, 3, np.int32), np.full(12, -2, np.int32), np.array([object()] * 12)]
+)
+def test_labels_that_cannot_be_although_their_hash_agrees(path, labels):
+    np.save(path / "labels.npy", labels)
+    change(path, labels_sha256=sha256_of(path / "labels.npy"))
+    with pytest.raises(InputError, match=r"labels\.npy (has labels beyond|is damaged)"):
         ImageStore.open(path)
 
 

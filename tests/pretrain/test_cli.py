@@ -12,6 +12,7 @@ from img2imu.images import ImageStore
 from img2imu.models import create_encoder
 from img2imu.pretrain import RECIPES, PretrainConfig
 from img2imu.pretrain.loop import describe_source
+from img2imu.settings import read_sealed
 
 SMALL = [
     "--count=96",
@@ -35,7 +36,7 @@ def test_an_encoder_of_no_data_at_all(tmp_path, capsys):
     assert last["epoch"] == len(rows) == 2
     assert float(rows[-1]["loss"]) == pytest.approx(last["loss"], rel=1e-4)
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
-    written = PretrainConfig.from_dict(json.loads((out / "config.json").read_text())["pretrain"])
+    written = PretrainConfig.from_dict(read_sealed(out / "config.json")["pretrain"])
     preset = RECIPES["recommended"]["moco"]
     assert written.differences(preset) == [
         "batch_size", "encoder", "epochs", "lr", "method.queue",
@@ -68,6 +69,20 @@ def test_folded_weights_are_a_start(tmp_path, reference_weights):
         (["--source=dead-leaves", "--encoder=resnet1"], "unknown encoder 'resnet1'"),
         (["--source=dead-leaves", *SMALL, "--init=nothing.safetensors"], "no weights file at"),
         (["--source=dead-leaves", *SMALL, "--transfer=nothing.npz"], "nothing.npz"),
+        (["--source=dead-leaves", "--transfer=x.npz", "--transfer-every=0"], "must be at least 1"),
+        (["--source=dead-leaves", "--transfer=x.npz", "--transfer-every=-3"], "must be at least 1"),
+        (["--source=dead-leaves", "--seed=99999999999"], "seed must lie in [0, 4294967295]"),
+        (["--source=dead-leaves", "--seed=-1"], "seed must lie in"),
+        (["--source=dead-leaves", "--queue=9999999999"], "queue must lie in [1, 4194304]"),
+        (["--source=dead-leaves", "--queue=-1"], "queue must lie in"),
+        (["--source=dead-leaves", "--dim=99999999"], "dim must lie in"),
+        (["--source=dead-leaves", "--size=999999x8"], "8x8 to 4096x4096 pixels, not 999999x8"),
+        (["--source=dead-leaves", "--size=0x0"], "8x8 to 4096x4096 pixels, not 0x0"),
+        (["--source=dead-leaves", "--count=999999999999"], "1 to 100000000 images"),
+        (["--source=dead-leaves", "--count=-1"], "1 to 100000000 images, not -1"),
+        (["--source=dead-leaves", "--epochs=999999999999"], "epochs must lie in"),
+        (["--source=dead-leaves", "--batch-size=1000000000"], "batch_size must lie in"),
+        (["--source=dead-leaves", "--lr=nan"], "lr must be positive"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, capsys, options, said):
@@ -106,6 +121,22 @@ def test_a_damaged_store_is_told_before_training(tmp_path, capsys):
     assert after != before
 
 
+def test_one_stray_image_beside_class_folders(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for number in range(48):
+        name = f"class{number % 3}/{number}.png" if number else "stray.png"
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / name)
+    store, common = str(tmp_path / "store"), ["--encoder=test_resnet", "--batch-size=8"]
+    assert main(["pack", str(tmp_path / "photos"), store, "--size=32x24"]) == 0
+    assert "1 of them in no class" in capsys.readouterr().out
+    for method in ("moco", "supervised"):
+        options = [f"--method={method}", "--epochs=1", *common]
+        assert main(["pretrain", "--source", store, "-o", str(tmp_path / method), *options]) == 0
+        assert "knn" in capsys.readouterr().out
+
+
 def test_transfer_is_measured_during_training(tmp_path, exercise):
     from img2imu.recordings import save_windows
 
@@ -113,9 +144,8 @@ def test_transfer_is_measured_during_training(tmp_path, exercise):
     save_windows(windows, exercise.select(slice(None, None, 6)), {})
     out = tmp_path / "run"
     options = ["--transfer", str(windows), "--transfer-every=2", "--lr=0.02"]
-    small = [option.replace("test_resnet", "resnet18") for option in SMALL]
-    assert main(["pretrain", "--source=color-noise", "-o", str(out), *small, *options]) == 0
+    assert main(["pretrain", "--source=color-noise", "-o", str(out), *SMALL, *options]) == 0
     with (out / "epochs.csv").open(newline="") as stream:
         scores = [row["transfer"] for row in csv.DictReader(stream)]
     assert scores[0] == "nan" and 1 / 7 < float(scores[1]) < 1
-    assert not [path for path in out.iterdir() if path.name.startswith("tmp")]
+    assert not [path for path in out.iterdir() if "transfer" in path.name]

@@ -46,6 +46,7 @@ def test_differences_are_named():
         ({"epochs": 0}, "epochs must lie in"),
         ({"epochs": 10**30}, "epochs must lie in"),
         ({"batch_size": 10**30}, "batch_size must lie in"),
+        ({"bands": 100_000}, "bands must lie in"),
         ({"seed": -1}, "seed must lie in"),
         ({"seed": 2**40}, "seed must lie in"),
         ({"lr": float("inf")}, "lr must be positive"),

@@ -17,6 +17,7 @@ from img2imu.cli import main
 from img2imu.errors import InputError
 from img2imu.files import locked
 from img2imu.images import ProceduralImages
+from img2imu.models import checkpoints
 from img2imu.pretrain import PretrainConfig, SimSiamConfig, World, checkpoint, loop, pretrain
 from img2imu.settings import read_sealed, write_sealed
 
@@ -137,7 +138,7 @@ def test_damaged_logs_are_written_anew(run, name, damage):
 
 def test_any_flipped_byte_of_a_checkpoint_is_told_or_means_nothing(tmp_path):
     path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, {"step": 3, "tensor": torch.arange(200), "rows": [{"loss": 0.5}]})
+    checkpoints.save(path, {"step": 3, "tensor": torch.arange(200), "rows": [{"loss": 0.5}]})
     whole, rng = path.read_bytes(), random.Random(0)
     told = 0
     for place in range(0, len(whole), 3):
@@ -145,7 +146,7 @@ def test_any_flipped_byte_of_a_checkpoint_is_told_or_means_nothing(tmp_path):
         data[place] ^= 1 << rng.randrange(8)
         path.write_bytes(data)
         try:
-            state = checkpoint.load(path)
+            state = checkpoints.load(path)
         except InputError as error:
             told += 1
             assert len(str(error).splitlines()) == 1
@@ -164,7 +165,7 @@ def test_a_checkpoint_runs_no_code(tmp_path):
 
     torch.save({"step": Evil()}, tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match="cannot be read as a checkpoint"):
-        checkpoint.load(tmp_path / "checkpoint.pt")
+        checkpoints.load(tmp_path / "checkpoint.pt")
     assert not Path("evil").exists()
 
 
@@ -214,10 +215,10 @@ def test_a_checkpoint_with_other_entries_is_told(tmp_path):
     pretrain(replace(CONFIG, epochs=1), SOURCE, tmp_path / "run", ALONE)
     path = tmp_path / "run" / "checkpoint.pt"
     trainer = loop.Trainer(replace(CONFIG, epochs=1), SOURCE, ALONE)
-    assert trainer.load_state(checkpoint.load(path), path) == 2
+    assert trainer.load_state(checkpoints.load(path), path) == 2
     for changes in CHANGES.values():
         for change in changes:
-            state = checkpoint.load(path)
+            state = checkpoints.load(path)
             change(state)
             with pytest.raises(InputError, match=r"checkpoint.*(cannot be|of step|is of)"):
                 trainer.load_state(state, path)
@@ -263,7 +264,7 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     ):
         pretrain(CONFIG, SOURCE, out, ALONE)
     monkeypatch.setattr(loop.Trainer, "step", step)
-    assert checkpoint.load(out / "checkpoint.pt")["step"] == 2
+    assert checkpoints.load(out / "checkpoint.pt")["step"] == 2
     assert not [path for path in out.iterdir() if "partial" in path.name]
     pretrain(CONFIG, SOURCE, out, ALONE)
     assert (out / "encoder.safetensors").read_bytes() == (

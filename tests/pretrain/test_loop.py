@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from img2imu.errors import InputError
-from img2imu.models import create_backbone
+from img2imu.models import checkpoints, create_backbone
 from img2imu.pretrain import (
     MoCoConfig,
     PretrainConfig,
@@ -25,7 +25,6 @@ from img2imu.pretrain import (
     SimSiamConfig,
     SupervisedConfig,
     World,
-    checkpoint,
     loop,
     pretrain,
 )
@@ -50,11 +49,11 @@ MOCO = PretrainConfig(
 
 @pytest.fixture(scope="module")
 def photographs(shared_data):
-    """Real images of ten classes, 48x36."""
+    """Real images of five classes, 48x36."""
     shard = shared_data / "tiny_imagenet" / "train_00.bin"
     if not shard.is_file():
         pytest.skip("no Tiny-ImageNet shard")
-    return photographs_of(shard)
+    return photographs_of(shard, classes=5)
 
 
 def rows(path: Path) -> list[dict[str, float]]:
@@ -71,7 +70,7 @@ def test_moco_learns(tmp_path):
 
 
 def test_neighbours_on_photographs_beat_those_of_a_random_encoder(tmp_path, photographs):
-    config = replace(MOCO, method=SupervisedConfig(), epochs=8, held=300, lr=0.05)
+    config = replace(MOCO, method=SupervisedConfig(), epochs=3, held=200, lr=0.05)
     before = loop.Trainer(config, photographs, ALONE).knn()
     last = pretrain(config, photographs, tmp_path / "run", ALONE)
     assert last["knn"] > before + 0.05
@@ -82,7 +81,7 @@ def test_neighbours_on_photographs_beat_those_of_a_random_encoder(tmp_path, phot
 )
 def test_other_methods_learn(tmp_path, method):
     config = replace(MOCO, method=method, epochs=2)
-    pretrain(config, stripes(640), tmp_path / "run", ALONE)
+    pretrain(config, stripes(320), tmp_path / "run", ALONE)
     first, second = (row["loss"] for row in rows(tmp_path / "run" / "epochs.csv"))
     assert second < first
 
@@ -100,7 +99,7 @@ def test_the_encoder_written_is_the_one_trained(tmp_path):
     config = replace(MOCO, method=SupervisedConfig(), epochs=1, encoder="resnet18", held=0)
     pretrain(config, stripes(64), tmp_path / "run", ALONE)
     encoder = load_file(tmp_path / "run" / "encoder.safetensors")
-    state = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
+    state = checkpoints.load(tmp_path / "run" / "checkpoint.pt")
     for name, tensor in encoder.items():
         assert torch.equal(tensor, state["method"][f"encoder.body.{name}"])
 
@@ -122,10 +121,19 @@ loop.pretrain(config, stripes(400), Path(sys.argv[1]), World(torch.device("cpu")
 """
 
 
+CODE = RUN.format(tests=str(Path(__file__).parent))
+
+
 def _start(out: Path) -> subprocess.Popen[bytes]:
-    code = RUN.format(tests=str(Path(__file__).parent))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", code, str(out)], env=environment)
+    return subprocess.Popen([sys.executable, "-c", CODE, str(out)], env=environment)
+
+
+def _run_here(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOG_STEPS", "CHECKPOINT_SECONDS"):
+        monkeypatch.setattr(loop, name, getattr(loop, name))  # which the code sets
+    monkeypatch.setattr(sys, "argv", ["", str(out)])
+    exec(CODE, {})
 
 
 def _killed_at(out: Path, step: int) -> None:
@@ -143,14 +151,14 @@ def _killed_at(out: Path, step: int) -> None:
     process.wait()
 
 
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert _start(whole).wait() == 0
+    _run_here(whole, monkeypatch)
     _killed_at(broken, 5)
     _killed_at(broken, 17)
     assert not (broken / "encoder.safetensors").exists()
-    assert _start(broken).wait() == 0
-    expected, resumed = (checkpoint.load(run / "checkpoint.pt") for run in (whole, broken))
+    _run_here(broken, monkeypatch)
+    expected, resumed = (checkpoints.load(run / "checkpoint.pt") for run in (whole, broken))
     assert expected["step"] == resumed["step"] == 33
     assert torch.equal(expected["random"][0], resumed["random"][0])
     for name, tensor in expected["method"].items():
@@ -215,7 +223,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
     monkeypatch.setattr(loop.Trainer, "step", poisoned)
     with pytest.raises(InputError, match=r"the loss is nan after step 6: lower lr"):
         pretrain(config, stripes(132), tmp_path / "run", ALONE)
-    state = checkpoint.load(tmp_path / "run" / "checkpoint.pt")
+    state = checkpoints.load(tmp_path / "run" / "checkpoint.pt")
     assert state["step"] == 3
     assert all(torch.isfinite(v).all() for v in state["method"].values())
     assert not (tmp_path / "run" / "encoder.safetensors").exists()
@@ -295,9 +303,15 @@ def test_init_starts_from_a_file(tmp_path):
 
 def test_folded_weights_are_trained_on_and_resumed(tmp_path, monkeypatch, reference_weights):
     config = replace(
-        MOCO, method=SupervisedConfig(), encoder="resnet18", init=str(reference_weights), epochs=2
+        MOCO,
+        method=SupervisedConfig(),
+        encoder="resnet18",
+        stages=(2,),
+        init=str(reference_weights),
+        epochs=2,
+        batch_size=16,
     )
-    source, whole, broken = stripes(140), tmp_path / "whole", tmp_path / "broken"
+    source, whole, broken = stripes(72), tmp_path / "whole", tmp_path / "broken"
     pretrain(config, source, whole, ALONE)
     step = loop.Trainer.step
 

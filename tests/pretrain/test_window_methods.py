@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from img2imu.cli import main
 from img2imu.errors import InputError
+from img2imu.models import checkpoints
 from img2imu.pretrain import (
     METHOD_CONFIGS,
     RECIPES,
@@ -24,7 +25,6 @@ from img2imu.pretrain import (
     SimCLRConfig,
     WindowsSource,
     World,
-    checkpoint,
     loop,
     pretrain,
 )
@@ -191,11 +191,11 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path, monkeypatch, method):
     monkeypatch.setattr(loop.Trainer, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pretrain(config, source, broken, ALONE)
-    assert checkpoint.load(broken / "checkpoint.pt")["step"] == 4
+    assert checkpoints.load(broken / "checkpoint.pt")["step"] == 4
     monkeypatch.setattr(loop.Trainer, "step", step)
     torch.manual_seed(99)
     pretrain(config, source, broken, ALONE)
-    expected, resumed = (checkpoint.load(run / "checkpoint.pt") for run in (whole, broken))
+    expected, resumed = (checkpoints.load(run / "checkpoint.pt") for run in (whole, broken))
     assert expected["step"] == resumed["step"] == 6
     assert torch.equal(expected["random"][0], resumed["random"][0])
     assert expected["method"].keys() == resumed["method"].keys()

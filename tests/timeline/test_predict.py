@@ -9,13 +9,15 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score
 
-from img2imu import Img2ImuClassifier, predict
+from img2imu import Img2ImuClassifier
 from img2imu.cli import main
 from img2imu.convert import SpectrogramConfig, WaveformConfig
 from img2imu.errors import InputError
 from img2imu.models import EncoderConfig
 from img2imu.recordings import open_source, windows
-from img2imu.timeline import predict_recordings
+from img2imu.report import draw_timeline, save_png
+from img2imu.timeline import Timeline, predict_recordings
+from img2imu.timeline.predict import DRAWN
 from img2imu.timeline.tracks import UNKNOWN, Envelope, RunningTime, Track
 
 RATE, SAMPLES = 20.0, 40
@@ -64,9 +66,17 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def labelled(classifier, source, folder: Path, overlap: float = 0.5) -> Timeline:
+    """Labels and picture in a folder, as the command writes them."""
+    folder.mkdir(exist_ok=True)
+    timeline = predict_recordings(classifier, source, folder / "predictions.csv", overlap)
+    save_png(folder / "predictions.png", draw_timeline(timeline))
+    return timeline
+
+
 def test_csv_is_the_classifier_window_by_window(classifier, recording, tmp_path):
     path, values = recording
-    predict_recordings(classifier, open_source(path, unit="g"), tmp_path / "out")
+    labelled(classifier, open_source(path, unit="g"), tmp_path / "out")
     rows = read(tmp_path / "out" / "predictions.csv")
     # 2 s windows every second: 29 in the first 30 s, 10 in the 11 s after the gap.
     starts = [*range(29), *range(40, 50)]
@@ -85,9 +95,9 @@ def test_csv_is_the_classifier_window_by_window(classifier, recording, tmp_path)
 
 def test_small_blocks_give_the_same_file(classifier, recording, tmp_path, monkeypatch):
     path, _ = recording
-    predict_recordings(classifier, open_source(path, unit="g"), tmp_path / "whole")
+    labelled(classifier, open_source(path, unit="g"), tmp_path / "whole")
     monkeypatch.setattr(windows, "BLOCK", 64)
-    predict_recordings(classifier, open_source(path, unit="g"), tmp_path / "blocks")
+    labelled(classifier, open_source(path, unit="g"), tmp_path / "blocks")
     whole, blocks = (read(tmp_path / name / "predictions.csv") for name in ("whole", "blocks"))
     for name in ("recording", "subject", "start", "end", "label"):
         assert [row[name] for row in whole] == [row[name] for row in blocks]
@@ -99,7 +109,7 @@ def test_small_blocks_give_the_same_file(classifier, recording, tmp_path, monkey
 
 def test_summary_counts_hours_and_scores(classifier, recording, tmp_path):
     path, _ = recording
-    timeline = predict_recordings(classifier, open_source(path, unit="g"), tmp_path)
+    timeline = labelled(classifier, open_source(path, unit="g"), tmp_path)
     summary = timeline.summary()
     assert summary["windows"] == 39
     assert summary["recordings"] == 1
@@ -121,7 +131,7 @@ def test_without_labels_there_are_no_scores(classifier, recording, tmp_path):
     plain = tmp_path / "plain.csv"
     np.savetxt(plain, values, delimiter=",", header="x,y,z", comments="")
     source = open_source(plain, columns=["x", "y", "z"], rate=RATE, unit="g")
-    assert predict_recordings(classifier, source, tmp_path / "out").summary()["scores"] is None
+    assert labelled(classifier, source, tmp_path / "out").summary()["scores"] is None
 
 
 def test_another_rate_is_resampled_to_the_classifiers(classifier, tmp_path):
@@ -131,7 +141,7 @@ def test_another_rate_is_resampled_to_the_classifiers(classifier, tmp_path):
     values[:, 0] += np.sin(2 * np.pi * 3 * time)
     table = np.column_stack([time, values])
     np.savetxt(tmp_path / "fast.csv", table, delimiter=",", header="time,x,y,z", comments="")
-    predict_recordings(classifier, open_source(tmp_path / "fast.csv", unit="g"), tmp_path, 0.0)
+    labelled(classifier, open_source(tmp_path / "fast.csv", unit="g"), tmp_path, 0.0)
     rows = read(tmp_path / "predictions.csv")
     assert [float(row["start"]) for row in rows] == list(range(0, len(rows) * 2, 2))
     assert len(rows) in (9, 10)
@@ -144,7 +154,7 @@ def test_the_picture_shows_the_predicted_colours(classifier, recording, tmp_path
     from img2imu.report.figures import class_colors
 
     path, _ = recording
-    predict_recordings(classifier, open_source(path, unit="g"), tmp_path)
+    labelled(classifier, open_source(path, unit="g"), tmp_path)
     image = np.asarray(Image.open(tmp_path / "predictions.png").convert("RGB"), int)
     for color in class_colors(2):
         wanted = np.round(np.array(to_rgb(color)) * 255)
@@ -186,8 +196,8 @@ def test_too_short_a_recording_leaves_no_trace(classifier, tmp_path):
     np.savetxt(tmp_path / "a.csv", np.ones((30, 3)), delimiter=",", header="x,y,z", comments="")
     source = open_source(tmp_path / "a.csv", columns=["x", "y", "z"], rate=RATE, unit="g")
     with pytest.raises(InputError, match="window of 2 s"):
-        predict_recordings(classifier, source, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        predict_recordings(classifier, source, tmp_path / "labels.csv")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_a_failure_on_the_way_leaves_the_old_files(classifier, recording, tmp_path, monkeypatch):
@@ -202,7 +212,7 @@ def test_a_failure_on_the_way_leaves_the_old_files(classifier, recording, tmp_pa
     monkeypatch.setattr(windows, "BLOCK", 64)
     monkeypatch.setattr(classifier, "predict_proba", breaks)
     with pytest.raises(RuntimeError):
-        predict_recordings(classifier, open_source(path, unit="g"), tmp_path)
+        labelled(classifier, open_source(path, unit="g"), tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["predictions.csv"]
     assert (tmp_path / "predictions.csv").read_text() == "old"
 
@@ -211,11 +221,11 @@ def test_only_the_first_recordings_keep_their_traces(classifier, recording, tmp_
     path, _ = recording
     folder = tmp_path / "several"
     folder.mkdir()
-    for number in range(predict.DRAWN + 2):
+    for number in range(DRAWN + 2):
         (folder / f"{number}.csv").write_bytes(path.read_bytes())
-    timeline = predict_recordings(classifier, open_source(folder, unit="g"), tmp_path / "out")
+    timeline = labelled(classifier, open_source(folder, unit="g"), tmp_path / "out")
     kept = [track.envelope is not None for track in timeline.tracks]
-    assert kept == [True] * predict.DRAWN + [False] * 2
+    assert kept == [True] * DRAWN + [False] * 2
 
 
 def test_command_writes_and_prints(classifier, recording, tmp_path, capsys):
@@ -273,7 +283,7 @@ def test_a_recording_whose_clock_jumps_is_labelled_and_drawn(tmp_path, classifie
             rows.append(f"{t:.2f},{np.sin(9 * t):.4f},{np.cos(7 * t):.4f},1.0")
     path = tmp_path / "jumps.csv"
     path.write_text("time,x,y,z\n" + "\n".join(rows) + "\n")
-    timeline = predict_recordings(classifier, open_source(path, unit="g"), tmp_path / "out")
+    timeline = labelled(classifier, open_source(path, unit="g"), tmp_path / "out")
     with (tmp_path / "out" / "predictions.csv").open() as file:
         starts = [float(row["start"]) for row in csv.DictReader(file)]
     assert min(starts) < 0 < max(starts)

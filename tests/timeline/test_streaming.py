@@ -10,12 +10,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from img2imu import Img2ImuClassifier, StreamingClassifier, streaming
+from img2imu import Img2ImuClassifier, StreamingClassifier
 from img2imu.convert import SpectrogramConfig
 from img2imu.errors import InputError
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Piece, RowReport, WindowConfig, iter_windows, open_source
-from img2imu.timeline import WindowStream, iter_predictions
+from img2imu.timeline import WindowStream, iter_predictions, streaming
 
 RATES = [(50.0, 50.0), (40.0, 50.0), (50.0, 20.0), (100.0, 50.0), (50.01, 50.0)]
 """Of the sensor, nominally, and of the windows."""
