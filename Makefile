@@ -30,6 +30,10 @@ lint: .venv/installed  ## style and types
 android: .venv/installed  ## signed APKs of the demo: android_demo/build/*.apk
 	$(BIN)/python android_demo/build_apk.py
 
+.PHONY: docs
+docs: .venv/installed  ## README and docs: every command checked, the outputs shown made anew
+	$(BIN)/python docs/build.py $(ARGS)
+
 wheel: .venv/installed  ## dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation
 

@@ -28,6 +28,10 @@ BUILD = HERE / "build"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "img2imu"
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 
+MAVEN = (HERE / "maven", "--quiet", "--batch-mode")
+INCREMENTAL = "-Dkotlin.compiler.incremental=true"
+"""For tests only what has changed is compiled; for the APKs everything."""
+
 CODE = (
     *("convert", "export", "tests/golden"),
     *(f"img2imu/{name}" for name in ("fewshot", "models", "recordings", "timeline")),
@@ -71,10 +75,10 @@ def test(versions: dict[str, str]) -> None:
     make_inputs()
     if advice := missing("aapt2"):
         print(f"app tests skipped: {advice}")
-        run(HERE / "maven", "--quiet", "--batch-mode", "test", "--projects", "core")
+        run(*MAVEN, "test", INCREMENTAL, "--projects", "core")
         return
     link_resources(versions)
-    run(HERE / "maven", "--quiet", "--batch-mode", "test")
+    run(*MAVEN, "test", INCREMENTAL)
 
 
 def build(versions: dict[str, str]) -> None:
@@ -85,7 +89,7 @@ def build(versions: dict[str, str]) -> None:
     link_resources(versions)
     for folder in ("packaged", "tools"):
         shutil.rmtree(BUILD / folder, ignore_errors=True)
-    run(HERE / "maven", "--quiet", "--batch-mode", "package", "-DskipTests")
+    run(*MAVEN, "package", "-DskipTests")
     unity = fetch_onnxruntime(versions["onnxruntime-unity"])
     check_downloads([unity, *jars("packaged"), *jars("tools")])
     onnxruntime = unpack_aar(extract(unity, "package/Plugins/Android/onnxruntime.aar"))
@@ -224,8 +228,7 @@ def test_dex(versions: dict[str, str]) -> None:
     plugin = f"org.apache.maven.plugins:maven-dependency-plugin:{versions['maven-dependency']}"
     others = BUILD / "test-classpath.txt"
     run(
-        *(HERE / "maven", "--quiet", "--batch-mode", f"{plugin}:build-classpath"),
-        *("--projects", "core", f"-Dmdep.outputFile={others}"),
+        *(*MAVEN, f"{plugin}:build-classpath", "--projects", "core", f"-Dmdep.outputFile={others}"),
     )
     run(
         *("java", "-XX:-DoEscapeAnalysis", "-cp", f"{back}:{tests}:{others.read_text()}"),

@@ -13,7 +13,7 @@ from .executorch import export_executorch, require_executorch
 from .graphs import FORMS
 from .onnx import export_onnx, export_ort
 from .parity import ExportReport
-from .quantize import QuantizationReport, quantize_onnx
+from .quantize import QuantizationReport, quantize_onnx, require_enough
 from .torchscript import export_torchscript
 
 if TYPE_CHECKING:
@@ -52,11 +52,15 @@ def export_classifier(
     """
     if "executorch" in config.to:
         require_executorch()
+    windows = classifier.check_windows_ if calibration is None else calibration
+    for kind in config.quantize:
+        require_enough(kind, windows)
+    forms = dict.fromkeys(config.form)
+    graphs = {form: FORMS[form](classifier.network_, classifier.check_windows_) for form in forms}
     reports: list[ExportReport | QuantizationReport] = []
     metadata = classifier.metadata()
-    windows = classifier.check_windows_ if calibration is None else calibration
-    for form in dict.fromkeys(config.form):
-        graph, stem = FORMS[form](classifier.network_, classifier.check_windows_), STEMS[form]
+    for form, graph in graphs.items():
+        stem = STEMS[form]
         plain = folder / f"{stem}.onnx"
         if config.quantize or {"onnx", "ort"}.intersection(config.to):
             written = export_onnx(graph, plain, metadata, config.opset)

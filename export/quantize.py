@@ -149,13 +149,18 @@ def _sample(inputs: NDArray[np.float32], model: ModelProto, kind: Kind) -> NDArr
     if inputs.shape[1:] != shape:
         wanted = ", ".join(map(str, shape))
         raise InputError(f"{value.name} must have shape (n, {wanted}), not {inputs.shape}")
-    fewest = MIN_WINDOWS if kind == "int8" else 1
-    if len(inputs) < fewest:
-        raise InputError(f"{kind} needs at least {fewest} real windows, not {len(inputs)}")
+    require_enough(kind, inputs)
     if not np.isfinite(inputs).all():
         raise InputError(f"a {value.name} of the calibration holds NaN or infinity")
     rows = np.linspace(0, len(inputs) - 1, min(len(inputs), MAX_WINDOWS)).round().astype(int)
     return np.ascontiguousarray(inputs[rows], dtype=np.float32)
+
+
+def require_enough(kind: Kind, inputs: NDArray[np.float32]) -> None:
+    """Raise :class:`InputError` unless a file of this kind can be made from so many inputs."""
+    fewest = MIN_WINDOWS if kind == "int8" else 1
+    if len(inputs) < fewest:
+        raise InputError(f"{kind} needs at least {fewest} real windows, not {len(inputs)}")
 
 
 def _batches(model: ModelProto, inputs: NDArray[np.float32]) -> Iterator[dict[str, Any]]:

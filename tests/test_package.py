@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
-import sysconfig
 import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from img2imu.models import DEFAULT_ENCODER
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,9 +31,10 @@ def wheel(tmp_path_factory):
 def clean_python(wheel, tmp_path_factory):
     """An environment with the wheel, and the dependencies of this one but not its img2imu."""
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    subprocess.run([*pip, "install", "-q", "--no-deps", wheel], check=True)
     site = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
         check=True,
@@ -41,7 +43,8 @@ def clean_python(wheel, tmp_path_factory):
     ).stdout.strip()
     # A plain path in a .pth file adds the folder without running its own .pth files, so the
     # editable install of this environment stays out.
-    (Path(site) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    others = [path for path in sys.path if Path(path).name == "site-packages"]
+    (Path(site) / "dependencies.pth").write_text("\n".join(others) + "\n")
     return python
 
 
@@ -61,9 +64,15 @@ def test_every_folder_of_code_is_in_the_wheel(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     for package, folder in settings["package-dir"].items():
-        for source in (ROOT / folder).rglob("*.py"):
-            inside = Path(*package.split(".")) / source.relative_to(ROOT / folder)
-            assert inside.as_posix() in names, f"{source} is in no listed package"
+        for source in (ROOT / folder).rglob("*"):
+            if source.is_file() and source.parent.name != "__pycache__":
+                inside = Path(*package.split(".")) / source.relative_to(ROOT / folder)
+                assert inside.as_posix() in names, f"{source} is in no listed package"
+
+
+def test_the_wheel_brings_the_default_encoder_and_no_more(wheel):
+    large = {each.filename for each in zipfile.ZipFile(wheel).infolist() if each.file_size > 1e5}
+    assert large == {f"img2imu/models/{DEFAULT_ENCODER.name}.safetensors"}
 
 
 def test_import_and_help_from_any_folder(clean_python, tmp_path):
@@ -72,6 +81,7 @@ def test_import_and_help_from_any_folder(clean_python, tmp_path):
     shown = run(clean_python, "-m", "img2imu", "--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert "quickstart" in shown.stdout
+    assert run(clean_python, "-m", "img2imu", "probe", "--help", cwd=tmp_path).returncode == 0
     assert len(shown.stdout.splitlines()) <= 24
 
 

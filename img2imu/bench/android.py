@@ -39,6 +39,8 @@ PAPER = {
 """Milliseconds for spectrogram and network, means of ten runs (paper, §V)."""
 
 POLL_SECONDS = 1.0
+HOST_SECONDS = 5.0
+"""That this computer is timed, as the phone."""
 
 
 class Adb:
@@ -262,7 +264,7 @@ def _host(apk: Path, name: str, threads: int) -> dict[str, Any] | None:
         ).get_inputs()
         # Levels between black and full colour, or a sensor's ordinary ups and downs.
         example = np.random.default_rng(0).random(given.shape[1:], np.float32)
-        latency = measure_latency(file, example, threads, min_seconds=5.0)
+        latency = measure_latency(file, example, threads, min_seconds=HOST_SECONDS)
     stage = "inference" if given.name == "image" else "end_to_end"
     return {"cpu": machine, "runtime": runtime_name(), "stages": {stage: latency.to_dict()}}
 

@@ -39,6 +39,7 @@ from ..export.latency import (
     time_in_turns,
 )
 from ..fewshot import Img2ImuClassifier
+from ..fewshot.config import PresetName
 from ..models import EncoderConfig
 from ..models.encoder import IMAGENET_MEAN, IMAGENET_STD
 from ..models.weights import REGISTRY
@@ -47,7 +48,7 @@ from ..recordings import WindowConfig, Windows, load_windows, make_windows, open
 from .convert import matplotlib_density, one_by_one
 from .quantized import FILES, Split, compare_kinds, fit, format_rows, split
 
-COMPARED = ("paper", "recommended", "fast")
+COMPARED: tuple[PresetName, ...] = ("paper", "recommended", "fast")
 """Presets whose files are timed."""
 
 BARE, AUTHORS = "bare ResNet-18", "authors' way"
@@ -195,7 +196,7 @@ def describe(data: Split) -> dict[str, Any]:
 
 
 def write_entrants(
-    classifiers: Mapping[str, Img2ImuClassifier], data: Split, folder: Path
+    classifiers: Mapping[PresetName, Img2ImuClassifier], data: Split, folder: Path
 ) -> dict[str, Entrant]:
     """All files that are timed, by name: the bare network, and of each preset whole, parts, int8.
 
@@ -282,7 +283,7 @@ def race(
 
 
 def compare_presets(
-    classifiers: Mapping[str, Img2ImuClassifier], data: Split, seconds: float
+    classifiers: Mapping[PresetName, Img2ImuClassifier], data: Split, seconds: float
 ) -> list[dict[str, Any]]:
     """Rows of all kinds of files of each preset."""
     return [

@@ -21,9 +21,10 @@ from ..export import (
     export_torchscript,
     quantize_onnx,
 )
+from ..export.config import KINDS
 from ..export.latency import open_session, time_in_turns
-from ..export.quantize import KINDS
 from ..fewshot import READINGS, Img2ImuClassifier, ProbeConfig
+from ..fewshot.config import PresetName
 from ..fewshot.metrics import confusion_matrix, macro_f1
 from ..models import DEFAULT_ENCODER, EncoderConfig
 from ..recordings import SplitManifest, Windows
@@ -73,7 +74,7 @@ def split(windows: Windows, name: str) -> Split:
 
 
 def fit(
-    training: Windows, preset: str, encoder: EncoderConfig = DEFAULT_ENCODER
+    training: Windows, preset: PresetName, encoder: EncoderConfig = DEFAULT_ENCODER
 ) -> Img2ImuClassifier:
     """A classifier of a preset from all windows given."""
     views = ProbeConfig(preset).drawing(training.sampling_rate, training.X.shape[-1])

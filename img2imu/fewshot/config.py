@@ -21,6 +21,8 @@ from ..settings import require, require_choice, require_positive, require_seed
 SHOTS = (1, 2, 5, 10, 20, 50)
 """Labelled windows per class of the paper's Fig. 7."""
 
+PresetName = Literal["recommended", "fast", "paper"]
+
 READINGS: dict[str, dict[str, Any]] = {
     "recommended": {"stages": (2,), "bands": 6},
     "fast": {"stages": (1,), "bands": 6},
@@ -76,7 +78,7 @@ class ProbeConfig:
         If a value is out of its range.
     """
 
-    preset: Literal["recommended", "fast", "paper"] = "recommended"
+    preset: PresetName = "recommended"
     encoder: EncoderConfig = DEFAULT_ENCODER
     probes: tuple[Literal["logistic", "paper"], ...] = ("logistic",)
     shots: tuple[int | None, ...] = field(default=(10,), metadata={"none": "all"})

@@ -61,7 +61,8 @@ class FineTuning(Method):
     def run(self, task: Task, progress: Progress, jobs: int | None = None) -> Outcome:
         """Tune every draw; training takes all cores by itself."""
         bar = progress(f"{self.name} (epochs)", len(task.manifest.draws) * self.training.epochs)
-        answers, chosen = [], {}
+        answers: list[Answer] = []
+        chosen: dict[int | None, list[dict[str, Any]]] = {}
         for draw in task.manifest.draws:
             answer, epoch = self._answer(task, draw, bar)
             answers.append(answer)

@@ -113,6 +113,7 @@ def _tune(method: FineTuning, progress: Progress) -> Img2ImuClassifier:
     classifier = method.start(rows, rows)
     bar = progress("fine-tuning the classifier (epochs)", method.training.epochs)
     history = method.tune(classifier, rows, judges, config.seed, bar)
+    method.forget(rows, judges, config.seed)
     bar.close()
     classifier.trained_on_ |= {
         "subjects": len(windows.subjects) - len(folds[0].validation),

@@ -5,7 +5,6 @@ Each has candidate settings, among which validation subjects choose.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -122,13 +121,15 @@ class FeatureMethod(Method):
 
     def run(self, task: Task, progress: Progress, jobs: int | None = None) -> Outcome:
         """Every pair of features and learner on every draw, and of these what is chosen."""
+        from joblib import cpu_count  # those this process may use, where os counts the machine's
+
         count = len(self.learners)
         calls = [
             (task, fold, features, self.learners, index * count)
             for index, features in enumerate(self.feature_sets)
             for fold in range(len(task.manifest.folds))
         ]
-        workers = min(jobs or os.cpu_count() or 1, len(calls))
+        workers = min(jobs or cpu_count(), len(calls))
         parts = _in_processes(calls, workers) if workers > 1 else starmap(learn_fold, calls)
         bar = progress(f"{self.name} ({self.probe})", len(calls))
         tried: list[tuple[int, Answer]] = []

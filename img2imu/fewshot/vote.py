@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ class Vote(Method):
             for parts in zip(*(outcome.answers for outcome, _ in self.members), strict=True)
         ]
         # A vote chooses nothing of its own.
+        chosen: dict[int | None, list[dict[str, Any]]]
         chosen = {shots: [{} for _ in folds] for shots, folds in self.members[0][0].chosen.items()}
         return Outcome(answers, chosen)
 

@@ -66,6 +66,7 @@ def phones(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     monkeypatch.setenv("PHONES", str(tmp_path / "phones.json"))
     monkeypatch.setattr(android, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(android, "HOST_SECONDS", 0.0)
     return Phones(tmp_path / "phones.json", report)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from types import SimpleNamespace
 
@@ -47,9 +48,20 @@ def classifier(data):
 
 
 @pytest.fixture(scope="module")
-def report(small, exercise):
+def bare(data, tmp_path_factory):
+    [picture] = to_images(data.test.X[:1], SpectrogramConfig())
+    folder = tmp_path_factory.mktemp("bare")
+    entrant = inference.Entrant(folder / "bare.onnx", inference.normalized(picture))
+    inference.write_bare(len(data.training.classes), entrant)
+    return entrant
+
+
+@pytest.fixture(scope="module")
+def report(small, exercise, bare):
     """Of one preset: the others take the same way."""
     with pytest.MonkeyPatch.context() as patch:
+        copy = partial(shutil.copyfile, bare.path)
+        patch.setattr(inference, "write_bare", lambda _, entrant: copy(entrant.path))
         patch.setattr(inference, "exercise", lambda: exercise)
         patch.setattr(inference, "COMPARED", ("fast",))
         targets = [each for each in inference.TARGETS if "fast" in each.name]
@@ -90,14 +102,11 @@ def test_split_is_by_subject_and_thinned(data, exercise):
     assert data.training.classes == exercise.classes
 
 
-def test_authors_way_asks_the_same_network(data, tmp_path):
+def test_authors_way_asks_the_same_network(data, bare):
     """Within a grey level, the picture of the toolkit's own converter."""
-    [picture] = to_images(data.test.X[:1], SpectrogramConfig())
-    bare = inference.Entrant(tmp_path / "bare.onnx", inference.normalized(picture))
-    inference.write_bare(3, bare)
     [theirs] = inference.authors_way(data.test.X[0], bare.path, threads=1)()
     [ours] = latency.single_call(*bare, threads=1)()
-    assert theirs.shape == (1, 3)
+    assert theirs.shape == (1, len(data.training.classes))
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=0.05 * np.ptp(ours))
 
 
@@ -117,14 +126,20 @@ def test_each_kind_of_file_is_scored(data, classifier):
 
 
 def test_a_kind_that_fails_says_why(data, classifier, monkeypatch):
-    def refuse(*_):
-        raise ExportError("it was not kept")
+    kept = {"float"}
 
-    monkeypatch.setattr(quantized, "quantize_onnx", refuse)
+    def write(_, kind, path, __):
+        if kind not in kept:
+            raise ExportError("it was not kept")
+        path.touch()
+
+    monkeypatch.setattr(quantized, "write", write)
+    monkeypatch.setattr(quantized, "open_answer", lambda _: classifier.decision_function)
     rows = quantized.compare_kinds("fast", classifier, data, ["float", "int8"], seconds=0)
+    assert rows[0]["agreement"] == 1
     assert rows[1] == {"network": "fast", "kind": "int8", "error": "it was not kept"}
     assert "it was not kept" in quantized.format_rows(rows)
-    monkeypatch.setattr(quantized, "export_onnx", refuse)
+    kept.clear()
     rows = quantized.compare_kinds("fast", classifier, data, ["float", "int8"], seconds=0)
     assert rows == [{"network": "fast", "kind": "float", "error": "it was not kept"}]
 

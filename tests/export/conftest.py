@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from img2imu.cli import main
 from img2imu.convert import SpectrogramConfig, View, Views, WaveformConfig
-from img2imu.export import Graph, end_to_end, from_image
+from img2imu.export import Graph, end_to_end, from_image, latency
 from img2imu.fewshot import Img2ImuClassifier, Img2ImuNetwork
 from img2imu.models import EncoderConfig, build_encoder
+from img2imu.recordings import Windows, save_windows
 
 Build = Callable[[tuple[View, ...], EncoderConfig], Img2ImuNetwork]
 
@@ -62,8 +70,8 @@ def network(build: Build) -> Img2ImuNetwork:
 
 @pytest.fixture(scope="session")
 def paper_network(build: Build) -> Img2ImuNetwork:
-    """The paper's picture, read at the last stage."""
-    return build((SpectrogramConfig(),), EncoderConfig(stages=(4,), bands=1))
+    """The paper's picture."""
+    return build((SpectrogramConfig(),), EncoderConfig(stages=(2,), bands=1))
 
 
 @pytest.fixture(scope="session")
@@ -87,3 +95,31 @@ def model(windows: NDArray[np.float32], tmp_path_factory: pytest.TempPathFactory
     classifier.fit(np.concatenate([windows, 0.2 * windows]), ["strong"] * 7 + ["weak"] * 7)
     classifier.save(folder)
     return folder
+
+
+@dataclass(frozen=True)
+class Written:
+    """What ``img2imu export`` left and said."""
+
+    folder: Path
+    golden: Path
+    report: dict[str, Any]
+    printed: str
+
+
+@pytest.fixture(scope="session")
+def written(model: Path, exercise: Windows, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Every kind of file in both forms, calibrated on forty real windows; latencies of one ms."""
+    folder = tmp_path_factory.mktemp("written")
+    save_windows(folder / "windows.npz", exercise.select(np.arange(0, 400, 10)))
+    kinds = ["--to", "onnx", "ort", "torchscript", "--form", "image", "end-to-end"]
+    smaller = ["--quantize", "int8", "--calibration", str(folder / "windows.npz")]
+    out, golden, report = folder / "out", folder / "golden", folder / "report.json"
+    places = ["-o", str(out), "--golden", str(golden), "--json", str(report)]
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setattr(latency, "time_calls", lambda call, seconds: np.ones(3))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            assert main(["export", str(model), *kinds, *smaller, *places]) == 0
+    return Written(out, golden, json.loads(report.read_text()), printed.getvalue())

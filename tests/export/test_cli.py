@@ -14,25 +14,19 @@ import pytest
 from numpy.typing import NDArray
 
 from img2imu.cli import main
-from img2imu.export import executorch, latency
+from img2imu.export import executorch, files, latency
 from img2imu.export.golden import read_golden
 from img2imu.fewshot import Img2ImuClassifier
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Windows, save_windows
+
+from .conftest import Written
 
 
 @pytest.fixture(autouse=True)
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The protocol's length is of no interest here."""
     monkeypatch.setattr(latency, "time_calls", lambda call, seconds: np.ones(3))
-
-
-@pytest.fixture
-def calibration(exercise: Windows, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty real windows in a file."""
-    path = tmp_path_factory.mktemp("calibration") / "windows.npz"
-    save_windows(path, exercise.select(np.arange(0, 400, 10)))
-    return path
 
 
 def test_writes_the_file_and_says_so(
@@ -67,35 +61,32 @@ def test_writes_the_file_and_says_so(
     assert json.loads(texts["samples"]) == 250
 
 
-@pytest.mark.filterwarnings("ignore:`?torch.jit:FutureWarning")
-def test_every_kind_of_file(
-    model: Path, calibration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out, golden = tmp_path / "out", tmp_path / "golden"
-    arguments = ["--to", "onnx", "ort", "torchscript", "--form", "image", "end-to-end"]
-    smaller = ["--quantize", "int8", "--calibration", str(calibration)]
-    places = ["-o", str(out), "--golden", str(golden), "--json", str(tmp_path / "report.json")]
-    assert main(["export", str(model), *arguments, *smaller, *places]) == 0
+def test_every_kind_of_file(written: Written) -> None:
     endings = (".onnx", ".int8.onnx", ".ort", ".pt")
     names = {f"model{form}{ending}" for form in ("", ".image") for ending in endings}
-    assert {path.name for path in out.iterdir()} == names
-    printed = capsys.readouterr().out
-    files = json.loads((tmp_path / "report.json").read_text())["files"]
-    assert {Path(file["path"]) for file in files} == {out / name for name in names}
-    assert all(f"{out / name}: " in printed for name in names)
-    assert len(read_golden(golden).arrays["windows"]) == 4
+    assert {path.name for path in written.folder.iterdir()} == names
+    assert {Path(file["path"]) for file in written.report["files"]} == {
+        written.folder / name for name in names
+    }
+    assert all(f"{written.folder / name}: " in written.printed for name in names)
+    assert len(read_golden(written.golden).arrays["windows"]) == 4
+    session = onnxruntime.InferenceSession(written.folder / "model.image.int8.onnx")
+    assert [given.name for given in session.get_inputs()] == ["image"]
     umask = os.umask(0)
     os.umask(umask)
-    for path in (*out.iterdir(), *golden.iterdir()):
+    for path in (*written.folder.iterdir(), *written.golden.iterdir()):
         assert path.stat().st_mode & 0o777 == 0o666 & ~umask, path
-    session = onnxruntime.InferenceSession(out / "model.image.int8.onnx")
-    assert [given.name for given in session.get_inputs()] == ["image"]
 
 
 def test_only_what_was_asked_for(model: Path, tmp_path: Path) -> None:
     assert main(["export", str(model), "--to", "ort", "-o", str(tmp_path / "out")]) == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.ort"]
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def too_late(*_: object) -> None:
+    """What stands for the long work that bad input must not begin."""
+    raise AssertionError("began to export")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +96,7 @@ def test_only_what_was_asked_for(model: Path, tmp_path: Path) -> None:
         (["{model}", "-o", "{model}/config.json"], "is a file: give a folder"),
         (["{model}", "-o", "{tmp}/out", "--opset", "9"], "opset 9 is not supported"),
         (["{model}", "-o", "{tmp}/out", "--json", "{tmp}/no/r.json"], "no does not exist"),
+        (["{model}", "-o", "{tmp}/out", "--json", "/"], "cannot write /: it is a folder"),
         (["{model}", "-o", "{tmp}/out", "--golden", "{model}"], "holds no golden vectors"),
         (["{model}", "-o", "{tmp}/out", "--quantize", "int8"], "needs --calibration FILE"),
         (
@@ -117,9 +109,11 @@ def test_bad_input_is_one_sentence(
     model: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     sentence: str,
 ) -> None:
+    monkeypatch.setattr(files, "export_onnx", too_late)
     filled = [argument.format(tmp=tmp_path, model=model) for argument in arguments]
     before = sorted(model.iterdir())
     assert main(["export", *filled]) == 2
@@ -143,10 +137,12 @@ def test_calibration_that_does_not_fit(
     exercise: Windows,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     rows: slice,
     rate: float,
     sentence: str,
 ) -> None:
+    monkeypatch.setattr(files, "export_onnx", too_late)
     windows = exercise.select(np.arange(len(exercise.y))[rows])
     path = tmp_path / "windows.npz"
     save_windows(path, replace(windows, sampling_rate=rate))
@@ -172,20 +168,26 @@ def test_missing_package_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(executorch, "find_spec", lambda name: None)
+    monkeypatch.setattr(files, "export_onnx", too_late)
     out = tmp_path / "out"
-    assert main(["export", str(model), "--to", "executorch", "-o", str(out)]) == 2
+    assert main(["export", str(model), "--to", "onnx", "executorch", "-o", str(out)]) == 2
     assert "pip install 'img2imu[executorch]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_encoder_of_windows_has_no_image_form(
-    windows: NDArray[np.float32], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    windows: NDArray[np.float32],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     classifier = Img2ImuClassifier(50.0, encoder=EncoderConfig("conv1d"))
     classifier.fit(np.concatenate([windows, 0.2 * windows]), ["strong"] * 7 + ["weak"] * 7)
     classifier.save(tmp_path / "model")
     out = ["-o", str(tmp_path / "out")]
-    assert main(["export", str(tmp_path / "model"), "--form", "end-to-end", "image", *out]) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "export_onnx", too_late)
+        assert main(["export", str(tmp_path / "model"), "--form", "end-to-end", "image", *out]) == 2
     assert "reads windows, not pictures: no image form" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert main(["export", str(tmp_path / "model"), *out]) == 0

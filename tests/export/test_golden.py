@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ def by_the_contract(
         if ended and grid:
             segments.append((opening, np.array(outputs)))
 
+    @cache
     def tap(j: int) -> float:
         slow = max(up, down)
         taper = np.i0(5 * math.sqrt(1 - (j / (10 * slow)) ** 2))

@@ -179,14 +179,19 @@ def test_encoder_of_windows(data: Windows, tmp_path: Path) -> None:
 
 
 def test_silent_and_tidy(
-    source: Path, data: Windows, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    source: Path,
+    data: Windows,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("ort*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with caplog.at_level(logging.WARNING):
         quantize_onnx(source, source.with_name("again.onnx"), "int8", data.X[:32])
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
-    assert not set(Path(tempfile.gettempdir()).glob("ort*")) - before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_file_is_not_kept(

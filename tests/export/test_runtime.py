@@ -11,22 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from img2imu.errors import InputError
-from img2imu.export import ExportedClassifier, end_to_end, export_onnx, export_ort, from_image
+from img2imu.export import ExportedClassifier
 from img2imu.fewshot import Img2ImuClassifier
 
+from .conftest import Written
 
-@pytest.fixture(scope="module")
-def folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The classifier of the folder `model` in three files."""
-    folder = tmp_path_factory.mktemp("files")
-    classifier = Img2ImuClassifier.load(model)
-    metadata = {"labels": classifier.classes_.tolist(), "samples": 250, "sampling_rate": 50.0}
-    graph = end_to_end(classifier.network_, classifier.check_windows_)
-    export_onnx(graph, folder / "model.onnx", metadata)
-    export_ort(graph, folder / "model.onnx", folder / "model.ort")
-    image = from_image(classifier.network_, classifier.check_windows_)
-    export_onnx(image, folder / "image.onnx", metadata)
-    return folder
+
+@pytest.fixture
+def folder(written: Written) -> Path:
+    """The classifier of the folder `model` in files of every kind."""
+    return written.folder
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.ort"])
@@ -80,11 +74,12 @@ def test_no_gravity_in_the_windows_is_no_error(folder: Path, windows: NDArray[np
     ("name", "sentence"),
     [
         ("nothing.onnx", "does not exist"),
-        ("image.onnx", "is not a classifier of windows"),
+        ("model.image.onnx", "is not a classifier of windows"),
         ("text.onnx", "cannot be read by ONNX Runtime"),
     ],
 )
-def test_files_that_do_not_fit(folder: Path, name: str, sentence: str) -> None:
-    (folder / "text.onnx").write_text("no model")
+def test_files_that_do_not_fit(folder: Path, tmp_path: Path, name: str, sentence: str) -> None:
+    (tmp_path / "text.onnx").write_text("no model")
+    place = tmp_path if name == "text.onnx" else folder
     with pytest.raises(InputError, match=sentence):
-        ExportedClassifier(folder / name)
+        ExportedClassifier(place / name)

@@ -236,7 +236,6 @@ def test_what_an_encoder_cannot_do_is_one_sentence(network, sides, settings, mes
 @pytest.mark.parametrize(
     "settings",
     [
-        {"preset": "best"},
         {"stages_trained": 0},
         {"lr": 0},
         {"lr": float("nan")},
@@ -248,11 +247,7 @@ def test_what_an_encoder_cannot_do_is_one_sentence(network, sides, settings, mes
         {"patience": 0},
         {"steps": 0},
         {"batch_size": 0},
-        {"shots": ()},
-        {"shots": (0,)},
-        {"folds": 2},
-        {"seeds": 0},
-        {"C": 0},
+        {"epochs": 60, "patience": 5},
     ],
 )
 def test_bad_settings_are_refused(settings):
