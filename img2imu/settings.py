@@ -99,8 +99,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path.parent} is not what it should be: {path.name} is missing"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {error!r}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise InputError(f"{path} is damaged: it does not hold JSON with a checksum") from None
     if checksum != _checksum(values):
         raise InputError(f"{path} was changed or damaged since it was written")
     return dict(values)

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .. import __version__
-from ..convert import VIEW_PRESETS, View, Views, view_from_dict, view_to_dict
+from ..convert import VIEW_PRESETS, SignalError, View, Views, view_from_dict, view_to_dict
 from ..errors import InputError
 from ..files import sha256_of
 from ..models import DEFAULT_ENCODER, AnyEncoder, EncoderConfig, WindowEncoder, build_encoder
@@ -269,22 +269,32 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             If a file is missing, damaged or not the one that was saved.
         """
         saved = _read(Path(folder))
-        views = tuple(view_from_dict(view) for view in saved.views)
+        try:
+            views = tuple(view_from_dict(view) for view in saved.views)
+        except SignalError as error:
+            raise InputError(f"{folder} is damaged: {error}") from None
         tensors = read_tensors(Path(folder) / "model.safetensors")
         # The weights lie in the folder; where they once came from need not exist any more.
         bare = EncoderConfig(
             saved.encoder.name, stages=saved.encoder.stages, bands=saved.encoder.bands
         )
         encoder = build_encoder(bare)
-        head = nn.Linear(tensors["head.weight"].shape[1], len(saved.labels))
-        for part, module in (("encoder", encoder), ("head", head)):
-            own = {k: v for k, v in tensors.items() if k.startswith(f"{part}.")}
-            module.load_state_dict({k.removeprefix(f"{part}."): v for k, v in own.items()})
+        try:
+            head = nn.Linear(tensors["head.weight"].shape[1], len(saved.labels))
+            for part, module in (("encoder", encoder), ("head", head)):
+                own = {k: v for k, v in tensors.items() if k.startswith(f"{part}.")}
+                module.load_state_dict({k.removeprefix(f"{part}."): v for k, v in own.items()})
+            network = _assemble(views, encoder, head)
+            # Whether the pictures are those that the head was learnt from, one pass tells.
+            network(tensors["check_windows"][:1])
+            require(tensors["check_windows"].shape[1:] == (3, saved.samples), "")
+        except (InputError, RuntimeError, KeyError, IndexError):
+            raise InputError(f"{folder} is damaged: its tensors are of another model") from None
         loaded = cls(saved.sampling_rate, views, saved.encoder, saved.C, device)
         loaded.classes_ = np.array(saved.labels)
         loaded.n_samples_ = saved.samples
         loaded.views_ = views
-        loaded.network_ = _assemble(views, encoder, head)
+        loaded.network_ = network
         loaded.check_windows_ = tensors["check_windows"].numpy()
         loaded.trained_on_, loaded.scores_ = saved.trained_on, saved.scores
         return loaded

@@ -174,31 +174,35 @@ def test_save_never_overwrites_something_else(tmp_path, fitted):
 
 @pytest.mark.parametrize(
     "change",
+    [{"samples": 200}, {"sampling_rate": 25.0}, {"labels": ["a", "b"]}, {"C": "1"}, {"more": 1}],
+)
+def test_a_tampered_config_is_refused(tmp_path, fitted, change):
+    fitted.save(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputError, match="was changed or damaged"):
+        Img2ImuClassifier.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
     [
-        {"samples": 200},
-        {"sampling_rate": 25.0},
-        {"labels": ["a", "b"]},
-        {"views": []},
-        {"encoder": None},
-        {"C": "1"},
-        {"unknown": 1},
+        ({"C": "1"}, "C"),
+        ({"more": 1}, "more"),
+        ({"encoder": None}, "encoder"),
+        ({"views": [{"kind": "painting"}]}, "painting"),
+        ({"labels": ["a", "b"]}, "tensors"),
+        ({"views": []}, "tensors"),
     ],
 )
-@pytest.mark.parametrize("sealed_again", [False, True])
-def test_a_tampered_config_is_refused(tmp_path, fitted, change, sealed_again):
+def test_a_config_sealed_by_hand_must_still_fit(tmp_path, fitted, change, place):
     fitted.save(tmp_path / "model")
     path = tmp_path / "model" / "config.json"
     config = {**json.loads(path.read_text()), **change}
-    if sealed_again:
-        config.pop("checksum")
-        write_sealed(path, config)
-        if change.keys() <= {"samples", "sampling_rate"}:
-            return  # Whoever seals it says that it is so.
-    else:
-        path.write_text(json.dumps(config))
-    with pytest.raises(InputError) as told:
+    del config["checksum"]
+    write_sealed(path, config)
+    with pytest.raises(InputError, match=place) as told:
         Img2ImuClassifier.load(tmp_path / "model")
-    assert str(path) in str(told.value) or "model" in str(told.value)
     assert "\n" not in str(told.value)
 
 

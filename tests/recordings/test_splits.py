@@ -182,11 +182,12 @@ def test_a_manifest_holds_every_draw_and_survives_the_disk(manifest, tmp_path):
     for fold in manifest.folds:
         train = fold.windows("train", windows.subject)
         test = fold.windows("test", windows.subject)
+        # One draw of all is every one.
+        np.testing.assert_array_equal(loaded.draw(fold.index, 0, None), train)
         for seed in (0, 1):
             np.testing.assert_array_equal(
                 loaded.draw(fold.index, seed, 2), few_shot(windows.y, train, 2, seed)
             )
-            np.testing.assert_array_equal(loaded.draw(fold.index, seed, None), train)
             assert not set(windows.subject[train]) & set(windows.subject[test])
     with pytest.raises(InputError, match="no draw of fold 0, seed 7"):
         loaded.draw(0, 7, 1)

@@ -21,6 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +100,10 @@ WRITERS = (
 
 MEASURED = {
     *("seconds", "images_per_second", "waited", "environment", "latency", "created", "date"),
+    *("packed", "checksum"),
 }
-"""Keys of JSON and columns of CSV that hold times or speeds: left out of the comparison."""
+"""Keys of JSON and columns of CSV that hold times or speeds, how much was left to do, or a checksum
+of such: left out of the comparison."""
 
 SKIPPED = ("tensorboard/", "environment.json", "curves.png")
 """Not compared: events and their names hold dates, the machine's state, a figure of speeds."""
@@ -118,9 +121,10 @@ def digest(path: Path) -> str:
         ".json": _json,
         ".csv": lambda path: "\n".join(_lines(path)).encode(),
         ".npz": _npz,
-        ".pt": _checkpoint,
+        "checkpoint.pt": _checkpoint,
+        ".pt": _torchscript,
     }
-    way = ways.get(path.suffix, Path.read_bytes)
+    way = ways.get(path.name) or ways.get(path.suffix, Path.read_bytes)
     return hashlib.sha256(way(path)).hexdigest()
 
 
@@ -148,14 +152,19 @@ def _npz(path: Path) -> bytes:
 
 
 def _checkpoint(path: Path) -> bytes:
-    """Of a torch file every tensor and value; its own bytes if it is no checkpoint."""
+    """Of a torch file every tensor and value."""
     import torch
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # TorchScript, which holds code
-        return path.read_bytes()
+    state = torch.load(path, map_location="cpu", weights_only=True)
     return repr(_plain(state)).encode()
+
+
+def _torchscript(path: Path) -> bytes:
+    """All of a TorchScript file but where in the program its lines came from, and its hash."""
+    aside = (".debug_pkl", "serialization_id")
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in sorted(archive.namelist()) if not name.endswith(aside)]
+        return b"".join(name.encode() + archive.read(name) for name in names)
 
 
 def _plain(value: Any) -> Any:
@@ -286,7 +295,7 @@ def _readable(path: Path) -> bool:
 def _digest_or_none(path: Path) -> str | None:
     try:
         return digest(path)
-    except (ValueError, OSError, IndexError):
+    except (ValueError, OSError, IndexError, zipfile.BadZipFile):
         return None
 
 

@@ -72,7 +72,7 @@ def test_changed_settings_are_computed_anew(tmp_path, log, monkeypatch):
     outcomes = run_cells(folder, cells_of(log, a=1, b=5), 1)
     assert calls(log) == {"a": 1, "b": 2}
     assert outcomes["b"].result == {"value": 5}
-    monkeypatch.setattr("img2imu.studies.cells.__version__", "9")
+    monkeypatch.setattr("img2imu.studies.cells.code_hash", lambda *modules: "other code")
     run_cells(folder, cells_of(log, a=1, b=5), 1)
     assert calls(log) == {"a": 2, "b": 3}
 

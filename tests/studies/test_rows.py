@@ -6,7 +6,7 @@ import pytest
 
 from img2imu.errors import InputError
 from img2imu.models import DEFAULT_ENCODER, EncoderConfig
-from img2imu.studies.probing import reading
+from img2imu.studies.publishing import reading
 from img2imu.studies.rows import TITLES, build_rows, identity, read_encoders
 
 

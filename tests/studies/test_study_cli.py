@@ -25,7 +25,7 @@ def test_a_study_runs_and_prints(tmp_path, capsys):
     path = windows_file(tmp_path)
     arguments = ["study", "table2", path, "-o", tmp_path / "out", "--rows", "hand-forest",
                  "--reference", "hand-forest", "--shots", 2, "--seeds", 1, "--jobs", 1,
-                 "--windows", 0]  # fmt: skip
+                 "--windows", "all"]  # fmt: skip
     assert main([str(argument) for argument in arguments]) == 0
     printed = capsys.readouterr().out
     assert "| **hand-made features + forest** | forest |" in printed
