@@ -130,12 +130,12 @@ def _run(argv: list[str], folder: Path) -> int:
 
 
 def _end_workers() -> None:
-    """End joblib's workers, whose cleaner then ends, too."""
+    """End joblib's workers, whatever state they are in; their cleaner then ends by itself."""
     module = sys.modules.get("joblib.externals.loky.reusable_executor")
     executor = getattr(module, "_executor", None)
-    if executor:
-        with suppress(Exception):  # whatever state it is in, the process ends
-            executor.shutdown(wait=True, kill_workers=True)
+    for worker in list(getattr(executor, "_processes", None) or ()):
+        with suppress(OSError):
+            os.kill(worker, signal.SIGKILL)
 
 
 def _tail() -> str:
@@ -150,6 +150,8 @@ def _confine(folder: Path, limits: Limits | None) -> None:
         (folder / target).mkdir(exist_ok=True)
         os.environ[name] = str(folder / target)
     os.environ["IMG2IMU_CACHE"] = str(folder / "cache")
+    os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # no workers but where --jobs asks for them
+    os.cpu_count = lambda: 1
     os.environ["JOBLIB_TEMP_FOLDER"] = str(folder / "tmp")
     import tempfile
 

@@ -271,7 +271,7 @@ def _told(path: Path, data: bytes) -> object:
     """What a file says: of JSON the values, whose spaces and order say nothing."""
     try:
         return json.dumps(json.loads(data), sort_keys=True) if path.suffix == ".json" else data
-    except ValueError:
+    except (ValueError, RecursionError):
         return data
 
 
@@ -583,6 +583,7 @@ def main() -> int:
     """Fuzz, tell, and return 1 if a case failed."""
     parser = argparse.ArgumentParser(description="malformed inputs over all commands")
     parser.add_argument("--count", type=int, default=2000, help="cases (2000)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first case (0)")
     parser.add_argument("--seed", type=int, default=0, help="of all cases (0)")
     parser.add_argument("--only", type=int, nargs="+", metavar="N", help="only these of the cases")
     parser.add_argument("--command", metavar="NAME", help="only commands that begin so")
@@ -600,7 +601,7 @@ def main() -> int:
         fuzzer.prepare()
         if args.check:
             fuzzer.check()
-        numbers = args.only or range(args.count)
+        numbers = args.only or range(args.first, args.first + args.count)
         if args.command:
             names = [COMMANDS[n % len(COMMANDS)] for n in numbers]
             numbers = [
