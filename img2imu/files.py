@@ -53,7 +53,7 @@ def writing(path: AnyPath) -> Iterator[Path]:
     if target.exists() and not target.is_file():
         yield target
         return
-    target = target.resolve()
+    target = Path(os.path.realpath(target))
     partial = target.with_name(f".partial-{target.name}")
     try:
         yield partial

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from ..files import write_json
+from ..files import writable, write_json
 from .options import add_json, add_settings, given, parse_size, progress_bar
 
 _EXAMPLES = """\
@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> None:
     from ..images.packing import pack
 
     config = PackConfig(*parse_size(args.size), **given(args, PackConfig))
+    if args.json:
+        writable(args.json)
     report = pack(args.source, args.store, config, progress_bar)
     for one in report.skipped[:_SHOWN]:
         print(f"skipped {one['name']}: {one['reason']}")

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..files import write_json
+from ..files import writable, write_json
 from ..settings import require
 from .options import add_json, add_output, add_settings, given, parse_size, progress_bar
 
@@ -72,6 +72,8 @@ def run_pretrain(args: argparse.Namespace) -> None:
     from ..report.figures import draw_training, save_png
 
     config = _config(args)
+    if args.json:
+        writable(args.json)
     source = image_source(args.source, args.size, args.count)
     out, after = Path(args.output), None
     if args.transfer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..fewshot.config import READINGS, SHOTS, ProbeConfig
+from ..settings import require
 from ..studies.config import StudyConfig
 from .options import add_device, add_output, add_settings, chosen_device, given, progress_bar
 from .probe import OPTIONS
@@ -91,6 +92,7 @@ def run(args: argparse.Namespace) -> None:
     from ..studies.data import load_sets
     from ..studies.rows import build_rows, read_encoders
 
+    require(args.jobs is None or args.jobs >= 1, f"jobs must be at least 1, not {args.jobs}")
     probe = replace(STUDIES[args.study][1], preset=args.preset, **given(args, ProbeConfig, OPTIONS))
     config = StudyConfig(
         probe,

@@ -243,8 +243,9 @@ def pretrain(
     trainer = Trainer(config, source, world, compile)
     path = out / checkpoint.FILE
     with run_folder(out, config, source, world), _memory_as_input_error(config):
-        saved = checkpoints.load(path) if path.is_file() else {name: [] for name in ROWS}
-        start = trainer.load_state(saved, path) if "step" in saved else 0
+        begun = path.is_file()
+        saved = checkpoints.load(path) if begun else {name: [] for name in ROWS}
+        start = trainer.load_state(saved, path) if begun else 0
         meter, logs = Meter(trainer, saved["readings"]), Logs(out, start, world, saved)
         bar = (progress if world.first else silent)("pre-training", trainer.steps)
         bar.update(start)

@@ -218,7 +218,8 @@ def _values(X: NDArray[Any], path: Path) -> NDArray[np.float32]:
 def _text(array: NDArray[Any], name: str, n: int, path: Path) -> NDArray[np.str_]:
     """One text per window; whole numbers become text."""
     _require_one_each(array, name, n, path)
-    if array.dtype.kind == "f" and (array % 1 == 0).all():
+    # Beyond 2⁵³ a float is no whole number that anybody meant; infinity is below nothing.
+    if array.dtype.kind == "f" and (np.abs(array) < 2**53).all() and (array % 1 == 0).all():
         array = array.astype(np.int64)
     if array.dtype.kind not in "USiu":
         raise InputError(f"{name} in {path} must hold text or whole numbers, not {array.dtype}")
