@@ -29,6 +29,10 @@ COMMANDS = (
 """In the order of the work; each is a module here with ``register(subparsers)``."""
 
 
+SHOWN = 250
+"""Letters of each end of a sentence that are printed at most."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -71,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sentence = _sentence(error)
         if sentence is None:
             raise
-        print(f"img2imu: {' '.join(sentence.split())}", file=sys.stderr)
+        print(f"img2imu: {_in_one_line(sentence)}", file=sys.stderr)
         _close_output()
         return 2
 
@@ -103,6 +107,12 @@ def _sentence(error: Exception) -> str | None:
     if isinstance(error, UnicodeDecodeError):
         return f"text is wanted, but this is not {error.encoding}: {error.object[:40]!r}"
     return None
+
+
+def _in_one_line(sentence: str) -> str:
+    """The sentence without line ends, and without the middle of what nobody would read."""
+    line = " ".join(sentence.split())
+    return line if len(line) <= 2 * SHOWN else f"{line[:SHOWN]} … {line[-SHOWN:]}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
