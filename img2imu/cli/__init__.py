@@ -29,7 +29,7 @@ COMMANDS = (
 """In the order of the work; each is a module here with ``register(subparsers)``."""
 
 
-SHOWN = 250
+SHOWN = 140
 """Letters of each end of a sentence that are printed at most."""
 
 
