@@ -140,12 +140,16 @@ def _transfer(
 ) -> Callable[[int, Any], dict[str, float]]:
     """Few-shot macro-F1 on the windows' validation subjects, every so many epochs."""
     from ..fewshot import ProbeConfig, evaluate
+    from ..fewshot.evaluation import require_live_axes
     from ..models import EncoderConfig
     from ..pretrain.checkpoint import save_encoder
-    from ..recordings import load_windows
+    from ..recordings import SplitManifest, load_windows
 
     require(every >= 1, f"--transfer-every must be at least 1, not {every}")
     windows = load_windows(path)
+    # What cannot be probed is better known before the first epoch than after it.
+    require_live_axes(windows)
+    SplitManifest.create("transfer", windows, ProbeConfig().shots, (0,))
     read = EncoderConfig(config.encoder)
     if not config.reads_windows:
         # Stage 2 says most, where the encoder goes so far.
