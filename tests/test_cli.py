@@ -156,7 +156,7 @@ def test_convert_refuses_settings(tmp_path, capsys, options, message):
         ("empty.csv", b""),
         ("binary.csv", bytes(range(256)) * 20),
         ("header.csv", b"time,x,y,z,label\n"),
-        ("cut.csv.gz", gzip.compress(b"time,x,y,z\n" + b"0.02,0,0,1\n" * 900)[:-20]),
+        ("cut.csv.gz", gzip.compress(b"time,x,y,z\n" + b"0.02,0,0,1\n" * 900, mtime=0)[:-20]),
         (
             "dead.csv",
             b"time,x,y,z,label\n"

@@ -375,7 +375,7 @@ def tar_members(path: Path, rng: random.Random) -> str:
             info.size = 1 << 40
         if deed != "empty":
             archive.addfile(info)
-    path.write_bytes(gzip.compress(stream.getvalue()) if packed else stream.getvalue())
+    path.write_bytes(gzip.compress(stream.getvalue(), mtime=0) if packed else stream.getvalue())
     return deed
 
 
