@@ -210,10 +210,10 @@ def pretrain_policies(
     from ..pretrain import RECIPES
     from ..pretrain.loop import describe_source
 
-    begin_folder(out, "table1", {"source": source})
     recipe = RECIPES["recommended"]["moco"]
     recipe = replace(recipe, epochs=epochs or recipe.epochs)
     identity = describe_source(ImageStore.open(source, verify=True))
+    begin_folder(out, "table1", {"source": source})
     cells = []
     for policy in TITLES:
         if policy not in given:
