@@ -1,4 +1,4 @@
-"""``img2imu probe``: how well a few labelled windows do on unseen subjects."""
+"""``img2imu probe``: how well a few labelled windows do on test subjects."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def register(subparsers: Any) -> None:
 
     parser = subparsers.add_parser(
         "probe",
-        help="few-shot evaluation on unseen subjects, beside baselines",
+        help="few-shot evaluation on held-out subjects, beside baselines",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

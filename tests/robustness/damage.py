@@ -207,7 +207,7 @@ def table_lines(path: Path, rng: random.Random) -> str:
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=True) as file:
+    with np.load(path, allow_pickle=False) as file:
         return dict(file)
 
 
