@@ -8,7 +8,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,21 +95,32 @@ def write_csv(path: AnyPath, columns: Sequence[str], rows: Sequence[Mapping[str,
 def appearing(folder: Path) -> Iterator[Path]:
     """A hidden folder to write to, whose entries move to `folder` once all has worked.
 
+    What a killed process left there is cleared by the next one.
+
     Raises
     ------
     InputError
-        If `folder` is a file.
+        If `folder` is a file, or another process is writing to it.
     """
     require_folder(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        yield Path(scratch)
-        folder.mkdir(exist_ok=True)
-        for entry in Path(scratch).iterdir():
-            target = folder / entry.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            entry.replace(target)
+    # A name such as "." or ".." does not say where the folder lies.
+    folder = Path(os.path.realpath(folder))
+    partial = folder.parent / f".partial-{folder.name}"
+    partial.mkdir(parents=True, exist_ok=True)
+    with locked(partial):
+        scratch = partial / "new"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            yield scratch
+            folder.mkdir(exist_ok=True)
+            for entry in scratch.iterdir():
+                target = folder / entry.name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                entry.replace(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def require_folder(path: Path) -> None:

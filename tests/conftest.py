@@ -1,6 +1,7 @@
 """Shared data of the tests: real recordings, and a cache that is nobody's own."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,23 @@ def exercise():  # type: ignore[no-untyped-def]
     from img2imu.recordings import WindowConfig, make_windows, open_source
 
     return make_windows(open_source("exercise"), WindowConfig())
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that has to be refused, and gives the sentence with which it was."""
+    from img2imu.cli import main
+
+    def run(*arguments: object) -> str:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse's own way out
+            code = stop.code
+        printed = capsys.readouterr()
+        assert code == 2, printed.out
+        [line] = [line for line in printed.err.splitlines() if line.strip()]
+        assert "Traceback" not in line
+        assert len(line) < 1000, line
+        return line
+
+    return run

@@ -47,20 +47,6 @@ def csv_file(path, seconds=30, header="time,x,y,z,label", rows=None):
     return path
 
 
-def refused(capsys, *arguments):
-    """The sentence with which a command was refused."""
-    try:
-        code = main([str(argument) for argument in arguments])
-    except SystemExit as stop:  # argparse's own way out
-        code = stop.code
-    printed = capsys.readouterr()
-    assert code == 2, printed.out
-    assert "Traceback" not in printed.err
-    lines = [line for line in printed.err.splitlines() if line.strip()]
-    assert len(lines) == 1, printed.err
-    return lines[0]
-
-
 WINDOWS_FILES = {
     "wrong shape": ({"X": lambda a: a["X"][:, :2]}, "shape"),
     "wrong type": ({"X": lambda a: a["X"].astype(str)}, "numbers"),
@@ -78,11 +64,10 @@ WINDOWS_FILES = {
 
 
 @pytest.mark.parametrize("name", WINDOWS_FILES)
-def test_probe_refuses_windows(tmp_path, capsys, name):
+def test_probe_refuses_windows(tmp_path, refused, name):
     changes, message = WINDOWS_FILES[name]
     path = windows_file(tmp_path / "windows.npz", **changes)
     said = refused(
-        capsys,
         "probe",
         path,
         "--shots",
@@ -96,26 +81,26 @@ def test_probe_refuses_windows(tmp_path, capsys, name):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["windows.npz"]
 
 
-def test_probe_refuses_too_few_windows(tmp_path, capsys):
+def test_probe_refuses_too_few_windows(tmp_path, refused):
     path = windows_file(tmp_path / "windows.npz")
-    assert "are needed" in refused(capsys, "probe", path, "--shots", 50)
+    assert "are needed" in refused("probe", path, "--shots", 50)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "damaged"), (b"\x00\x01\x02" * 999, "windows.npz"), (None, "does not exist")],
 )
-def test_probe_refuses_files(tmp_path, capsys, content, message):
+def test_probe_refuses_files(tmp_path, refused, content, message):
     path = tmp_path / "windows.npz"
     if content is not None:
         path.write_bytes(content)
-    assert message in refused(capsys, "probe", path)
+    assert message in refused("probe", path)
 
 
-def test_probe_refuses_a_truncated_file(tmp_path, capsys):
+def test_probe_refuses_a_truncated_file(tmp_path, refused):
     path = windows_file(tmp_path / "windows.npz")
     path.write_bytes(path.read_bytes()[:-500])
-    assert "windows.npz" in refused(capsys, "probe", path)
+    assert "windows.npz" in refused("probe", path)
 
 
 @pytest.mark.parametrize(
@@ -132,10 +117,9 @@ def test_probe_refuses_a_truncated_file(tmp_path, capsys):
         (["--label", "nobody"], "nobody"),
     ],
 )
-def test_convert_refuses_settings(tmp_path, capsys, options, message):
+def test_convert_refuses_settings(tmp_path, refused, options, message):
     path = csv_file(tmp_path / "walk.csv")
     said = refused(
-        capsys,
         "convert",
         path,
         "-o",
@@ -164,21 +148,20 @@ def test_convert_refuses_settings(tmp_path, capsys, options, message):
         ),
     ],
 )
-def test_convert_refuses_files(tmp_path, capsys, name, content):
+def test_convert_refuses_files(tmp_path, refused, name, content):
     (tmp_path / name).write_bytes(content)
-    said = refused(capsys, "convert", tmp_path / name, "-o", tmp_path / "out", "--unit", "g")
+    said = refused("convert", tmp_path / name, "-o", tmp_path / "out", "--unit", "g")
     assert name.split(".")[0] in said
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
 
 
-def test_convert_refuses_mixed_rates(tmp_path, capsys):
+def test_convert_refuses_mixed_rates(tmp_path, refused):
     folder = tmp_path / "set"
     folder.mkdir()
     csv_file(folder / "a.csv")
     rows = [f"{i / 20:.3f},0.{i % 7},0.{i % 5},1,walk" for i in range(600)]
     csv_file(folder / "b.csv", rows=rows)
     said = refused(
-        capsys,
         "convert",
         folder,
         "-o",
@@ -193,18 +176,18 @@ def test_convert_refuses_mixed_rates(tmp_path, capsys):
     assert "rate" in said
 
 
-def test_predict_refuses_a_broken_model(tmp_path, capsys):
+def test_predict_refuses_a_broken_model(tmp_path, refused):
     path = csv_file(tmp_path / "walk.csv")
-    assert "not a classifier" in refused(capsys, "predict", tmp_path, path)
+    assert "not a classifier" in refused("predict", tmp_path, path)
 
 
-def test_export_refuses_a_broken_model(tmp_path, capsys):
-    assert "not a classifier" in refused(capsys, "export", tmp_path, "--to", "onnx")
+def test_export_refuses_a_broken_model(tmp_path, refused):
+    assert "not a classifier" in refused("export", tmp_path, "--to", "onnx")
 
 
 @pytest.mark.parametrize("arguments", [["fly"], ["probe"], ["probe", "x", "--shots", "many"]])
-def test_wrong_usage_is_one_sentence(capsys, arguments):
-    assert "--help" in refused(capsys, *arguments)
+def test_wrong_usage_is_one_sentence(refused, arguments):
+    assert "--help" in refused(*arguments)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -31,19 +31,6 @@ def recording(tmp_path):
     return path
 
 
-def refused(capsys, *arguments):
-    """The sentence with which a command was refused."""
-    try:
-        code = main([str(argument) for argument in arguments])
-    except SystemExit as stop:  # argparse's own way out
-        code = stop.code
-    printed = capsys.readouterr()
-    assert code == 2, printed.out
-    [line] = [line for line in printed.err.splitlines() if line.strip()]
-    assert len(line) < 1000, line
-    return line
-
-
 @pytest.mark.parametrize(
     ("option", "message"),
     [
@@ -63,10 +50,10 @@ def refused(capsys, *arguments):
     ],
 )
 @pytest.mark.parametrize("command", ["convert", "data"])
-def test_options_of_readers_are_checked(tmp_path, capsys, recording, command, option, message):
+def test_options_of_readers_are_checked(tmp_path, refused, recording, command, option, message):
     out = tmp_path / "out"
     before = ["convert", "-o", out] if command == "convert" else ["data", "check"]
-    assert message in refused(capsys, *before, recording, "--option", option)
+    assert message in refused(*before, recording, "--option", option)
     assert not out.exists()
 
 
@@ -97,26 +84,26 @@ def test_any_line_end_gives_the_same_windows(tmp_path, end):
     ],
     ids=["many columns", "a long name", "control characters", "NUL", "CR and a long header"],
 )
-def test_an_error_repeats_little_of_a_file(tmp_path, capsys, content):
+def test_an_error_repeats_little_of_a_file(tmp_path, refused, content):
     (tmp_path / "odd.csv").write_bytes(content)
-    said = refused(capsys, "convert", tmp_path / "odd.csv", "-o", tmp_path / "out")
+    said = refused("convert", tmp_path / "odd.csv", "-o", tmp_path / "out")
     assert said.isprintable()
 
 
 @pytest.mark.parametrize("output", ["/dev/null", "walk.csv", "walk.csv/below"])
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path, capsys, recording, output):
-    refused(capsys, "convert", recording, "-o", tmp_path / output)
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, refused, recording, output):
+    refused("convert", recording, "-o", tmp_path / output)
     assert [path.name for path in tmp_path.iterdir()] == ["walk.csv"]
     assert recording.read_text() == walk()
 
 
 @pytest.mark.parametrize("seconds", [0.03, 0.04, 0.06, 0.1])
-def test_windows_of_a_few_samples_are_drawn_or_refused(tmp_path, capsys, recording, seconds):
+def test_windows_of_a_few_samples_are_drawn_or_refused(tmp_path, refused, recording, seconds):
     """Two samples make no picture of two frames; five do, of four samples each."""
     out = tmp_path / "out"
     settings = ["--seconds", seconds, "--nfft", 4, "--noverlap", 3]
     if seconds < 0.1:
-        refused(capsys, "convert", recording, "-o", out, *settings)
+        refused("convert", recording, "-o", out, *settings)
         assert not out.exists()
     else:
         assert main([str(part) for part in ("convert", recording, "-o", out, *settings)]) == 0
@@ -166,7 +153,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_parquet_columns_of_other_types_are_refused(tmp_path, capsys):
+def test_parquet_columns_of_other_types_are_refused(tmp_path, refused):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -177,10 +164,10 @@ def test_parquet_columns_of_other_types_are_refused(tmp_path, capsys):
     ):
         path = tmp_path / f"{number}.parquet"
         pq.write_table(pa.table({**good, "x": odd}), path)
-        refused(capsys, "convert", path, "-o", tmp_path / "out", "--unit", "g")
+        refused("convert", path, "-o", tmp_path / "out", "--unit", "g")
 
 
-def test_a_damaged_member_of_columns_is_refused(tmp_path, capsys):
+def test_a_damaged_member_of_columns_is_refused(tmp_path, refused):
     time = np.arange(600) / 50
     path = tmp_path / "a.npz"
     np.savez_compressed(path, time=time, x=np.sin(time), y=np.cos(time), z=np.ones(600))
@@ -189,4 +176,4 @@ def test_a_damaged_member_of_columns_is_refused(tmp_path, capsys):
     content = bytearray(path.read_bytes())
     content[place + 200] ^= 255
     path.write_bytes(content)
-    assert "a.npz" in refused(capsys, "convert", path, "-o", tmp_path / "out", "--unit", "g")
+    assert "a.npz" in refused("convert", path, "-o", tmp_path / "out", "--unit", "g")

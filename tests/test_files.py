@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -59,6 +61,36 @@ def test_what_others_may_do_is_up_to_the_umask(tmp_path: Path, mask: int, mode: 
     for path in (tmp_path / "file", tmp_path / "folder" / "inner"):
         assert path.stat().st_mode & 0o777 == mode
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o777 & ~mask
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    killed = """
+import os, sys
+from pathlib import Path
+from img2imu.files import appearing
+with appearing(Path(sys.argv[1])) as scratch:
+    (scratch / "half").write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", killed, str(tmp_path / "out")])
+    assert done.returncode == -9
+    assert [entry.name for entry in tmp_path.iterdir()] == [".partial-out"]
+    with appearing(tmp_path / "out") as scratch:
+        (scratch / "whole").write_text("whole")
+    assert [str(e.relative_to(tmp_path)) for e in sorted(tmp_path.rglob("*"))] == [
+        "out", "out/whole",
+    ]  # fmt: skip
+
+
+def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
+    with appearing(tmp_path / "out") as scratch:
+        (scratch / "file").write_text("first")
+        with (
+            pytest.raises(InputError, match="another process"),
+            appearing(tmp_path / "out") as second,
+        ):
+            (second / "file").write_text("second")
+    assert (tmp_path / "out" / "file").read_text() == "first"
 
 
 @pytest.mark.parametrize("place", ["nowhere/file", "."])

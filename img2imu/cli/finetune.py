@@ -55,6 +55,6 @@ def _told(tuned: dict[str, Any]) -> str:
     if not tuned["epoch"]:
         return f"the probe was kept: no epoch was better on validation subjects than {probe:.3f}"
     return (
-        f"macro-F1 on validation subjects {best:.3f} after {tuned['epoch']} epochs, "
+        f"macro-F1 on validation subjects {best:.3f} at epoch {tuned['epoch']}, "
         f"{probe:.3f} of the probe"
     )

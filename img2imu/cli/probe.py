@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..environment import environment
 from ..files import writable, write_json
 from .options import (
     add_device,
@@ -117,7 +118,7 @@ def run_evaluation(
     )
     print(format_outcome(outcome))
     if args.json:
-        write_json(args.json, outcome)
+        write_json(args.json, {**outcome, "environment": environment()})
     classifier = None
     if args.model:
         classifier = fit_classifier(

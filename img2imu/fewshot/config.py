@@ -21,6 +21,9 @@ from ..settings import require, require_choice, require_positive, require_seed
 SHOTS = (1, 2, 5, 10, 20, 50)
 """Labelled windows per class of the paper's Fig. 7."""
 
+LARGEST_BATCH = 2**16
+"""Windows in a step of fine-tuning, whose pictures lie in memory at once."""
+
 PresetName = Literal["recommended", "fast", "paper"]
 
 READINGS: dict[str, dict[str, Any]] = {
@@ -171,6 +174,10 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "lr", "epochs", "patience", "steps", "batch_size")
+        require(
+            self.batch_size <= LARGEST_BATCH,
+            f"batch_size must be at most {LARGEST_BATCH}, not {self.batch_size}",
+        )
         if self.stages_trained is not None:
             require(
                 self.stages_trained >= 1,

@@ -23,6 +23,8 @@ from .windows import Windows
 COLUMNS = ("y", "subject", "recording", "start")
 REQUIRED = ("X", "y", "subject")
 FOLDER = {"X": "X.npy", "y": "Y.npy", "subject": "pid.npy"}
+RATES = (1e-3, 1e6)
+"""Lowest and highest sampling rate that is believed, in Hz."""
 
 
 def save_windows(
@@ -258,8 +260,11 @@ def _rate(stored: NDArray[Any] | None, given: float | None, path: Path) -> float
                 "(sampling_rate in Python)"
             )
         stored = np.asarray(given)
-    if stored.size != 1 or stored.dtype.kind not in "fiu" or not 0 < stored.item() < np.inf:
-        raise InputError(f"the sampling rate of {path} must be one positive number in Hz")
+    slowest, fastest = RATES
+    if stored.size != 1 or stored.dtype.kind not in "fiu" or not slowest <= stored <= fastest:
+        raise InputError(
+            f"the sampling rate of {path} must be one number from {slowest:g} to {fastest:g} Hz"
+        )
     rate = float(stored.item())
     if given is not None and rate != given:
         raise InputError(f"{path} states a sampling rate of {rate:g} Hz, not {given:g} Hz")

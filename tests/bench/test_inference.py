@@ -9,8 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import timm
 import torch
 from sklearn.metrics import f1_score
+from torch import nn
 
 from img2imu.bench import inference, quantized
 from img2imu.convert import SpectrogramConfig, WaveformConfig, to_images
@@ -49,10 +51,19 @@ def classifier(data):
 
 @pytest.fixture(scope="module")
 def bare(data, tmp_path_factory):
+    """The file of the bare network, here one layer for eighteen."""
+
+    def create(name, num_classes):
+        assert name == "resnet18"
+        pooled = nn.Sequential(nn.Conv2d(3, 8, 7, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(4))
+        return nn.Sequential(pooled, nn.Flatten(), nn.Linear(128, num_classes))
+
     [picture] = to_images(data.test.X[:1], SpectrogramConfig())
     folder = tmp_path_factory.mktemp("bare")
     entrant = inference.Entrant(folder / "bare.onnx", inference.normalized(picture))
-    inference.write_bare(len(data.training.classes), entrant)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timm, "create_model", create)
+        inference.write_bare(len(data.training.classes), entrant)
     return entrant
 
 

@@ -162,9 +162,10 @@ def broken(kind):
         ({"subject": np.array([b"\xff"] * 6)}, r"subject .* is damaged"),
         ({"recording": np.array(["r"])}, r"recording .* has shape \(1,\)"),
         ({"start": np.array(["0"] * 6)}, r"start .* seconds"),
-        ({"sampling_rate": -50.0}, r"one positive number"),
-        ({"sampling_rate": np.array([50, 60])}, r"one positive number"),
-        ({"sampling_rate": "fast"}, r"one positive number"),
+        ({"sampling_rate": -50.0}, r"one number from 0.001"),
+        ({"sampling_rate": 1e-38}, r"one number from 0.001"),
+        ({"sampling_rate": np.array([50, 60])}, r"one number from 0.001"),
+        ({"sampling_rate": "fast"}, r"one number from 0.001"),
     ],
 )
 def test_a_wrong_npz_is_told_in_one_sentence(tmp_path, changes, message):

@@ -74,7 +74,7 @@ WRITERS = (
     Writer(
         "finetune",
         (
-            *("finetune", "windows.npz", "--preset", "fast", *FEW, "--epochs", "2"),
+            *("finetune", "windows.npz", "--preset", "fast", *FEW, "--epochs", "1"),
             *("--json", "out.json", "--model", "out"),
         ),
         ("windows.npz",),
@@ -90,11 +90,12 @@ WRITERS = (
     Writer(
         "export",
         (
-            *("export", "model", "-o", "out", "--to", "onnx", "torchscript", "--golden", "golden"),
+            *("export", "model", "-o", "out", "--to", "torchscript", "--golden", "golden"),
             *("--json", "out.json"),
         ),
         ("model",),
     ),
+    Writer("export onnx", ("export", "model", "-o", "out"), ("model",), slow=True),
     Writer("quickstart", ("quickstart", "-o", "out", "--seeds", "1"), slow=True),
 )  # fmt: skip
 
@@ -308,7 +309,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     parser.add_argument("--command", metavar="NAME", help="only commands that begin so")
     parser.add_argument("--most", type=int, default=3, help="kills before a run may end (3)")
-    parser.add_argument("--quick", action="store_true", help="without quickstart")
+    parser.add_argument("--quick", action="store_true", help="without the slow ones")
     args = parser.parse_args()
     forked.import_everything()
     base = Path(tempfile.mkdtemp(prefix="img2imu-kills-")).resolve()

@@ -1,4 +1,4 @@
-"""Some kills of every writing command but the quickstart; ``kills.py --kills 100`` tries more."""
+"""Some kills of the writing commands but the slow ones; ``kills.py --kills 100`` tries more."""
 
 import subprocess
 import sys

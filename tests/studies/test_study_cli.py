@@ -9,19 +9,7 @@ from img2imu.cli import main
 from .samples import windows_file
 
 
-def refused(capsys, *arguments):
-    """The sentence with which a command was refused."""
-    try:
-        code = main([str(argument) for argument in arguments])
-    except SystemExit as stop:  # argparse's own way out
-        code = stop.code
-    printed = capsys.readouterr()
-    assert code == 2, printed.out
-    [line] = [line for line in printed.err.splitlines() if line.strip()]
-    return line
-
-
-def test_a_study_runs_and_prints(tmp_path, capsys):
+def test_a_study_runs_and_prints(tmp_path, capsys, refused):
     path = windows_file(tmp_path)
     arguments = ["study", "table2", path, "-o", tmp_path / "out", "--rows", "hand-forest",
                  "--reference", "hand-forest", "--shots", 2, "--seeds", 1, "--jobs", 1,
@@ -31,7 +19,7 @@ def test_a_study_runs_and_prints(tmp_path, capsys):
     assert "| **hand-made features + forest** | forest |" in printed
     settings = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert settings["settings"]["windows"] is None
-    said = refused(capsys, "study", "shots", path, "-o", tmp_path / "out", "--rows", "hand-forest")
+    said = refused("study", "shots", path, "-o", tmp_path / "out", "--rows", "hand-forest")
     assert "holds the study 'table2'" in said
 
 
@@ -49,15 +37,15 @@ def test_a_study_runs_and_prints(tmp_path, capsys):
         (["--shots", "few"], "--help"),
     ],
 )
-def test_bad_settings_are_refused(tmp_path, capsys, options, message):
+def test_bad_settings_are_refused(tmp_path, refused, options, message):
     path = windows_file(tmp_path)
-    assert message in refused(capsys, "study", "table2", path, "-o", tmp_path / "out", *options)
+    assert message in refused("study", "table2", path, "-o", tmp_path / "out", *options)
 
 
-def test_bad_places_are_refused(tmp_path, capsys):
-    assert "does not exist" in refused(capsys, "study", "grid", "gone.npz", "-o", tmp_path / "out")
+def test_bad_places_are_refused(tmp_path, refused):
+    assert "does not exist" in refused("study", "grid", "gone.npz", "-o", tmp_path / "out")
     path = windows_file(tmp_path)
-    said = refused(capsys, "study", "table2", path, "-o", path, "--rows", "hand-forest")
+    said = refused("study", "table2", path, "-o", path, "--rows", "hand-forest")
     assert "is a file" in said
 
 

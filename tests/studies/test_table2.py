@@ -174,9 +174,9 @@ def test_votes_are_the_probes(tmp_path, files):
 
 
 def test_trained_rows_are_those_of_finetune(files, tmp_path, monkeypatch):
-    shorter = replace(evaluation.FROM_SCRATCH, epochs=20, patience=6)
+    shorter = replace(evaluation.FROM_SCRATCH, epochs=12, patience=6)
     monkeypatch.setattr(evaluation, "FROM_SCRATCH", shorter)
-    monkeypatch.setattr(evaluation, "FinetuneConfig", lambda: FinetuneConfig(epochs=3, steps=2))
+    monkeypatch.setattr(evaluation, "FinetuneConfig", lambda: FinetuneConfig(epochs=1, steps=2))
     config = replace(
         CONFIG,
         probe=replace(CONFIG.probe, preset="fast", probes=("logistic",), shots=(10,), seeds=1),
