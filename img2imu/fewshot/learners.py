@@ -17,6 +17,9 @@ Labels = NDArray[np.int_]
 Predictor = Callable[[Features], Probabilities]
 """Features (n, d) to probabilities (n, classes)."""
 
+TREES = 300
+"""Of a forest."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -102,18 +105,18 @@ class PaperLearner:
 
 @dataclass(frozen=True)
 class ForestLearner:
-    """A random forest of 300 trees, scikit-learn's defaults otherwise."""
+    """A random forest, scikit-learn's defaults but for the number of trees."""
 
     @property
     def settings(self) -> dict[str, Any]:
         """What a result says of this learner."""
-        return {"trees": 300}
+        return {"trees": TREES}
 
     def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """Each problem by itself."""
         from sklearn.ensemble import RandomForestClassifier
 
-        forests = [RandomForestClassifier(300, random_state=problem.seed) for problem in problems]
+        forests = [RandomForestClassifier(TREES, random_state=problem.seed) for problem in problems]
         return [
             forest.fit(problem.features, problem.labels).predict_proba
             for forest, problem in zip(forests, problems, strict=True)
