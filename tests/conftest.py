@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 # Before any library asks how many threads to start: workers of pytest-xdist share the processors,
 # and so do the processes that tests start.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+    limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+    for name in limits:
         os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
 
 
