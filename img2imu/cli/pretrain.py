@@ -1,4 +1,4 @@
-"""``img2imu pretrain``: an encoder out of images, or out of windows for comparison."""
+"""``img2imu pretrain``: an encoder out of images, or out of windows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,17 +18,22 @@ from ..settings import require
 from .options import add_json, add_output, add_settings, given, parse_size, progress_bar
 
 if TYPE_CHECKING:
-    from ..pretrain import PretrainConfig
+    from ..models import EncoderConfig
+    from ..pretrain import PictureSource, PretrainConfig
 
 _EXAMPLES = """\
 examples:
   img2imu pretrain --source imagenet.store -o out/moco
   img2imu pretrain --source imagenet.store --init resnet18.tv_in1k --epochs 5 -o out/adapted
   img2imu pretrain --source dead-leaves --count 100000 --size 64x48 -o out/leaves
+  img2imu pretrain --source mine.npz more.npz --method supervised --init FILE -o out/mine
   img2imu pretrain --source windows.npz --method simclr -o out/simclr
   torchrun --nproc-per-node 8 -m img2imu pretrain --source imagenet.store --preset paper -o out/p
 Repeat the command to go on with an interrupted run.
 """
+
+
+ENCODER = "encoder.safetensors"
 
 
 def register(subparsers: Any) -> None:
@@ -38,17 +43,20 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "pretrain",
         help="train an encoder on images: MoCo, SimSiam, supervised",
-        usage="img2imu pretrain --source STORE|NAME|FILE.npz -o DIR [options]",
+        usage="img2imu pretrain --source STORE|NAME|FILE.npz... -o DIR [options]",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--source", required=True, metavar="...",
+        "--source", required=True, nargs="+", metavar="...",
         help="packed store; dead-leaves, color-noise, fractals: images made on the way; or "
-        "windows (.npz) for simclr, multitask, cpc",
+        "windows (.npz), several files or one: their pictures, or themselves for simclr, "
+        "multitask, cpc",
     )  # fmt: skip
     add_output(parser, "folder of the run")
-    parser.add_argument("--preset", choices=tuple(RECIPES), default="recommended")
+    parser.add_argument(
+        "--preset", choices=tuple(RECIPES), help="(recommended; windows for their pictures)"
+    )
     parser.add_argument("--method", choices=tuple(METHOD_CONFIGS), default="moco")
     settings = parser.add_argument_group("settings (the preset's where not given)")
     for kind in (PretrainConfig, *METHOD_CONFIGS.values()):
@@ -67,14 +75,14 @@ def register(subparsers: Any) -> None:
 
 def run_pretrain(args: argparse.Namespace) -> None:
     """Train, and say where the encoder lies."""
-    from ..pretrain import join_world, pretrain
+    from ..pretrain import PictureSource, join_world, pretrain
     from ..pretrain.monitors import read_columns
     from ..report.figures import draw_training, save_png
 
     config = _config(args)
     if args.json:
         writable(args.json)
-    source = image_source(args.source, args.size, args.count)
+    source = any_source(args.source, config, args.size, args.count)
     out, after = Path(args.output), None
     if args.transfer:
         after = _transfer(args.transfer, args.transfer_every, config, out)
@@ -95,19 +103,27 @@ def run_pretrain(args: argparse.Namespace) -> None:
         save_png(out / "curves.png", draw_training({out.name: read_columns(out / "epochs.csv")}))
     for name, value in last.items():
         print(f"{name:<18}{value:.4g}" if isinstance(value, float) else f"{name:<18}{value}")
-    print(f"encoder in {out / 'encoder.safetensors'}")
+    print(f"encoder in {out / ENCODER}")
+    if isinstance(source, PictureSource):
+        last |= _compare(source, config, out, args.source)
     if args.json:
         write_json(args.json, last)
 
 
-def image_source(name: str, size: str, count: int) -> Any:
-    """What is learnt from: a packed store, procedural images by name, or a windows file."""
+def any_source(names: Sequence[str], config: PretrainConfig, size: str, count: int) -> Any:
+    """What is learnt from: a packed store, procedural images by name, or windows files."""
     from ..images import ImageStore, ProceduralImages
     from ..images.procedural import PROCEDURES
-    from ..pretrain import WindowsSource
+    from ..pretrain import PictureSource, WindowsSource
     from ..recordings import load_windows
 
-    if name.endswith(".npz"):
+    if _are_windows(names) and not config.reads_windows:
+        sets = {Path(name).stem: load_windows(name) for name in names}
+        require(len(sets) == len(names), "two sources have the same name: rename one")
+        return PictureSource(sets, config.held > 0, config.seed)
+    name = names[0]
+    require(len(names) == 1, "several sources can only be windows files, whose pictures are learnt")
+    if _are_windows(names):
         windows = load_windows(name)
         return WindowsSource(windows.X, windows.sampling_rate)
     if name not in PROCEDURES:
@@ -116,13 +132,58 @@ def image_source(name: str, size: str, count: int) -> Any:
     return ProceduralImages(name, count, *parse_size(size))
 
 
+def _are_windows(names: Sequence[str]) -> bool:
+    return all(name.endswith(".npz") for name in names)
+
+
+def _compare(
+    source: PictureSource, config: PretrainConfig, out: Path, names: Sequence[str]
+) -> dict[str, float]:
+    """Whether training helped: few-shot macro-F1 among subjects that it has not seen."""
+    from ..fewshot import ProbeConfig, evaluate
+    from ..models import EncoderConfig
+
+    if not source.held:
+        print("no subjects were held out: 'img2imu probe' compares encoders on other windows")
+    read = EncoderConfig(config.encoder, stages=(max(config.stages),), seed=config.seed)
+    encoders = (_initial(read, config.init), replace(read, checkpoint=str(out / ENCODER)))
+    scores: dict[str, float] = {}
+    for name, windows in source.held.items():
+        try:
+            start, trained = (
+                evaluate(windows, ProbeConfig(encoder=each), ["img2imu"])["results"][0]["f1_mean"]
+                for each in encoders
+            )
+        except InputError as error:
+            print(f"{name}: not compared, {error}")
+            continue
+        scores |= {f"{name}, start": start, f"{name}, trained": trained}
+        print(
+            f"{name}: macro-F1 from 10 labels per class among {len(windows.subjects)} subjects "
+            f"held out {trained:.3f}, before training {start:.3f}"
+        )
+    return scores
+
+
+def _initial(read: EncoderConfig, init: str | None) -> EncoderConfig:
+    """The encoder that training started from."""
+    if init is None:
+        return read
+    if Path(init).is_file():
+        return replace(read, checkpoint=init)
+    return replace(read, name=init, pretrained=True)
+
+
 def _config(args: argparse.Namespace) -> PretrainConfig:
     """The preset's settings, replaced where an option was given."""
     from ..pretrain.config import METHOD_CONFIGS, RECIPES, PretrainConfig
 
-    if args.method not in RECIPES[args.preset]:
-        raise InputError(f"preset {args.preset} has no method {args.method}")
-    config = RECIPES[args.preset][args.method]
+    preset = args.preset or "recommended"
+    if args.preset is None and _are_windows(args.source) and args.method in RECIPES["windows"]:
+        preset = "windows"
+    if args.method not in RECIPES[preset]:
+        raise InputError(f"preset {preset} has no method {args.method}")
+    config = RECIPES[preset][args.method]
     kind = type(config.method)
     # The name of the method is an option of its own.
     shared = {

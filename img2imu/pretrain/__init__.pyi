@@ -11,4 +11,5 @@ from .config import SupervisedConfig as SupervisedConfig
 from .distributed import World as World
 from .distributed import join_world as join_world
 from .loop import pretrain as pretrain
+from .pictures import PictureSource as PictureSource
 from .windows import WindowsSource as WindowsSource

@@ -191,6 +191,12 @@ class PretrainConfig:
         Weights to start from: a name that timm or torchvision know (``resnet18.tv_in1k``), or a
         file. Stages that a file lacks start at random. Batch norm that it has folded into the
         convolutions is measured anew on images of the run.
+    average
+        Share of the initial weights in the encoder that is written, the trained ones having the
+        rest (Wortsman et al. 2022, arXiv 2109.01903): it keeps what training would forget.
+    neighbours
+        Probability that the second view of a window is one of the next window in time; of methods
+        that compare two views of windows.
     epochs
         Passes over the images.
     batch_size
@@ -206,7 +212,8 @@ class PretrainConfig:
     weight_decay
         Weight decay of convolutions and linear layers.
     held
-        Images kept out of training, on which nearest neighbours are tested.
+        Images kept out of training, on which nearest neighbours are tested. Of windows whole
+        subjects are kept out, unless it is 0.
     seed
         Seed of the initial weights, the order of the images and the augmentations.
 
@@ -222,6 +229,8 @@ class PretrainConfig:
     stages: tuple[int, ...] = (4,)
     bands: int = 1
     init: str | None = None
+    average: float = 0.0
+    neighbours: float = 0.0
     epochs: int = 40
     batch_size: int = 256
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -244,6 +253,12 @@ class PretrainConfig:
         for name in ("warmup_epochs", "weight_decay"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
+        require(0 <= self.average < 1, f"average must lie in [0, 1), not {self.average}")
+        require(
+            not self.average or self.init is not None,
+            "average needs init: weights to average with",
+        )
+        require(0 <= self.neighbours <= 1, f"neighbours must lie in [0, 1], not {self.neighbours}")
         require(self.held >= 0, f"held must not be negative, not {self.held}")
         require_seed(self.seed)
         if isinstance(self.method, MoCoConfig):
@@ -380,6 +395,18 @@ _MOCO = MoCoConfig(
 _SENSOR = PretrainConfig(
     MultitaskConfig(), policy="none", encoder="conv1d", epochs=50, batch_size=256, lr=1e-3
 )
+_WINDOWS = PretrainConfig(
+    SupervisedConfig(),
+    policy="none",
+    stages=(2,),
+    bands=6,
+    epochs=3,
+    batch_size=64,
+    lr=3e-4,
+    lr_schedule="cosine",
+    warmup_epochs=0.1,
+    weight_decay=0.01,
+)
 _SIMCLR = replace(_SENSOR, method=SimCLRConfig(), batch_size=1024)
 _CPC = replace(_SENSOR, method=CPCConfig(), encoder="cpc1d", batch_size=64)
 
@@ -412,6 +439,12 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "multitask": _SENSOR,
         "cpc": _CPC,
         "random": PretrainConfig(RandomConfig()),
+    },
+    # Image encoders on the pictures of windows.
+    "windows": {
+        "supervised": _WINDOWS,
+        "moco": replace(_WINDOWS, method=replace(_MOCO, queue=4096)),
+        "simsiam": replace(_WINDOWS, method=SimSiamConfig()),
     },
 }
 """Settings by preset and method."""

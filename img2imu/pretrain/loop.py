@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import time
@@ -30,6 +31,7 @@ from ..models import (
     create_backbone,
     create_window_encoder,
 )
+from ..models.weights import fold_batch_norm
 from ..progress import Progress, silent
 from ..settings import read_sealed, write_sealed
 from . import checkpoint
@@ -45,6 +47,7 @@ from .monitors import (
     encode,
     knn_accuracy,
 )
+from .pictures import PictureLoader, PictureSource
 from .window_methods import create_window_method
 from .windows import WindowsLoader, WindowsSource
 
@@ -61,7 +64,8 @@ SETTINGS = "config.json"
 ROWS = ("readings", "steps", "epochs")
 """Numbers that a checkpoint holds: of the epoch it is in, and all those of the two logs."""
 
-AnySource = Source | WindowsSource
+AnySource = Source | WindowsSource | PictureSource
+AnyLoader = Loader | WindowsLoader | PictureLoader
 AfterEpoch = Callable[[int, AnyBackbone], dict[str, Number]]
 """``after_epoch(epoch, encoder)``: more numbers for the epoch's row."""
 
@@ -88,7 +92,7 @@ class Trainer:
         self.config, self.source, self.world = config, source, world
         self.held, training = split_rows(source, config)
         encoder = untrained_encoder(config, source)
-        self.loader: Loader | WindowsLoader
+        self.loader: AnyLoader
         if isinstance(source, WindowsSource):
             assert isinstance(encoder, WindowEncoder), "pretrain has compared them"
             self.loader = WindowsLoader(source, config.batch_size, config.seed, world)
@@ -97,19 +101,11 @@ class Trainer:
             method = create_window_method(config, encoder, share, source.windows.shape[2])
         else:
             assert isinstance(encoder, Backbone), "pretrain has compared them"
-            classes = classes_of(source, config)
-            self.loader = Loader(
-                source,
-                config.batch_size,
-                config.seed,
-                world.device,
-                world.rank,
-                world.size,
-                training,
-            )
-            policy = _policy_config(config.policy, source)
-            self.policy = create_policy(policy, dtype=torch.bfloat16).to(world.device)
-            method = create_method(config, encoder, classes, world)
+            method = create_method(config, encoder, groups_of(source, config), world)
+            self.loader = _image_loader(config, source, world, training, method.views)
+            self.policy = _policy(config.policy, source).to(world.device)
+            if config.average:
+                _folded(encoder)  # what cannot be is better known before training
         self.method: Method = method.to(world.device).to(memory_format=torch.channels_last)
         self.optimizer = create_optimizer(config, self.method)
         if compile:
@@ -129,7 +125,10 @@ class Trainer:
         """Learn from one batch; `step` counts from the beginning of training."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, step, self.loader.steps)
-        views = [self.policy(batch.images) for _ in range(self.method.views)]
+        # Windows are drawn anew for each view; an image is read once.
+        drawn = batch.images.ndim == 5
+        images = batch.images if drawn else [batch.images] * self.method.views
+        views = [self.policy(each) for each in images]
         with torch.autocast(self.world.device.type, torch.bfloat16):
             measures: Measures = self.network(views, batch.labels, step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -252,8 +251,44 @@ def pretrain(
         last = _run(trainer, start, path, meter, logs, bar, after_epoch, say)
         bar.close()
         if world.first:
-            checkpoint.save_encoder(out / "encoder.safetensors", trainer.method.encoder)
+            checkpoint.save_encoder(out / "encoder.safetensors", averaged(trainer))
     return last
+
+
+def averaged(trainer: Trainer) -> AnyBackbone:
+    """The trained encoder, averaged with its start where that is wanted.
+
+    Batch norm is folded into the convolutions on either side first: two norms with statistics of
+    their own cannot be averaged.
+    """
+    config, encoder = trainer.config, trainer.method.encoder
+    if not config.average:
+        return encoder
+    assert isinstance(encoder, Backbone)
+    start = untrained_encoder(config, trainer.source)
+    assert isinstance(start, Backbone)
+    mean, trained = (_folded(each) for each in (start, encoder))
+    before = mean.state_dict()
+    state = {
+        name: value.lerp(before[name], config.average)
+        for name, value in trained.state_dict().items()
+    }
+    mean.load_state_dict(state)
+    return Backbone(mean, encoder.bands)
+
+
+def _folded(encoder: Backbone) -> nn.Module:
+    """The network without batch norm.
+
+    Raises
+    ------
+    InputError
+        If it has some that cannot be folded away.
+    """
+    folded = fold_batch_norm(copy.deepcopy(encoder.body).cpu())
+    if any(isinstance(part, nn.BatchNorm2d) for part in folded.modules()):
+        raise InputError("batch norm of this encoder does not follow its convolutions: no average")
+    return folded
 
 
 def _run(
@@ -479,7 +514,7 @@ def run_folder(
 
 def describe_source(source: AnySource) -> dict[str, Any]:
     """What identifies the images or windows of a run."""
-    if isinstance(source, WindowsSource):
+    if isinstance(source, WindowsSource | PictureSource):
         return source.describe()
     manifest = getattr(source, "manifest", None)
     if manifest is not None:
@@ -500,7 +535,9 @@ def split_rows(
     labels = getattr(source, "labels", None)
     known = np.zeros(len(source), bool) if labels is None else np.asarray(labels) >= 0
     order = np.random.default_rng(config.seed).permutation(len(source))
-    held = order[known[order]][: min(config.held, int(known.sum()) // 10)]
+    # Of windows whole subjects are held out, and those the source has set aside.
+    most = 0 if isinstance(source, PictureSource) else min(config.held, int(known.sum()) // 10)
+    held = order[known[order]][:most]
     training = (
         known.copy() if isinstance(config.method, SupervisedConfig) else ~np.zeros_like(known)
     )
@@ -508,13 +545,31 @@ def split_rows(
     return np.sort(held), np.flatnonzero(training)
 
 
-def classes_of(source: Source, config: PretrainConfig) -> int:
-    """How many classes the labels have; a supervised run cannot do without."""
+def groups_of(source: Source | PictureSource, config: PretrainConfig) -> list[int]:
+    """How many classes the labels have, by group; a supervised run cannot do without."""
     labels = getattr(source, "labels", None)
-    count = int(np.max(labels)) + 1 if labels is not None else 0
-    if isinstance(config.method, SupervisedConfig) and count < 2:
-        raise InputError("supervised pre-training needs images with labels of two or more classes")
-    return count
+    groups = [int(np.max(labels)) + 1 if labels is not None else 0]
+    if isinstance(source, PictureSource):
+        groups = source.groups
+    if isinstance(config.method, SupervisedConfig) and max(groups) < 2:
+        raise InputError("supervised pre-training needs labels of two or more classes")
+    return groups
+
+
+def _image_loader(
+    config: PretrainConfig,
+    source: Source | PictureSource,
+    world: World,
+    rows: np.ndarray[Any, np.dtype[np.int64]],
+    views: int,
+) -> Loader | PictureLoader:
+    if isinstance(source, PictureSource):
+        return PictureLoader(
+            source, config.batch_size, config.seed, world, rows, views, config.neighbours
+        )
+    return Loader(
+        source, config.batch_size, config.seed, world.device, world.rank, world.size, rows
+    )
 
 
 def untrained_encoder(config: PretrainConfig, source: AnySource) -> AnyBackbone:
@@ -555,24 +610,32 @@ def learning_rate(config: PretrainConfig, step: int, steps_per_epoch: int) -> fl
     return config.lr * (1 + math.cos(math.pi * share)) / 2
 
 
-def _revival_images(config: PretrainConfig, source: Source) -> Tensor:
+def _revival_images(config: PretrainConfig, source: Source | PictureSource) -> Tensor:
     """Images of the run from which folded batch norm is measured, the same in each process.
 
-    They are not augmented, as the statistics that were lost are those of photographs.
+    No policy augments them, as the statistics that were lost are those of plain photographs.
     """
     _, rows = split_rows(source, config)
-    loader = Loader(source, min(REVIVAL, len(rows)), config.seed, "cpu", rows=rows)
-    return KorniaPolicy(nn.Identity())(next(loader.epoch(0)).images)
+    count = min(REVIVAL, len(rows))
+    if isinstance(source, PictureSource):
+        generator = torch.Generator().manual_seed(config.seed)
+        drawn = np.random.default_rng(config.seed).choice(rows, count, p=source.weights(rows))
+        images, _ = source.draw(drawn, 0.0, generator)
+    else:
+        images = next(Loader(source, count, config.seed, "cpu", rows=rows).epoch(0)).images
+    return KorniaPolicy(nn.Identity())(images)
 
 
-def _policy_config(name: str, source: Source) -> Any:
-    """The policy's settings; crops come out in the size of the images."""
+def _policy(name: str, source: Source | PictureSource) -> nn.Module:
+    """The policy, from bytes to what the encoder takes; crops come out in the images' size."""
+    if name == "none":
+        return KorniaPolicy(nn.Identity(), dtype=torch.bfloat16)
     if name not in POLICIES:
-        raise AugmentationError(f"unknown policy {name!r}; known: {', '.join(POLICIES)}")
+        raise AugmentationError(f"unknown policy {name!r}; known: none, {', '.join(POLICIES)}")
     policy = POLICIES[name]
     if isinstance(policy, MoCoDefaultConfig):
-        return replace(policy, width=source.width, height=source.height)
-    return policy
+        policy = replace(policy, width=source.width, height=source.height)
+    return create_policy(policy, dtype=torch.bfloat16)
 
 
 def _save(trainer: Trainer, step: int, meter: Meter, logs: Logs, path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -166,21 +167,29 @@ class SimSiam(Method):
 
 
 class Supervised(Method):
-    """Cross-entropy on the labels; images without one are left out."""
+    """Cross-entropy on the labels; images without one are left out.
+
+    Classes come in groups, and a label is one among those of its own group: the classes of a data
+    set, where there are several.
+    """
 
     views = 1
+    group: Tensor
 
     def __init__(
-        self, encoder: Backbone, classes: int, config: SupervisedConfig, world: World
+        self, encoder: Backbone, groups: Sequence[int], config: SupervisedConfig, world: World
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        classes = sum(groups)
+        numbers = torch.arange(len(groups)).repeat_interleave(torch.tensor(groups))
+        self.register_buffer("group", numbers, persistent=False)
         self.classifier = PerStage(
             nn.Sequential(nn.BatchNorm1d(width), nn.Linear(width, classes))
             for width in encoder.widths
         )
         self.smoothing = config.smoothing
-        self.chance = math.log(classes)
+        self.chance = float(np.mean([math.log(size) for size in groups if size]))
         group_batch_norm(self, 1, world)
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
@@ -188,10 +197,11 @@ class Supervised(Method):
         logits = self.classifier(self.encoder(views[0])).float()
         known = (labels >= 0).sum()
         # Without a single label the mean would be of nothing: any class will do, it counts for 0.
-        target = torch.where(known > 0, labels, 0).expand(len(logits), -1)
-        loss = F.cross_entropy(
-            logits.flatten(0, 1), target.flatten(), ignore_index=-1, label_smoothing=self.smoothing
-        )
+        target = torch.where(known > 0, labels, 0)
+        # Of classes that a label cannot be, the logits take no part in the loss.
+        possible = self.group == self.group[target.clamp(min=0)][:, None]
+        logits = logits.masked_fill(~possible, -math.inf)
+        loss = smoothed_cross_entropy(logits, target, possible, self.smoothing)
         # Processes may have unequal numbers of labels: the mean is over those of the joined batch.
         counts = gather(known[None])
         total = counts.sum().clamp(min=1)
@@ -202,14 +212,40 @@ class Supervised(Method):
         }
 
 
-def create_method(config: PretrainConfig, encoder: Backbone, classes: int, world: World) -> Method:
-    """The method that `config` names, around an encoder."""
+def smoothed_cross_entropy(
+    logits: Tensor, target: Tensor, possible: Tensor, smoothing: float
+) -> Tensor:
+    """Mean cross-entropy with targets smoothed over the classes that are possible.
+
+    Parameters
+    ----------
+    logits
+        (stages, n, classes), minus infinity where a class is not possible.
+    target
+        (n,), -1 where unknown.
+    possible
+        (n, classes).
+    smoothing
+        Probability that is spread over all possible classes.
+    """
+    logs = F.log_softmax(logits, dim=2)
+    known = (target >= 0).float()
+    right = logs.gather(2, target.clamp(min=0).expand(len(logs), -1)[..., None])[..., 0]
+    even = logs.masked_fill(~possible, 0).sum(2) / possible.sum(1)
+    each = -(1 - smoothing) * right - smoothing * even
+    return (each * known).sum(1).mean() / known.sum()
+
+
+def create_method(
+    config: PretrainConfig, encoder: Backbone, groups: Sequence[int], world: World
+) -> Method:
+    """The method that `config` names, around an encoder; `groups` are numbers of classes."""
     if isinstance(config.method, MoCoConfig):
         return MoCo(encoder, config.method, world)
     if isinstance(config.method, SimSiamConfig):
         return SimSiam(encoder, config.method, world)
     assert isinstance(config.method, SupervisedConfig)
-    return Supervised(encoder, classes, config.method, world)
+    return Supervised(encoder, groups, config.method, world)
 
 
 def projection(head: str, features: int, dim: int) -> nn.Module:

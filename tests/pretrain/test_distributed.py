@@ -43,7 +43,7 @@ METHODS = {
     "moco, 4 splits": moco(4),
     "moco, 8 splits": moco(8),
     "simsiam": lambda world: SimSiam(Encoder(), SimSiamConfig(16, 8), world),
-    "supervised": lambda world: Supervised(Encoder(), 3, SupervisedConfig(), world),
+    "supervised": lambda world: Supervised(Encoder(), [3], SupervisedConfig(), world),
 }
 
 def train(create, world):

@@ -252,7 +252,7 @@ def test_simsiam_is_its_formula_and_stops_one_side():
 
 def test_supervision_is_the_mean_of_its_stages():
     torch.manual_seed(0)
-    method = Supervised(SmallEncoder(stages=2), 3, SupervisedConfig(0.1), ALONE).eval()
+    method = Supervised(SmallEncoder(stages=2), [3], SupervisedConfig(0.1), ALONE).eval()
     images, labels = torch.rand(5, 3, 16, 16), torch.tensor([0, 1, 2, 1, 1])
     losses = [
         F.cross_entropy(head(part), labels, label_smoothing=0.1)
@@ -264,7 +264,7 @@ def test_supervision_is_the_mean_of_its_stages():
 
 def test_supervised_leaves_unlabelled_images_out():
     torch.manual_seed(0)
-    method = Supervised(SmallEncoder(), 3, SupervisedConfig(0.0), ALONE).eval()
+    method = Supervised(SmallEncoder(), [3], SupervisedConfig(0.0), ALONE).eval()
     images, labels = torch.rand(5, 3, 16, 16), torch.tensor([0, -1, 2, -1, 1])
     known = labels >= 0
     loss = method([images], labels, 0)["loss"]
@@ -273,7 +273,7 @@ def test_supervised_leaves_unlabelled_images_out():
 
 def test_a_batch_without_a_label_teaches_nothing():
     torch.manual_seed(0)
-    method = Supervised(SmallEncoder(), 3, SupervisedConfig(0.1), ALONE)
+    method = Supervised(SmallEncoder(), [3], SupervisedConfig(0.1), ALONE)
     measures = method([torch.rand(5, 3, 16, 16)], torch.full((5,), -1), 0)
     assert measures["loss"] == measures["top1"] == 0
     measures["loss"].backward()
