@@ -1,7 +1,7 @@
 """Shared data of the tests: real recordings, and a cache that is nobody's own."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,16 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["IMG2IMU_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_trees() -> Iterator[None]:
+    """Smaller forests: what becomes of their scores does not depend on the number of trees."""
+    from img2imu.fewshot import learners
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learners, "TREES", 50)
+        yield
 
 
 @pytest.fixture(scope="session")

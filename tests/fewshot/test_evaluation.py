@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 
 from img2imu.convert import SpectrogramConfig
 from img2imu.errors import InputError
-from img2imu.fewshot import ProbeConfig, evaluate, fit_classifier
+from img2imu.fewshot import ProbeConfig, evaluate, fit_classifier, learners
 from img2imu.fewshot.features import FeatureCache
 from img2imu.fewshot.handmade import handmade_features
 from img2imu.fewshot.learners import LogisticLearner
@@ -40,7 +40,7 @@ def task_of(windows, shots=(2,), seeds=2):
 
 def test_record_equals_a_plain_loop(windows):
     """hand-forest again, written down with scikit-learn's own pieces."""
-    outcome = evaluate(windows, ProbeConfig(shots=(3,), seeds=1), ["hand-forest"])
+    outcome = evaluate(windows, ProbeConfig(shots=(3,), seeds=1), ["hand-forest"], jobs=1)
     [record] = outcome["results"]
     features = handmade_features(windows.X, 50.0)
     manifest = SplitManifest.create("windows", windows, (3,), range(1))
@@ -48,7 +48,8 @@ def test_record_equals_a_plain_loop(windows):
     for fold in manifest.folds:
         rows = manifest.draw(fold.index, 0, 3)
         test = fold.windows("test", windows.subject)
-        forest = RandomForestClassifier(300, random_state=0).fit(features[rows], windows.y[rows])
+        forest = RandomForestClassifier(learners.TREES, random_state=0)
+        forest.fit(features[rows], windows.y[rows])
         scores.append(f1_score(windows.y[test], forest.predict(features[test]), average="macro"))
     assert record["f1_each"] == pytest.approx(scores, abs=1e-4)
     assert record["f1_mean"] == pytest.approx(np.mean(scores), abs=1e-4)

@@ -74,7 +74,7 @@ WRITERS = (
     Writer(
         "finetune",
         (
-            *("finetune", "windows.npz", "--preset", "fast", *FEW, "--epochs", "1"),
+            *("finetune", "windows.npz", "--encoder", "conv1d", *FEW, "--epochs", "2"),
             *("--json", "out.json", "--model", "out"),
         ),
         ("windows.npz",),
