@@ -21,7 +21,7 @@ from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
 from .finetuning import FineTuning
 from .learners import Learner, LogisticLearner, PaperLearner
-from .methods import FeatureMethod, encoder_features, hand_forest, minirocket
+from .methods import FeatureMethod, encoder_features, hand_forest, rocket
 from .protocol import Method, Outcome, Task, summarize
 from .vote import VOTES, Vote
 
@@ -165,7 +165,8 @@ METHODS: dict[str, Callable[[Setting], list[Method]]] = {
     "img2imu": _probes,
     "random-2d": _random_2d,
     "hand-forest": lambda setting: [hand_forest(setting.windows)],
-    "minirocket": lambda setting: [minirocket(setting.windows)],
+    "minirocket": lambda setting: [rocket(setting.windows, "minirocket")],
+    "multirocket": lambda setting: [rocket(setting.windows, "multirocket")],
     "finetune": _fine_tuned,
     "supervised-1d": _supervised_1d,
 }

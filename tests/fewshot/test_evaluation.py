@@ -185,9 +185,11 @@ def test_bad_settings_are_refused(settings):
         ProbeConfig(**settings)
 
 
-def test_minirocket_beats_chance(windows):
+@pytest.mark.parametrize("name", ["minirocket", "multirocket"])
+def test_random_convolutions_beat_chance(windows, name):
     pytest.importorskip("sktime", reason="the baselines extra is not installed")
-    outcome = evaluate(windows, ProbeConfig(shots=(5,), seeds=1), ["minirocket"])
+    few = windows.select(slice(None, None, 2))
+    outcome = evaluate(few, ProbeConfig(shots=(3,), seeds=1), [name])
     assert outcome["results"][0]["f1_mean"] > 3 / len(windows.classes)
 
 
