@@ -183,7 +183,7 @@ def encoder_config(args: argparse.Namespace) -> EncoderConfig:
 
 def add_weights_options(parser: Any) -> None:
     """Which encoder with which weights; without any of them, the toolkit's own."""
-    parser.add_argument("--encoder", metavar="NAME", help="timm name (resnet18.img2imu_tin)")
+    parser.add_argument("--encoder", metavar="NAME", help="timm name (resnet18.img2imu_in1k)")
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--weights", metavar="PATH", help="safetensors, torch checkpoint, folder of a pre-training"

@@ -67,5 +67,5 @@ class EncoderConfig:
         return self.name in WINDOW_ENCODERS
 
 
-DEFAULT_ENCODER = EncoderConfig("resnet18.img2imu_tin", pretrained=True)
+DEFAULT_ENCODER = EncoderConfig("resnet18.img2imu_in1k", pretrained=True)
 """The encoder that comes with the toolkit."""

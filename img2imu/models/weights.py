@@ -18,7 +18,7 @@ from ..errors import InputError
 
 StateDict = dict[str, Tensor]
 
-REGISTRY = {"resnet18.img2imu_tin": "resnet18.img2imu_tin.safetensors"}
+REGISTRY = {"resnet18.img2imu_in1k": "resnet18.img2imu_in1k.safetensors"}
 """The toolkit's own pre-trained encoders, ``architecture.tag``, and their files in this folder."""
 
 

@@ -17,7 +17,7 @@ from .cells import Cell, run_cells
 from .config import StudyConfig
 from .data import DataSet
 from .results import Missing, Result
-from .rows import ALL_LABELS, Row, identity
+from .rows import ALL_LABELS, Row, identity, lacking
 
 LEAST_FINETUNED = 10
 """Labelled windows per class from which on a row is fine-tuned."""
@@ -32,10 +32,22 @@ def probe_rows(
     progress: Progress = silent,
 ) -> tuple[list[Result], list[Missing]]:
     """Every row on every data set, in the cells of ``out/cells``."""
-    pairs = [(data, bundle) for bundle in _bundles(rows) for data in sets]
+    absent = [
+        Missing(data.name, row.name, reason)
+        for row in rows
+        for data in sets
+        if (reason := lacking(row, data.name))
+    ]
+    without = {(entry.dataset, entry.row) for entry in absent}
+    pairs = [
+        (data, bundle)
+        for bundle in _bundles(rows)
+        for data in sets
+        if not any((data.name, row.name) in without for row in bundle)
+    ]
     cells = [_cell(data, bundle, config) for data, bundle in pairs]
     outcomes = run_cells(out / "cells", cells, jobs, progress)
-    results, missing = [], []
+    results, missing = [], absent
     for (data, bundle), cell in zip(pairs, cells, strict=True):
         outcome = outcomes[cell.name]
         results += [_result(data, bundle, record) for record in outcome.result or []]
@@ -56,7 +68,7 @@ def _bundles(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _cell(data: DataSet, bundle: Sequence[Row], config: StudyConfig) -> Cell:
-    encoder = next((row.encoder for row in bundle if row.encoder), None)
+    encoder = next((row.encoder_for(data.name) for row in bundle if row.encoder), None)
     probe = replace(config.probe, shots=data.shots, encoder=encoder or config.probe.encoder)
     if len(bundle) > 1:
         # Of an encoder's probes only the first votes.

@@ -62,6 +62,9 @@ OWN_METHODS = {
 }
 """Methods of the rows that are something else than an encoder's frozen probe."""
 
+SET = "{set}"
+"""Stands for a data set's name in the path of weights, where each set has some of its own."""
+
 NEEDING_SKTIME = ("minirocket", "multirocket", "vote", "vote-no-images")
 
 
@@ -89,6 +92,12 @@ class Row:
     encoder: EncoderConfig | None
     method: str
 
+    def encoder_for(self, dataset: str) -> EncoderConfig | None:
+        """The encoder that reads a data set: :data:`SET` in the path of weights is its name."""
+        if self.encoder is None or self.encoder.checkpoint is None:
+            return self.encoder
+        return replace(self.encoder, checkpoint=self.encoder.checkpoint.replace(SET, dataset))
+
 
 def read_encoders(
     entries: Sequence[str], stages: Sequence[int] | None = None
@@ -99,8 +108,8 @@ def read_encoders(
     ----------
     entries
         Each ``NAME=FILE``, the weights or the folder of a pre-training, or a JSON file of such
-        pairs. There a value may also hold fields of :class:`EncoderConfig`; its paths start from
-        the JSON file's folder.
+        pairs. A file with :data:`SET` in its path is one for each data set. In JSON a value may
+        also hold fields of :class:`EncoderConfig`; its paths start from the JSON file's folder.
     stages
         Read where an entry states none; None takes the recommended preset's.
 
@@ -179,7 +188,8 @@ def identity(encoder: EncoderConfig | None) -> dict[str, Any] | None:
 
     if encoder is None:
         return None
-    path = Path(encoder.checkpoint) if encoder.checkpoint else None
+    several = encoder.checkpoint is not None and SET in encoder.checkpoint
+    path = Path(encoder.checkpoint) if encoder.checkpoint and not several else None
     if encoder.pretrained and encoder.name in REGISTRY:
         path = shipped_path(encoder.name)
     sha256 = sha256_of(path) if path else None
@@ -213,8 +223,18 @@ def _lacks(row: Row, reference: str) -> str:
     if row.encoder is None:
         name = reference if row.name in BORROWERS else row.name
         return f"no encoder given (--encoders {name}=FILE)"
-    if row.encoder.checkpoint and not Path(row.encoder.checkpoint).is_file():
-        return f"no weights file at {row.encoder.checkpoint}"
+    return _no_file(row.encoder) if SET not in str(row.encoder.checkpoint) else ""
+
+
+def lacking(row: Row, dataset: str) -> str:
+    """Why a row cannot be computed on a data set; empty when nothing is known against it."""
+    encoder = row.encoder_for(dataset)
+    return _no_file(encoder) if encoder else ""
+
+
+def _no_file(encoder: EncoderConfig) -> str:
+    if encoder.checkpoint and not Path(encoder.checkpoint).is_file():
+        return f"no weights file at {encoder.checkpoint}"
     return ""
 
 

@@ -177,7 +177,7 @@ def classifier() -> Img2ImuClassifier:
     X = rng.normal(size=(12, 3, 100)).astype(np.float32)
     X[6:] *= 3
     view = SpectrogramConfig(nfft=32, noverlap=24, normalize="fixed", width=32, height=24)
-    encoder = EncoderConfig("resnet18.img2imu_tin", True, stages=(1,), bands=2)
+    encoder = EncoderConfig("resnet18.img2imu_in1k", True, stages=(1,), bands=2)
     return Img2ImuClassifier(50.0, [view], encoder).fit(X, ["calm"] * 6 + ["wild"] * 6)
 
 

@@ -38,7 +38,7 @@ def classifier(data: Windows) -> Img2ImuClassifier:
     """Fitted on the even ones of the windows, two views."""
     size = {"width": 48, "height": 36}
     views = (SpectrogramConfig(normalize="fixed", **size), WaveformConfig(**size))
-    encoder = EncoderConfig("resnet18.img2imu_tin", True, stages=(1,), bands=3)
+    encoder = EncoderConfig("resnet18.img2imu_in1k", True, stages=(1,), bands=3)
     return Img2ImuClassifier(50.0, views, encoder).fit(data.X[::2], data.y[::2])
 
 

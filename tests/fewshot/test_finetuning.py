@@ -202,7 +202,7 @@ def test_real_exercises_from_the_shipped_encoder(exercise, tmp_path, capsys):
     assert main(["finetune", str(path), *arguments, "--json", str(out)]) == 0
     written = json.loads(out.read_text())
     assert [record["method"] for record in written["results"]] == ["img2imu", "finetune"]
-    assert written["settings"]["probe"]["encoder"]["name"] == "resnet18.img2imu_tin"
+    assert written["settings"]["probe"]["encoder"]["name"] == "resnet18.img2imu_in1k"
     assert written["settings"]["finetune"]["batch_size"] == 4
     assert len(written["settings"]["drawings"][0]) == len(recommended_views(50.0, 250))
     assert "1 shots" in capsys.readouterr().out

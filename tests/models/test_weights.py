@@ -78,7 +78,7 @@ def test_stages_that_the_file_lacks_are_random(reference_weights, photographs):
 
 
 def test_live_weights_stay_as_they_are(photographs):
-    name = "resnet18.img2imu_tin"
+    name = "resnet18.img2imu_in1k"
     given, plain = (
         create_backbone("resnet18", init=name, images=images).body.state_dict()
         for images in (photographs[:8], None)

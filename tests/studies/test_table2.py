@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import wilcoxon
 
 from img2imu.fewshot import FinetuneConfig, ProbeConfig, evaluate, evaluation
-from img2imu.models import EncoderConfig
+from img2imu.models import EncoderConfig, create_backbone
+from img2imu.pretrain.checkpoint import save_encoder
 from img2imu.recordings import SplitManifest
 from img2imu.studies import few_shot, table2
 from img2imu.studies.config import StudyConfig
@@ -199,3 +200,24 @@ def test_trained_rows_are_those_of_finetune(files, tmp_path, monkeypatch):
 def test_too_few_shots_to_finetune_are_said(files, tmp_path):
     study(tmp_path / "out", files[:1], names=["tiny", "finetune"])
     assert "at least 10 windows per class" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_each_set_may_have_an_encoder_of_its_own(files, tmp_path):
+    """As one has it that was trained on all other sets."""
+    for name, seed in (("toy", 3), ("daphnet", 4)):
+        network = create_backbone("resnet18", stages=(1,), seed=seed)
+        save_encoder(tmp_path / f"{name}.safetensors", network)
+    own = replace(TINY, checkpoint=str(tmp_path / "{set}.safetensors"))
+    config = replace(CONFIG, probe=replace(CONFIG.probe, probes=("logistic",), seeds=1))
+    rows, _ = build_rows({"tiny": TINY, "own": own}, ["own"], "tiny")
+    sets, missing = load_sets(files[:2], config)
+    table2.run(tmp_path / "out", sets, rows, config, missing, jobs=1)
+    with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
+        found = {r["dataset"]: values(r) for r in csv.DictReader(stream) if r["row"] == "own"}
+    for data, seed in zip(sets, (3, 4), strict=True):
+        probe = replace(config.probe, encoder=replace(TINY, seed=seed))
+        [expected] = evaluate(data.windows, probe, ["img2imu"])["results"]
+        assert found[data.name] == expected["f1_each"]
+    (tmp_path / "toy.safetensors").unlink()
+    text = table2.run(tmp_path / "again", sets, rows, config, missing, jobs=1)
+    assert "toy, own: no weights file at" in text
