@@ -49,11 +49,11 @@ def writing(path: AnyPath) -> Iterator[Path]:
         If no file can be written at `path`.
     """
     target = writable(path)
-    if target.exists() and not target.is_file():
+    if _is_device(target):
         yield target
         return
     target = Path(os.path.realpath(target))
-    partial = target.with_name(f".partial-{target.name}")
+    partial = _partial(target)
     try:
         yield partial
         partial.replace(target)
@@ -68,7 +68,23 @@ def writable(path: AnyPath) -> Path:
         raise InputError(f"cannot write {target}: the folder {target.parent} does not exist")
     if target.is_dir():
         raise InputError(f"cannot write {target}: it is a folder, give the name of a file")
+    if not _is_device(target):
+        # Nobody but the system itself knows all reasons why not.
+        trial = _partial(Path(os.path.realpath(target)))
+        try:
+            trial.touch()
+            trial.unlink()
+        except OSError as error:
+            raise InputError(f"cannot write {target}: {error.strerror}") from None
     return target
+
+
+def _is_device(target: Path) -> bool:
+    return target.exists() and not target.is_file()
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".partial-{target.name}")
 
 
 def write_text(path: AnyPath, text: str) -> None:

@@ -93,7 +93,7 @@ def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "file").read_text() == "first"
 
 
-@pytest.mark.parametrize("place", ["nowhere/file", "."])
+@pytest.mark.parametrize("place", ["nowhere/file", ".", "/proc/self/mem"])
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path, place: str) -> None:
     with pytest.raises(InputError, match="cannot write"):
         write_text(tmp_path / place, "text")

@@ -80,6 +80,9 @@ def read_state_dict(path: Path) -> StateDict:
     state = {name: value.float() for name, value in tensors.items() if isinstance(value, Tensor)}
     if not state:
         raise InputError(f"{path} holds no tensors")
+    wrong = next((name for name, value in state.items() if not value.isfinite().all()), None)
+    if wrong is not None:
+        raise InputError(f"{path} is damaged: {wrong} holds numbers that are not finite")
     return state
 
 

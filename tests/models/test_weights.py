@@ -7,7 +7,7 @@ from torch import nn
 
 from img2imu.errors import InputError
 from img2imu.models import create_backbone, create_encoder
-from img2imu.models.weights import read_state_dict
+from img2imu.models.weights import read_state_dict, write_tensors
 
 from ..pretrain.sources import photographs_of
 
@@ -98,3 +98,10 @@ def test_what_cannot_be_revived_is_told(tmp_path, reference_weights, photographs
     save_file(bent, tmp_path / "bent.safetensors")
     with pytest.raises(InputError, match=r"conv1\.bias has shape \(1,\)"):
         create_backbone("resnet18", init=str(tmp_path / "bent.safetensors"), images=photographs)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    write_tensors(path, {"a": torch.ones(3), "b": torch.tensor([1.0, torch.nan])})
+    with pytest.raises(InputError, match="b holds numbers that are not finite"):
+        read_state_dict(path)
