@@ -26,6 +26,9 @@ from .weights import (
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+SHIPPED_STAGES = 2
+"""Stages of the toolkit's own weights: no preset but the paper's reads further."""
+
 
 class Encoder(nn.Module):
     """A frozen image encoder that pools chosen stages to one vector.
@@ -145,6 +148,12 @@ def build_encoder(config: EncoderConfig) -> AnyEncoder:
         state = _named_as_in(backbone, read_state_dict(Path(config.checkpoint)))
         backbone = load_weights(backbone, state, config.checkpoint)
     elif config.name in REGISTRY and config.pretrained:
+        if max(config.stages) > SHIPPED_STAGES:
+            raise InputError(
+                f"{config.name}, which comes with the toolkit, ends at stage {SHIPPED_STAGES}: to "
+                f"read stage {max(config.stages)} give --weights FILE, or --encoder "
+                "torchvision/resnet18 --pretrained"
+            )
         state = read_state_dict(shipped_path(config.name))
         backbone = load_weights(backbone, state, config.name)
     elif config.name.startswith("torchvision/") and config.pretrained:

@@ -11,7 +11,6 @@ import numpy as np
 from .. import __version__
 from ..convert import View
 from ..files import write_text
-from ..models import DEFAULT_ENCODER
 from . import figures
 
 if TYPE_CHECKING:
@@ -175,8 +174,8 @@ def _facts(results: Results, windows: Windows, ours: Results) -> list[tuple[str,
 
 def _weights(weights: Results, at_shots: Mapping[str, Results]) -> dict[str, str]:
     better = (
-        "Better ones: --weights FILE (safetensors or a torch checkpoint), or online "
-        "--encoder torchvision/resnet18 --pretrained."
+        "Better ones: the toolkit's own, its default; or --weights FILE (safetensors or a torch "
+        "checkpoint)."
     )
     if weights["kind"] == "random":
         return {
@@ -193,8 +192,7 @@ def _weights(weights: Results, at_shots: Mapping[str, Results]) -> dict[str, str
             f"Over the same network with random weights they are worth "
             f"{'+' if gain >= 0 else ''}{number(gain)} macro-F1 here."
         )
-    own = weights["encoder"] == DEFAULT_ENCODER.name
-    return {"title": weights["title"], "meaning": meaning, "advice": better if own else ""}
+    return {"title": weights["title"], "meaning": meaning, "advice": ""}
 
 
 def _table(records: Sequence[Results]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def test_each_has_a_file_and_a_card(name):
 def test_stages_up_to_the_second_can_be_read():
     encoder = create_encoder("resnet18.img2imu_in1k", pretrained=True, stages=(1, 2), bands=1)
     assert encoder(torch.rand(2, 3, 72, 96)).shape == (2, 64 + 128)
-    with pytest.raises(InputError, match="read an earlier stage or give other weights"):
+    with pytest.raises(InputError, match="ends at stage 2: to read stage 4 give --weights"):
         create_encoder("resnet18.img2imu_in1k", pretrained=True, stages=(4,))
 
 

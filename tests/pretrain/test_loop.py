@@ -154,7 +154,6 @@ def _killed_at(out: Path, step: int) -> None:
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     _run_here(whole, monkeypatch)
-    _killed_at(broken, 5)
     _killed_at(broken, 17)
     assert not (broken / "encoder.safetensors").exists()
     _run_here(broken, monkeypatch)
