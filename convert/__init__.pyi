@@ -19,3 +19,4 @@ from .images import to_images as to_images
 from .presets import VIEW_PRESETS as VIEW_PRESETS
 from .presets import fast_views as fast_views
 from .presets import recommended_views as recommended_views
+from .presets import traces as traces

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from .config import SpectrogramConfig, View, WaveformConfig, paper_grid
@@ -51,6 +51,11 @@ def _fast(sampling_rate: float, samples: int) -> list[tuple[View, ...]]:
 
 def _paper(sampling_rate: float, samples: int) -> list[tuple[View, ...]]:
     return [(cell,) for cell in paper_grid(sampling_rate, samples)]
+
+
+def traces(views: Sequence[View]) -> tuple[int, ...]:
+    """Numbers of the views that draw the signal itself: in these, what came first is seen best."""
+    return tuple(i for i, view in enumerate(views) if isinstance(view, WaveformConfig))
 
 
 VIEW_PRESETS: dict[str, Callable[[float, int], list[tuple[View, ...]]]] = {

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .. import __version__
-from ..convert import Views, view_from_dict, view_to_dict
+from ..convert import Views, traces, view_from_dict, view_to_dict
 from ..errors import InputError
 from ..fewshot import Img2ImuClassifier, Img2ImuNetwork
 from ..fewshot.classifier import as_windows
@@ -73,8 +73,9 @@ class Golden:
         )
         head = nn.Linear(weight.shape[1], weight.shape[0])
         head.load_state_dict({"weight": weight, "bias": bias})
-        drawing = Views([view_from_dict(view) for view in self.settings["views"]])
-        network = Img2ImuNetwork(drawing, build_encoder(config), head)
+        views = [view_from_dict(view) for view in self.settings["views"]]
+        drawing, ordered = Views(views), traces(views) if self.settings["order"] else ()
+        network = Img2ImuNetwork(drawing, build_encoder(config, ordered), head)
         return network.eval().requires_grad_(False)
 
 
@@ -127,6 +128,7 @@ def write_golden(
             "checkpoint": Path(encoder.checkpoint).name if encoder.checkpoint else None,
             "sha256": _shipped_sha256(encoder, network.encoder),
         },
+        "order": classifier.order_,
         "tolerance": {
             "images": IMAGE_TOLERANCE,
             "logits": TOLERANCE,

@@ -146,7 +146,7 @@ def fit_few_shot(
     """A classifier from the first draw of the first fold, saved as a folder."""
     rows = splits.draw(fold=0, seed=0, shots=SHOTS)
     classifier = Img2ImuClassifier(windows.sampling_rate, encoder=encoder)
-    classifier.fit(windows.X[rows], windows.y[rows])
+    classifier.fit(windows.X[rows], windows.y[rows], windows.subject[rows])
     classifier.save(out / "model")
     return classifier
 

@@ -79,7 +79,8 @@ def fit(
     """A classifier of a preset from all windows given."""
     views = ProbeConfig(preset).drawing(training.sampling_rate, training.X.shape[-1])
     reading = replace(encoder, **READINGS[preset])
-    return Img2ImuClassifier(training.sampling_rate, views, reading).fit(training.X, training.y)
+    classifier = Img2ImuClassifier(training.sampling_rate, views, reading, order=0.0)
+    return classifier.fit(training.X, training.y)
 
 
 def compare_kinds(

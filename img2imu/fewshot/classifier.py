@@ -19,16 +19,25 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .. import __version__
-from ..convert import VIEW_PRESETS, SignalError, View, Views, view_from_dict, view_to_dict
+from ..convert import (
+    VIEW_PRESETS,
+    SignalError,
+    View,
+    Views,
+    traces,
+    view_from_dict,
+    view_to_dict,
+)
 from ..errors import InputError
 from ..files import sha256_of
 from ..models import DEFAULT_ENCODER, AnyEncoder, EncoderConfig, WindowEncoder, build_encoder
 from ..models.weights import read_tensors, write_tensors
 from ..recordings import as_labels, labelled
 from ..settings import from_json, read_sealed, require, write_sealed
-from .features import extract, view_widths
-from .linear import fit_logistic
+from .features import extract, trend_flags, view_widths
+from .linear import LinearHead, combined, view_heads
 from .methods import UNLABELLED_SAMPLE
+from .order import choose_order
 
 FORMAT = 2
 """Of the classifier folder; a reader refuses any other."""
@@ -80,6 +89,9 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         Inverse strength of the L2 penalty.
     device
         Where the encoder runs.
+    order
+        Weight of what came first in a window, as the traces show it; 0 does without, None chooses
+        among 0, 0.2, 0.4, 0.7 and 1 by leaving labelled windows out.
 
     Attributes
     ----------
@@ -91,6 +103,8 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         What is drawn.
     n_samples_ : int
         Length of a window.
+    order_ : float
+        The weight of what came first.
 
     Examples
     --------
@@ -110,14 +124,16 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         encoder: EncoderConfig | None = None,
         C: float = 0.1,
         device: str = "cpu",
+        order: float | None = None,
     ) -> None:
         self.sampling_rate = sampling_rate
         self.views = views
         self.encoder = encoder
         self.C = C
         self.device = device
+        self.order = order
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Img2ImuClassifier:
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Img2ImuClassifier:
         """Learn from a few labelled windows and, where there are some, unlabelled ones.
 
         Parameters
@@ -128,6 +144,9 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             Shape (n,), labels of at least two classes. Windows labelled ``""`` (or None, or NaN,
             as pandas has it) are unlabelled: up to 1,000 of them tell the features' mean and
             deviation better than the labelled few.
+        groups
+            Shape (n,), whose windows they are. Where `order` is to be chosen, nobody's windows are
+            learnt from and tested on at once; None takes each window for itself.
 
         Raises
         ------
@@ -154,13 +173,26 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         for view in self.views_:
             if view.degenerate(self.n_samples_):
                 raise InputError(view.degenerate(self.n_samples_))
-        encoder = build_encoder(encoder_config)
+        people = None if groups is None else as_labels(groups)[known]
+        ordered = () if self.order == 0 else traces(self.views_)
+        encoder = build_encoder(encoder_config, ordered)
         sample = np.random.default_rng(0).permutation(len(others))[:UNLABELLED_SAMPLE]
         seen = np.concatenate([windows, others[np.sort(sample)]])
         if isinstance(encoder, WindowEncoder) and not encoder_config.checkpoint:
             encoder.normalise_by_windows(np.concatenate([windows, others]))
         stages = extract(seen, self.views_, encoder, device=self.device)
-        head = _fit_head(stages, len(self.views_), numbers, self.C)
+        features, widths, trends = _laid_out(stages, len(self.views_), len(ordered))
+        shown = features[: len(numbers)]
+        self.order_ = 0.0 if self.order is None or not ordered else float(self.order)
+        if self.order is None and ordered:
+            self.order_ = choose_order(shown, numbers, self.C, widths, features, trends, people)
+        heads = view_heads(shown, numbers, self.C, widths, features)
+        if not self.order_:
+            # What is not read is not computed.
+            encoder = build_encoder(encoder_config) if ordered else encoder
+            heads = [each for each, trend in zip(heads, trends, strict=True) if not trend]
+            trends = ()
+        head = _as_module(combined(heads, trends, self.order_))
         self.network_ = _assemble(self.views_, encoder, head)
         firsts = [np.flatnonzero(numbers == k)[:CHECK_WINDOWS] for k in range(len(self.classes_))]
         self.check_windows_ = windows[np.concatenate(firsts)]
@@ -256,7 +288,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         tensors["check_windows"] = torch.from_numpy(np.ascontiguousarray(self.check_windows_))
         weights = folder / "model.safetensors"
         write_tensors(weights, tensors)
-        own = {"format": FORMAT, "C": self.C, "sha256": sha256_of(weights)}
+        own = {"format": FORMAT, "C": self.C, "order": self.order_, "sha256": sha256_of(weights)}
         write_sealed(folder / "config.json", {**own, **self.metadata()})
 
     @classmethod
@@ -278,7 +310,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         bare = EncoderConfig(
             saved.encoder.name, stages=saved.encoder.stages, bands=saved.encoder.bands
         )
-        encoder = build_encoder(bare)
+        encoder = build_encoder(bare, traces(views) if saved.order else ())
         try:
             head = nn.Linear(tensors["head.weight"].shape[1], len(saved.labels))
             for part, module in (("encoder", encoder), ("head", head)):
@@ -290,9 +322,10 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             require(tensors["check_windows"].shape[1:] == (3, saved.samples), "")
         except (InputError, RuntimeError, KeyError, IndexError):
             raise InputError(f"{folder} is damaged: its tensors are of another model") from None
-        loaded = cls(saved.sampling_rate, views, saved.encoder, saved.C, device)
+        loaded = cls(saved.sampling_rate, views, saved.encoder, saved.C, device, saved.order)
         loaded.classes_ = np.array(saved.labels)
         loaded.n_samples_ = saved.samples
+        loaded.order_ = saved.order
         loaded.views_ = views
         loaded.network_ = network
         loaded.check_windows_ = tensors["check_windows"].numpy()
@@ -313,6 +346,7 @@ class _Saved:
     views: list[dict[str, Any]]
     encoder: EncoderConfig
     C: float
+    order: float
     trained_on: dict[str, Any]
     scores: dict[str, Any]
     sha256: str
@@ -358,14 +392,17 @@ def as_windows(X: ArrayLike) -> NDArray[np.float32]:
     return windows
 
 
-def _fit_head(
-    stages: Sequence[NDArray[np.float32]], views: int, labels: NDArray[np.int_], C: float
-) -> nn.Linear:
-    """The head of the first windows' labels; `stages` hold features of all, labelled ones first."""
-    features = np.concatenate(stages, axis=1)
-    widths = [width for stage in stages for width in view_widths(stage.shape[1], views)]
-    learnt = fit_logistic(features[: len(labels)], labels, C, widths=widths, unlabelled=features)
-    head = nn.Linear(features.shape[1], len(learnt.bias))
+def _laid_out(
+    stages: Sequence[NDArray[np.float32]], views: int, ordered: int
+) -> tuple[NDArray[np.float32], list[int], tuple[bool, ...]]:
+    """The features of all stages, how many belong to each view, and which are of trends."""
+    widths = [width for stage in stages for width in view_widths(stage.shape[1], views + ordered)]
+    flags = trend_flags(views or 1, ordered) * len(stages)
+    return np.concatenate(stages, axis=1), widths, flags
+
+
+def _as_module(learnt: LinearHead) -> nn.Linear:
+    head = nn.Linear(learnt.weight.shape[1], len(learnt.bias))
     head.weight.data = torch.from_numpy(learnt.weight).float()
     head.bias.data = torch.from_numpy(learnt.bias).float()
     return head

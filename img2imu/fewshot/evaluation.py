@@ -20,7 +20,7 @@ from ..recordings.splits import missing_classes
 from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
 from .finetuning import FineTuning
-from .learners import Learner, LogisticLearner, PaperLearner
+from .learners import ORDERS, Learner, LogisticLearner, PaperLearner
 from .methods import FeatureMethod, encoder_features, hand_forest, rocket
 from .protocol import Method, Outcome, Task, summarize
 from .vote import VOTES, Vote
@@ -128,8 +128,9 @@ def _probes(setting: Setting, name: str = "img2imu") -> list[Method]:
     config = setting.config
     cache = FeatureCache(setting.cache / "features")
     sets = encoder_features(setting.windows, config, cache, setting.progress, setting.device, name)
+    orders = ORDERS if any(any(each.trends) for each in sets) else (None,)
     learners: dict[str, list[Learner]] = {
-        "logistic": [LogisticLearner(C) for C in config.C],
+        "logistic": [LogisticLearner(C, order) for C in config.C for order in orders],
         "paper": [PaperLearner()],
     }
     return [FeatureMethod(name, probe, sets, learners[probe]) for probe in config.probes]

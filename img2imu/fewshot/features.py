@@ -129,8 +129,16 @@ def _drawing(views: Sequence[View], device: str) -> Callable[[NDArray[np.float32
 
 
 def view_widths(features: int, views: int) -> list[int]:
-    """How many of a stage's `features` come from each view; all of them where none is drawn."""
+    """How many of a stage's `features` come from each view; all of them where none is drawn.
+
+    An ordered view counts twice: what it tells of order comes behind all views.
+    """
     return [features // views] * views if views else [features]
+
+
+def trend_flags(views: int, ordered: int) -> tuple[bool, ...]:
+    """Which of a stage's widths are of trends: those behind the views."""
+    return (False,) * views + (True,) * ordered
 
 
 class FeatureCache:

@@ -75,7 +75,7 @@ class FineTuning(Method):
         windows = self.windows
         views = self.config.drawing(windows.sampling_rate, windows.X.shape[-1])
         classifier = Img2ImuClassifier(
-            windows.sampling_rate, views, self.config.encoder, self.config.C[0], self.device
+            windows.sampling_rate, views, self.config.encoder, self.config.C[0], self.device, 0.0
         )
         seen = np.concatenate([rows, np.setdiff1d(others, rows)])
         labels = np.where(np.arange(len(seen)) < len(rows), windows.y[seen], UNLABELLED)

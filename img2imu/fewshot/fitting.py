@@ -92,7 +92,7 @@ def _fit_frozen(
     if "stage" in setting:
         encoder = replace(encoder, stages=(setting["stage"],))
     classifier = Img2ImuClassifier(
-        windows.sampling_rate, drawings[0], encoder, setting["C"], device
+        windows.sampling_rate, drawings[0], encoder, setting["C"], device, setting.get("order", 0.0)
     ).fit(windows.X, windows.y)
     labelled = windows.select(windows.y != UNLABELLED)
     classifier.trained_on_["subjects"] = len(labelled.subjects)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .linear import fit_logistic, fit_paper
+from .linear import LinearHead, combined, fit_paper, view_heads
 from .protocol import Probabilities
 
 Features = NDArray[np.float32]
@@ -19,6 +19,9 @@ Predictor = Callable[[Features], Probabilities]
 
 TREES = 300
 """Of a forest."""
+
+ORDERS = (0.0, 0.2, 0.4, 0.7, 1.0)
+"""Weights of what came first in a window, among which a task's own data choose; 0 does without."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,17 @@ class Background:
         Features (m, d) of windows of the training subjects, their labels unknown.
     widths
         How many features belong to each view; None if they are all of one kind.
+    trends
+        Which of these are of trends over time; they stand at the end. Empty where none are.
+    heads
+        What was learnt of a problem, by its place and penalty, for learners that differ in nothing
+        else than its use.
     """
 
     unlabelled: Features
     widths: Sequence[int] | None
+    trends: Sequence[bool] = ()
+    heads: dict[tuple[int, float], list[LinearHead]] = field(default_factory=dict)
 
 
 class Learner(Protocol):
@@ -61,27 +71,36 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class LogisticLearner:
-    """:func:`.linear.fit_logistic`."""
+    """:func:`.linear.fit_logistic`; `order` is the weight of what came first, None where unseen."""
 
     C: float
+    order: float | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """What a result says of this learner."""
-        return {"C": self.C}
+        return {"C": self.C, **({} if self.order is None else {"order": self.order})}
 
     def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """Each problem by itself."""
         return [
-            fit_logistic(
-                problem.features,
-                problem.labels,
-                self.C,
-                widths=background.widths,
-                unlabelled=background.unlabelled,
+            combined(
+                self._heads(problem, background), background.trends, self.order or 0.0
             ).probabilities
             for problem in problems
         ]
+
+    def _heads(self, problem: Problem, background: Background) -> list[LinearHead]:
+        key = id(problem), self.C
+        if key not in background.heads:
+            background.heads[key] = view_heads(
+                problem.features,
+                problem.labels,
+                self.C,
+                background.widths or [problem.features.shape[1]],
+                background.unlabelled,
+            )
+        return background.heads[key]
 
 
 @dataclass(frozen=True)
@@ -94,13 +113,17 @@ class PaperLearner:
         return {}
 
     def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
-        """All problems side by side."""
+        """All problems side by side; trends over time are no part of the paper's."""
+        flags = zip(background.widths or (), background.trends, strict=False)
+        views = problems[0].features.shape[1] - sum(width for width, trend in flags if trend)
         heads = fit_paper(
-            np.stack([problem.features for problem in problems]),
+            np.stack([problem.features[:, :views] for problem in problems]),
             np.stack([problem.labels for problem in problems]),
             [problem.seed for problem in problems],
         )
-        return [head.probabilities for head in heads]
+        return [
+            lambda features, head=head: head.probabilities(features[:, :views]) for head in heads
+        ]
 
 
 @dataclass(frozen=True)

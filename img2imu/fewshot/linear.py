@@ -42,6 +42,8 @@ def fit_logistic(
     *,
     widths: Sequence[int] | None = None,
     unlabelled: Array | None = None,
+    trends: Sequence[bool] = (),
+    order: float = 0.0,
 ) -> LinearHead:
     """L2 multinomial logistic regressions on standardised features, one for each view, summed.
 
@@ -65,6 +67,10 @@ def fit_logistic(
     unlabelled
         Shape (m, d), windows of whatever class that tell mean and deviation of the features
         better than the few labelled ones; None takes those.
+    trends
+        Which of the `widths` are of trends over time; none where it is empty.
+    order
+        Weight of the sum of their regressions beside that of the others.
 
     Returns
     -------
@@ -73,12 +79,28 @@ def fit_logistic(
     """
     widths = widths or [features.shape[1]]
     typical = features if unlabelled is None else unlabelled
+    return combined(view_heads(features, labels, C, widths, typical), trends, order)
+
+
+def view_heads(
+    features: Array, labels: NDArray[np.int_], C: float, widths: Sequence[int], typical: Array
+) -> list[LinearHead]:
+    """The regression of each view; see :func:`fit_logistic`."""
     edges = np.cumsum(widths)[:-1]
     views = zip(np.split(features, edges, 1), np.split(typical, edges, 1), strict=True)
-    heads = [_fit_view(view, typical, labels, C) for view, typical in views]
-    scale = 1 / math.sqrt(len(widths))
-    weight = np.concatenate([head.weight for head in heads], axis=1)
-    return LinearHead(weight * scale, np.sum([head.bias for head in heads], axis=0) * scale)
+    return [_fit_view(view, typical, labels, C) for view, typical in views]
+
+
+def combined(
+    heads: Sequence[LinearHead], trends: Sequence[bool] = (), order: float = 0.0
+) -> LinearHead:
+    """The sum of the heads of all views, and `order` times that of those flagged in `trends`."""
+    flags = trends or [False] * len(heads)
+    views, ordered = len(heads) - sum(flags), sum(flags)
+    scales = [order / math.sqrt(ordered) if flag else 1 / math.sqrt(views) for flag in flags]
+    scaled = list(zip(heads, scales, strict=True))
+    weight = np.concatenate([head.weight * scale for head, scale in scaled], axis=1)
+    return LinearHead(weight, np.sum([head.bias * scale for head, scale in scaled], axis=0))
 
 
 def _fit_view(features: Array, typical: Array, labels: NDArray[np.int_], C: float) -> LinearHead:

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert import View
+from ..convert import View, traces
 from ..errors import InputError
 from ..models import EncoderConfig, WindowEncoder, build_encoder
 from ..progress import Progress
 from ..recordings import Windows
 from .config import ProbeConfig
-from .features import FeatureCache, view_widths
+from .features import FeatureCache, trend_flags, view_widths
 from .handmade import handmade_features
 from .learners import Background, Features, ForestLearner, Learner, LogisticLearner, Problem
 from .protocol import Answer, Method, Outcome, Task, mean_validation_f1
@@ -48,6 +48,11 @@ class FeatureSet(Protocol):
         """How many features belong to each view; None if they are all of one kind."""
         ...
 
+    @property
+    def trends(self) -> Sequence[bool]:
+        """Which of the widths are of trends over time; empty where none are."""
+        ...
+
     def of_fold(self, training: NDArray[np.intp]) -> Features:
         """All windows' features, (n, d); `training` are the rows that may be learnt from."""
         ...
@@ -60,6 +65,7 @@ class FixedFeatures:
     settings: dict[str, Any]
     array: Features
     widths: Sequence[int] | None = None
+    trends: Sequence[bool] = ()
 
     def of_fold(self, training: NDArray[np.intp]) -> Features:
         """The features as they are."""
@@ -74,6 +80,7 @@ class RocketFeatures:
     windows: NDArray[np.float32]
     transform: str
     widths: None = None
+    trends: tuple[bool, ...] = ()
 
     def of_fold(self, training: NDArray[np.intp]) -> Features:
         """Fit the kernels' biases on the training windows and transform all."""
@@ -96,6 +103,7 @@ class NormalisedFeatures:
     cache: FeatureCache
     device: str
     widths: None = None
+    trends: tuple[bool, ...] = ()
 
     def of_fold(self, training: NDArray[np.intp]) -> Features:
         """Normalise the windows by those of the training subjects, and read all."""
@@ -188,16 +196,17 @@ def learn_fold(
     array = features.of_fold(task.training[fold])
     validation, test = array[task.validation[fold]], array[task.test[fold]]
     sample = np.random.default_rng(0).permutation(task.training[fold])[:UNLABELLED_SAMPLE]
-    background = Background(array[np.sort(sample)], features.widths)
+    unlabelled = array[np.sort(sample)]
     draws = [draw for draw in task.manifest.draws if draw.fold == fold]
     answers = []
-    for setting, learner in enumerate(learners, start=first):
-        for shots in dict.fromkeys(draw.shots for draw in draws):
-            group = [draw for draw in draws if draw.shots == shots]
-            problems = [
-                Problem(array[list(draw.windows)], task.labels[list(draw.windows)], draw.seed)
-                for draw in group
-            ]
+    for shots in dict.fromkeys(draw.shots for draw in draws):
+        background = Background(unlabelled, features.widths, features.trends)
+        group = [draw for draw in draws if draw.shots == shots]
+        problems = [
+            Problem(array[list(draw.windows)], task.labels[list(draw.windows)], draw.seed)
+            for draw in group
+        ]
+        for setting, learner in enumerate(learners, start=first):
             for draw, predict in zip(group, learner.fit(problems, background), strict=True):
                 votes = predict(validation), predict(test)
                 answers.append((setting, Answer.of_votes(task, draw, votes)))
@@ -226,16 +235,19 @@ def encoder_features(
     """The features of every candidate drawing and stage."""
     if config.encoder.reads_windows and not config.encoder.checkpoint:
         return [NormalisedFeatures({}, windows.X, config.encoder, cache, device)]
-    encoder = build_encoder(config.encoder)
     drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
     bar = progress(f"{name} (features)", len(drawings) * len(windows))
     sets: list[FeatureSet] = []
     for views in drawings:
+        ordered = traces(views)
+        encoder = build_encoder(config.encoder, ordered)
         arrays = cache.get(windows.X, views, encoder, device=device, on_batch=bar.update)
         told = _spectrogram(views) if len(drawings) > 1 else {}
         for stage, array in zip(config.encoder.stages, arrays, strict=True):
             settings = {**({"stage": stage} if views else {}), **told}
-            sets.append(FixedFeatures(settings, array, view_widths(array.shape[1], len(views))))
+            widths = view_widths(array.shape[1], len(views) + len(ordered))
+            trends = trend_flags(len(views), len(ordered))
+            sets.append(FixedFeatures(settings, array, widths, trends))
     bar.close()
     return sets
 

@@ -41,6 +41,9 @@ class Encoder(nn.Module):
         Numbers of the stages read.
     bands
         Frequency bands kept when pooling.
+    ordered
+        Numbers of a window's views of which the features also tell what came first: see
+        :func:`pool_trend`.
 
     Notes
     -----
@@ -53,13 +56,20 @@ class Encoder(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, backbone: nn.Module, stages: Sequence[int], bands: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, stages: Sequence[int], bands: int, ordered: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.stages = tuple(stages)
         self.bands = bands
+        self.ordered = tuple(ordered)
         for name, values in (("mean", IMAGENET_MEAN), ("deviation", IMAGENET_STD)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def extra_repr(self) -> str:
+        """What tells this encoder from others with the same network."""
+        return f"stages={self.stages}, bands={self.bands}, ordered={self.ordered}"
 
     def stage_features(self, images: Tensor) -> list[Tensor]:
         """Pictures in [0, 1] to the features of each stage read.
@@ -72,11 +82,19 @@ class Encoder(nn.Module):
 
         Returns
         -------
-        list of Tensor, each of shape (n, views · channels · bands)
+        list of Tensor, each of shape (n, (views + ordered views) · channels · bands)
         """
         batch = images.flatten(0, -4).contiguous(memory_format=torch.channels_last)
         maps = feature_maps(self.backbone, (batch - self.mean) / self.deviation)
-        return [pool_bands(part, self.bands).reshape(images.shape[0], -1) for part in maps]
+        return [self._pooled(part, images.shape[0]) for part in maps]
+
+    def _pooled(self, maps: Tensor, windows: int) -> Tensor:
+        pooled = pool_bands(maps, self.bands).reshape(windows, -1)
+        if not self.ordered:
+            return pooled
+        views = maps.reshape(windows, -1, *maps.shape[1:])
+        trends = [pool_trend(views[:, view], self.bands).flatten(1) for view in self.ordered]
+        return torch.cat([pooled, *trends], dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """The features of all stages read, one after the other: (n, features)."""
@@ -98,11 +116,27 @@ def feature_maps(body: nn.Module, images: Tensor) -> list[Tensor]:
 def pool_bands(features: Tensor, bands: int) -> Tensor:
     """Average a map (n, channels, rows, columns) over time and, in `bands`, over frequency.
 
-    Returns shape (n, channels, bands). Band edges are those of adaptive pooling, written as
-    slices because every runtime has slices.
+    Returns shape (n, channels, bands).
     """
-    rows = features.shape[-2]
-    over_time = features.mean(-1)
+    return _in_bands(features.mean(-1), bands)
+
+
+def pool_trend(features: Tensor, bands: int) -> Tensor:
+    """What :func:`pool_bands` forgets: how far a feature grows over time.
+
+    The mean over time of the map weighted by a line from −1 to 1, in `bands` of frequency; played
+    backwards it changes its sign.
+    """
+    line = torch.linspace(-1, 1, features.shape[-1], dtype=features.dtype, device=features.device)
+    return _in_bands((features * line).mean(-1), bands)
+
+
+def _in_bands(over_time: Tensor, bands: int) -> Tensor:
+    """(n, channels, rows) to (n, channels, bands).
+
+    Band edges are those of adaptive pooling, written as slices because every runtime has slices.
+    """
+    rows = over_time.shape[-1]
     edges = [(i * rows // bands, -(-(i + 1) * rows // bands)) for i in range(bands)]
     return torch.stack([over_time[..., start:stop].mean(-1) for start, stop in edges], dim=-1)
 
@@ -139,8 +173,8 @@ def shipped_path(name: str) -> Path:
     return Path(__file__).with_name(REGISTRY[name])
 
 
-def build_encoder(config: EncoderConfig) -> AnyEncoder:
-    """:func:`create_encoder` from settings."""
+def build_encoder(config: EncoderConfig, ordered: Sequence[int] = ()) -> AnyEncoder:
+    """:func:`create_encoder` from settings; `ordered` as of :class:`Encoder`."""
     if config.reads_windows:
         return create_window_encoder(config).eval().requires_grad_(False)
     backbone = _backbone(config)
@@ -159,7 +193,8 @@ def build_encoder(config: EncoderConfig) -> AnyEncoder:
     elif config.name.startswith("torchvision/") and config.pretrained:
         backbone = load_weights(backbone, _torchvision_state(config.name), config.name)
     backbone = fold_batch_norm(backbone).to(memory_format=torch.channels_last)
-    return Encoder(backbone, config.stages, config.bands).eval().requires_grad_(False)
+    encoder = Encoder(backbone, config.stages, config.bands, ordered)
+    return encoder.eval().requires_grad_(False)
 
 
 class Backbone(nn.Module):
