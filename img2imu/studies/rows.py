@@ -36,6 +36,7 @@ TITLES = {
     "moco-all": ("image", "MoCo, all augmentations"),
     "sensor-aware": ("image", "MoCo, sensor-aware"),
     "shipped": ("image", "weights of the toolkit"),
+    "left-out": ("image", "weights of the toolkit, the set left out"),
     "finetune": ("image", "fine-tuned"),
     "hand-forest": ("usual", "hand-made features + forest"),
     "minirocket": ("usual", "MiniRocket + logistic"),
