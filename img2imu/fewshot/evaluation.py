@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,13 +16,13 @@ from ..errors import InputError
 from ..files import cache_folder
 from ..models import EncoderConfig
 from ..progress import Progress, silent
-from ..recordings import UNLABELLED, SplitManifest, Windows
+from ..recordings import UNLABELLED, SplitManifest, Windows, neighbours
 from ..recordings.splits import missing_classes
 from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
 from .finetuning import FineTuning
 from .learners import ORDERS, Learner, LogisticLearner, PaperLearner
-from .methods import FeatureMethod, encoder_features, hand_forest, rocket
+from .methods import LEAST_NEIGHBOURS, FeatureMethod, encoder_features, hand_forest, rocket
 from .protocol import Method, Outcome, Task, summarize
 from .vote import VOTES, Vote
 
@@ -129,8 +130,12 @@ def _probes(setting: Setting, name: str = "img2imu") -> list[Method]:
     cache = FeatureCache(setting.cache / "features")
     sets = encoder_features(setting.windows, config, cache, setting.progress, setting.device, name)
     orders = ORDERS if any(any(each.trends) for each in sets) else (None,)
+    # The first is what is done unless validation subjects object.
+    whitened = (True, False) if len(neighbours(setting.windows)) >= LEAST_NEIGHBOURS else (None,)
     learners: dict[str, list[Learner]] = {
-        "logistic": [LogisticLearner(C, order) for C in config.C for order in orders],
+        "logistic": [
+            LogisticLearner(*each) for each in itertools.product(config.C, orders, whitened)
+        ],
         "paper": [PaperLearner()],
     }
     return [FeatureMethod(name, probe, sets, learners[probe]) for probe in config.probes]

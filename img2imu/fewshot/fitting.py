@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import cache_folder
 from ..progress import Progress, silent
-from ..recordings import UNLABELLED, Windows, few_shot, subject_folds
+from ..recordings import UNLABELLED, Windows, few_shot, neighbours, subject_folds
 from .classifier import Img2ImuClassifier
 from .config import FinetuneConfig, ProbeConfig
 from .finetuning import FineTuning
@@ -93,7 +93,9 @@ def _fit_frozen(
         encoder = replace(encoder, stages=(setting["stage"],))
     classifier = Img2ImuClassifier(
         windows.sampling_rate, drawings[0], encoder, setting["C"], device, setting.get("order", 0.0)
-    ).fit(windows.X, windows.y)
+    )
+    pairs = neighbours(windows) if setting.get("whiten") else None
+    classifier.fit(windows.X, windows.y, neighbours=pairs)
     labelled = windows.select(windows.y != UNLABELLED)
     classifier.trained_on_["subjects"] = len(labelled.subjects)
     return classifier

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .linear import LinearHead, combined, fit_paper, view_heads
+from .linear import LinearHead, Scale, combined, fit_paper, scales, view_heads
 from .protocol import Probabilities
 
 Features = NDArray[np.float32]
@@ -45,15 +46,28 @@ class Background:
         How many features belong to each view; None if they are all of one kind.
     trends
         Which of these are of trends over time; they stand at the end. Empty where none are.
+    differences
+        (p, d), between the features of neighbouring windows of the training subjects.
     heads
-        What was learnt of a problem, by its place and penalty, for learners that differ in nothing
-        else than its use.
+        What was learnt of a problem, for learners that differ in nothing else than its use.
     """
 
     unlabelled: Features
     widths: Sequence[int] | None
     trends: Sequence[bool] = ()
-    heads: dict[tuple[int, float], list[LinearHead]] = field(default_factory=dict)
+    differences: Features | None = None
+    heads: dict[tuple[int, float, bool], list[LinearHead]] = field(default_factory=dict)
+
+    @cached_property
+    def plain(self) -> list[Scale]:
+        """Standardised."""
+        return scales(self.unlabelled, self.widths or [self.unlabelled.shape[1]])
+
+    @cached_property
+    def white(self) -> list[Scale]:
+        """Whitened by the differences, too."""
+        widths = self.widths or [self.unlabelled.shape[1]]
+        return scales(self.unlabelled, widths, self.differences)
 
 
 class Learner(Protocol):
@@ -71,15 +85,27 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class LogisticLearner:
-    """:func:`.linear.fit_logistic`; `order` is the weight of what came first, None where unseen."""
+    """:func:`.linear.fit_logistic`.
+
+    Attributes
+    ----------
+    C
+        Inverse penalty.
+    order
+        Weight of what came first; None where the features do not tell.
+    whiten
+        Whether features are whitened by the differences of neighbours; None where there are none.
+    """
 
     C: float
     order: float | None = None
+    whiten: bool | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """What a result says of this learner."""
-        return {"C": self.C, **({} if self.order is None else {"order": self.order})}
+        given = {"C": self.C, "order": self.order, "whiten": self.whiten}
+        return {name: value for name, value in given.items() if value is not None}
 
     def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """Each problem by itself."""
@@ -91,15 +117,10 @@ class LogisticLearner:
         ]
 
     def _heads(self, problem: Problem, background: Background) -> list[LinearHead]:
-        key = id(problem), self.C
+        key = id(problem), self.C, bool(self.whiten)
         if key not in background.heads:
-            background.heads[key] = view_heads(
-                problem.features,
-                problem.labels,
-                self.C,
-                background.widths or [problem.features.shape[1]],
-                background.unlabelled,
-            )
+            known = background.white if self.whiten else background.plain
+            background.heads[key] = view_heads(problem.features, problem.labels, self.C, known)
         return background.heads[key]
 
 

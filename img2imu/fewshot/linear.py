@@ -16,6 +16,9 @@ Array = NDArray[np.floating]
 QUIET = 0.1
 """Least deviation of a feature, in medians of all features' deviations, when standardising."""
 
+SHRINKAGE = 0.3
+"""Share of the identity in the covariance by which features are whitened."""
+
 
 @dataclass(frozen=True)
 class LinearHead:
@@ -79,16 +82,65 @@ def fit_logistic(
     """
     widths = widths or [features.shape[1]]
     typical = features if unlabelled is None else unlabelled
-    return combined(view_heads(features, labels, C, widths, typical), trends, order)
+    return combined(view_heads(features, labels, C, scales(typical, widths)), trends, order)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What makes the features of a view comparable: ``(x - mean) / deviation @ basis``."""
+
+    mean: Array
+    deviation: Array
+    basis: Array | None = None
+
+
+def scales(typical: Array, widths: Sequence[int], differences: Array | None = None) -> list[Scale]:
+    """How each view's features are standardised and, by `differences`, whitened.
+
+    Neighbouring windows of a recording nearly always show the same activity: how their features
+    differ is what says nothing about it. Divided by that covariance, what remains counts
+    (within-class covariance normalisation, Hatch et al. 2006, without the classes).
+
+    Parameters
+    ----------
+    typical
+        (m, d), windows of whatever class.
+    widths
+        How many features belong to each view.
+    differences
+        (p, d), between neighbouring windows; None standardises only.
+    """
+    edges = np.cumsum(widths)[:-1]
+    parts = [np.split(typical, edges, 1)]
+    parts.append([None] * len(widths) if differences is None else np.split(differences, edges, 1))
+    return [_scale(*each) for each in zip(*parts, strict=True)]
+
+
+def _scale(typical: Array, differences: Array | None) -> Scale:
+    mean, deviation = typical.mean(0, dtype=np.float64), typical.std(0, dtype=np.float64)
+    # Standardised as it is, a feature that hardly ever changes would be nothing but its noise.
+    deviation = np.maximum(deviation, QUIET * np.median(deviation))
+    deviation[deviation == 0] = 1.0
+    if differences is None:
+        return Scale(mean, deviation)
+    scaled = differences / deviation
+    covariance = scaled.T @ scaled / len(scaled)
+    variance = np.trace(covariance) / len(covariance)
+    covariance *= 1 - SHRINKAGE
+    covariance[np.diag_indices_from(covariance)] += SHRINKAGE * variance
+    values, vectors = np.linalg.eigh(covariance)
+    basis = (vectors / np.sqrt(values)) @ vectors.T
+    # As large as without whitening, so that the penalty means the same.
+    return Scale(mean, deviation, basis / ((typical - mean) / deviation @ basis).std())
 
 
 def view_heads(
-    features: Array, labels: NDArray[np.int_], C: float, widths: Sequence[int], typical: Array
+    features: Array, labels: NDArray[np.int_], C: float, known: Sequence[Scale]
 ) -> list[LinearHead]:
     """The regression of each view; see :func:`fit_logistic`."""
-    edges = np.cumsum(widths)[:-1]
-    views = zip(np.split(features, edges, 1), np.split(typical, edges, 1), strict=True)
-    return [_fit_view(view, typical, labels, C) for view, typical in views]
+    edges = np.cumsum([len(scale.mean) for scale in known])[:-1]
+    views = zip(np.split(features, edges, 1), known, strict=True)
+    return [_fit_view(view, scale, labels, C) for view, scale in views]
 
 
 def combined(
@@ -103,22 +155,23 @@ def combined(
     return LinearHead(weight, np.sum([head.bias * scale for head, scale in scaled], axis=0))
 
 
-def _fit_view(features: Array, typical: Array, labels: NDArray[np.int_], C: float) -> LinearHead:
+def _fit_view(features: Array, scale: Scale, labels: NDArray[np.int_], C: float) -> LinearHead:
     from sklearn.linear_model import LogisticRegression
 
-    mean, deviation = typical.mean(0, dtype=np.float64), typical.std(0, dtype=np.float64)
-    # Standardised as it is, a feature that hardly ever changes would be nothing but its noise.
-    deviation = np.maximum(deviation, QUIET * np.median(deviation))
-    deviation[deviation == 0] = 1.0
-    scaled = (features - mean) / deviation
-    rotated, basis = _row_space(scaled)
+    scaled = (features - scale.mean) / scale.deviation
+    if scale.basis is not None:
+        scaled = scaled @ scale.basis
+    rotated, rows = _row_space(scaled)
     model = LogisticRegression(C=C, tol=1e-5, max_iter=2000).fit(rotated, labels)
     weight, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:
         # One row stands for the difference of two classes.
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    weight = (weight @ basis) / deviation
-    return LinearHead(weight, bias - weight @ mean)
+    weight = weight @ rows
+    if scale.basis is not None:
+        weight = weight @ scale.basis.T
+    weight = weight / scale.deviation
+    return LinearHead(weight, bias - weight @ scale.mean)
 
 
 def _row_space(scaled: Array) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ Each has candidate settings, among which validation subjects choose.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import starmap
@@ -28,11 +28,19 @@ from .protocol import Answer, Method, Outcome, Task, mean_validation_f1
 UNLABELLED_SAMPLE = 1000
 """Windows of the training subjects that tell a feature's mean and deviation; more hardly do."""
 
+LEAST_NEIGHBOURS = 100
+"""Pairs of neighbouring windows below which nothing is whitened by them."""
+
 ROCKETS = {
     "minirocket": ("MiniRocketMultivariate", 0.01),
     "multirocket": ("MultiRocketMultivariate", 0.002),
 }
 """Transform of sktime's and inverse penalty of the regression: of 9,996 features, of 49,728."""
+
+
+VARIANTS = ("order", "whiten")
+MARGIN = 0.01
+"""Settings with many values, and what one has to gain on validation subjects: less is chance."""
 
 
 class FeatureSet(Protocol):
@@ -170,9 +178,8 @@ def choose(
     for setting, answer in tried:
         group = groups.setdefault((answer.draw.fold, answer.draw.shots), {})
         group.setdefault(setting, []).append(answer)
-    # The first of equals, whatever order the processes finished in.
     best = {
-        key: max(sorted(group), key=lambda setting: mean_validation_f1(group[setting]))
+        key: _best({n: mean_validation_f1(answers) for n, answers in group.items()}, settings)
         for key, group in groups.items()
     }
     kept = {
@@ -186,6 +193,23 @@ def choose(
     return Outcome([kept[d.fold, d.seed, d.shots] for d in task.manifest.draws], chosen)
 
 
+def _best(scores: Mapping[int, float], settings: Sequence[dict[str, Any]]) -> int:
+    """The setting with the best score, the first of equals.
+
+    Of settings that differ in :data:`VARIANTS` only, another than the first has to be better by
+    :data:`MARGIN`.
+    """
+    kinds: dict[str, list[int]] = {}
+    for number in sorted(scores):
+        kind = {name: value for name, value in settings[number].items() if name not in VARIANTS}
+        kinds.setdefault(str(kind), []).append(number)
+    kept = []
+    for first, *others in kinds.values():
+        best = max([first, *others], key=scores.__getitem__)
+        kept.append(best if scores[best] > scores[first] + MARGIN else first)
+    return max(kept, key=scores.__getitem__)
+
+
 def learn_fold(
     task: Task, fold: int, features: FeatureSet, learners: Sequence[Learner], first: int
 ) -> list[tuple[int, Answer]]:
@@ -197,11 +221,13 @@ def learn_fold(
     validation, test = array[task.validation[fold]], array[task.test[fold]]
     sample = np.random.default_rng(0).permutation(task.training[fold])[:UNLABELLED_SAMPLE]
     unlabelled = array[np.sort(sample)]
+    differences = neighbour_differences(array, task.neighbours, task.training[fold])
     draws = [draw for draw in task.manifest.draws if draw.fold == fold]
+    background = Background(unlabelled, features.widths, features.trends, differences)
     answers = []
     for shots in dict.fromkeys(draw.shots for draw in draws):
-        background = Background(unlabelled, features.widths, features.trends)
         group = [draw for draw in draws if draw.shots == shots]
+        background.heads.clear()
         problems = [
             Problem(array[list(draw.windows)], task.labels[list(draw.windows)], draw.seed)
             for draw in group
@@ -211,6 +237,20 @@ def learn_fold(
                 votes = predict(validation), predict(test)
                 answers.append((setting, Answer.of_votes(task, draw, votes)))
     return answers
+
+
+def neighbour_differences(
+    features: Features, pairs: NDArray[np.intp], rows: NDArray[np.intp]
+) -> Features | None:
+    """Between neighbouring windows among `rows`, up to as many as there are unlabelled windows.
+
+    None where they are too few to tell a covariance.
+    """
+    pairs = pairs[np.isin(pairs, rows).all(axis=1)]
+    if len(pairs) < LEAST_NEIGHBOURS:
+        return None
+    chosen = pairs[np.random.default_rng(0).permutation(len(pairs))[:UNLABELLED_SAMPLE]]
+    return features[chosen[:, 0]] - features[chosen[:, 1]]
 
 
 def _in_processes(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .learners import ORDERS
-from .linear import Array, combined, view_heads
+from .linear import Array, Scale, combined, view_heads
 from .metrics import confusion_matrix, macro_f1
 
 FOLDS = 5
@@ -19,8 +19,7 @@ def choose_order(
     features: Array,
     labels: NDArray[np.int_],
     C: float,
-    widths: Sequence[int],
-    typical: Array,
+    known: Sequence[Scale],
     trends: Sequence[bool],
     groups: NDArray[Any] | None = None,
 ) -> float:
@@ -28,8 +27,10 @@ def choose_order(
 
     Parameters
     ----------
-    features, labels, C, widths, typical, trends
+    features, labels, C, trends
         As of :func:`~.linear.fit_logistic`; `features` are those of the labelled windows.
+    known
+        How features are standardised.
     groups
         Whose they are; nobody is learnt from and tested on at once.
 
@@ -41,7 +42,7 @@ def choose_order(
     classes = int(labels.max()) + 1
     confusions = [np.zeros((classes, classes), dtype=np.int_) for _ in ORDERS]
     for training, test in _folds(labels, groups):
-        heads = view_heads(features[training], labels[training], C, widths, typical)
+        heads = view_heads(features[training], labels[training], C, known)
         for order, confusion in zip(ORDERS, confusions, strict=True):
             predicted = combined(heads, trends, order).logits(features[test]).argmax(1)
             confusion += confusion_matrix(labels[test], predicted, classes)

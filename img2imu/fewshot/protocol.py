@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..progress import Progress
-from ..recordings import SplitManifest, Windows
+from ..recordings import SplitManifest, Windows, neighbours
 from ..recordings.splits import Draw
 from .metrics import confusion_matrix, macro_f1
 
@@ -21,7 +21,10 @@ Probabilities = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt and tested, the same in all methods: labels as numbers, rows by fold."""
+    """What is learnt and tested, the same in all methods: labels as numbers, rows by fold.
+
+    `neighbours`, shape (p, 2), are rows of windows that follow each other in a recording.
+    """
 
     labels: NDArray[np.int_]
     classes: list[str]
@@ -29,6 +32,7 @@ class Task:
     training: list[Rows]
     validation: list[Rows]
     test: list[Rows]
+    neighbours: Rows
 
     @classmethod
     def from_manifest(cls, windows: Windows, manifest: SplitManifest) -> Task:
@@ -38,7 +42,7 @@ class Task:
             for part in ("train", "validation", "test")
         }
         labels = np.searchsorted(windows.classes, windows.y)
-        return cls(labels, windows.classes, manifest, *rows.values())
+        return cls(labels, windows.classes, manifest, *rows.values(), neighbours(windows))
 
 
 @dataclass(frozen=True)

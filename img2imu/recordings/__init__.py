@@ -4,7 +4,7 @@ from .labels import as_labels, labelled
 from .registry import DATASETS, open_source
 from .splits import Fold, SplitManifest, few_shot, subject_folds
 from .types import UNLABELLED, Piece, RowReport, Source
-from .windows import WindowConfig, WindowReport, Windows, iter_windows, make_windows
+from .windows import WindowConfig, WindowReport, Windows, iter_windows, make_windows, neighbours
 from .windows_file import WindowsWriter, load_windows, save_windows
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "labelled",
     "load_windows",
     "make_windows",
+    "neighbours",
     "open_source",
     "save_windows",
     "subject_folds",

@@ -141,6 +141,20 @@ class Windows:
         )
 
 
+def neighbours(windows: Windows) -> NDArray[np.intp]:
+    """Rows of windows that follow each other in a recording and touch or overlap: (p, 2).
+
+    None where it is not known when the windows began.
+    """
+    order = np.lexsort((windows.start, windows.recording, windows.subject))
+    one, other = order[:-1], order[1:]
+    later = windows.start[other] - windows.start[one]
+    touching = (later > 0) & (later <= windows.X.shape[2] / windows.sampling_rate + 1e-6)
+    for column in (windows.recording, windows.subject):
+        touching &= column[one] == column[other]
+    return np.stack([one[touching], other[touching]], axis=1)
+
+
 _PER_WINDOW = [entry.name for entry in fields(Windows) if entry.name != "sampling_rate"]
 
 

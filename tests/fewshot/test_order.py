@@ -10,7 +10,7 @@ from img2imu.convert import SpectrogramConfig, WaveformConfig, traces
 from img2imu.export import ExportConfig, export_classifier
 from img2imu.fewshot import ProbeConfig, evaluate
 from img2imu.fewshot.learners import ORDERS
-from img2imu.fewshot.linear import combined, view_heads
+from img2imu.fewshot.linear import combined, scales, view_heads
 from img2imu.fewshot.order import choose_order
 from img2imu.models import EncoderConfig, build_encoder
 from img2imu.models.encoder import pool_bands, pool_trend
@@ -67,7 +67,7 @@ def test_only_traces_are_ordered_and_their_trends_come_last():
 def test_heads_are_added_with_their_weight():
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(30, 15)), rng.integers(0, 3, 30)
-    heads = view_heads(features, labels, 0.1, [5, 5, 5], features)
+    heads = view_heads(features, labels, 0.1, scales(features, [5, 5, 5]))
     parts = [head.logits(features[:, i : i + 5]) for head, i in zip(heads, (0, 5, 10), strict=True)]
     logits = combined(heads, (False, False, True), 0.4).logits(features)
     np.testing.assert_allclose(logits, (parts[0] + parts[1]) / np.sqrt(2) + 0.4 * parts[2])
@@ -93,7 +93,7 @@ def test_the_weight_is_chosen_by_windows_left_out(telling):
     features = rng.normal(size=(30, 2, 20))
     features[:, telling, :3] += 3 * np.eye(3)[labels]
     flat, flags = features.reshape(30, 40), (False, True)
-    order = choose_order(flat, labels, 0.1, [20, 20], flat, flags)
+    order = choose_order(flat, labels, 0.1, scales(flat, [20, 20]), flags)
     assert order > 0 if telling else order == 0
 
 
@@ -117,7 +117,8 @@ def test_people_are_not_on_two_sides(windows):
 
 def test_single_windows_choose_nothing():
     features = np.random.default_rng(0).normal(size=(2, 4))
-    assert choose_order(features, np.array([0, 1]), 0.1, [2, 2], features, (False, True)) == 0
+    known = scales(features, [2, 2])
+    assert choose_order(features, np.array([0, 1]), 0.1, known, (False, True)) == 0
 
 
 def test_validation_subjects_choose_the_weight(windows, tmp_path):
