@@ -22,7 +22,7 @@ from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
 from .finetuning import FineTuning
 from .learners import ORDERS, Learner, LogisticLearner, PaperLearner
-from .methods import LEAST_NEIGHBOURS, FeatureMethod, encoder_features, hand_forest, rocket
+from .methods import LEAST_NEIGHBOURS, FeatureMethod, encoder_features, hand_forest, minirocket
 from .protocol import Method, Outcome, Task, summarize
 from .vote import VOTES, Vote
 
@@ -171,8 +171,7 @@ METHODS: dict[str, Callable[[Setting], list[Method]]] = {
     "img2imu": _probes,
     "random-2d": _random_2d,
     "hand-forest": lambda setting: [hand_forest(setting.windows)],
-    "minirocket": lambda setting: [rocket(setting.windows, "minirocket")],
-    "multirocket": lambda setting: [rocket(setting.windows, "multirocket")],
+    "minirocket": lambda setting: [minirocket(setting.windows)],
     "finetune": _fine_tuned,
     "supervised-1d": _supervised_1d,
 }

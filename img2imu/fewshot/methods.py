@@ -31,12 +31,8 @@ UNLABELLED_SAMPLE = 1000
 LEAST_NEIGHBOURS = 100
 """Pairs of neighbouring windows below which nothing is whitened by them."""
 
-ROCKETS = {
-    "minirocket": ("MiniRocketMultivariate", 0.01),
-    "multirocket": ("MultiRocketMultivariate", 0.002),
-}
-"""Transform of sktime's and inverse penalty of the regression: of 9,996 features, of 49,728."""
-
+MINIROCKET_C = 0.01
+"""Inverse penalty of MiniRocket's regression: of 9,996 features, not of one view's."""
 
 VARIANTS = ("order", "whiten")
 MARGIN = 0.01
@@ -81,22 +77,21 @@ class FixedFeatures:
 
 
 @dataclass(frozen=True)
-class RocketFeatures:
-    """Random convolutions, whose biases come from the fold's unlabelled training windows."""
+class MiniRocketFeatures:
+    """MiniRocket's 9,996 features; its biases come from the fold's unlabelled training windows."""
 
     settings: dict[str, Any]
     windows: NDArray[np.float32]
-    transform: str
     widths: None = None
     trends: tuple[bool, ...] = ()
 
     def of_fold(self, training: NDArray[np.intp]) -> Features:
         """Fit the kernels' biases on the training windows and transform all."""
-        from sktime.transformations import rocket
+        from sktime.transformations.panel.rocket import MiniRocketMultivariate
 
         # More than a thousand windows do not sharpen the quantiles the biases are drawn from.
         sample = np.random.default_rng(0).permutation(training)[:1000]
-        transform = getattr(rocket, self.transform)(random_state=0)
+        transform = MiniRocketMultivariate(random_state=0)
         transform.fit(self.windows[sample].astype(np.float64))
         return np.asarray(transform.transform(self.windows.astype(np.float64)), np.float32)
 
@@ -303,8 +298,8 @@ def hand_forest(windows: Windows) -> FeatureMethod:
     return FeatureMethod("hand-forest", "forest", [FixedFeatures({}, features)], [ForestLearner()])
 
 
-def rocket(windows: Windows, name: str) -> FeatureMethod:
-    """MiniRocket or MultiRocket with the same logistic regression as ours.
+def minirocket(windows: Windows) -> FeatureMethod:
+    """MiniRocket with the same logistic regression as ours.
 
     Raises
     ------
@@ -312,7 +307,6 @@ def rocket(windows: Windows, name: str) -> FeatureMethod:
         If sktime is not installed.
     """
     if find_spec("sktime") is None:
-        raise InputError(f"{name} needs sktime: pip install 'img2imu[baselines]'")
-    transform, C = ROCKETS[name]
-    features = RocketFeatures({}, windows.X, transform)
-    return FeatureMethod(name, "logistic", [features], [LogisticLearner(C)])
+        raise InputError("minirocket needs sktime: pip install 'img2imu[baselines]'")
+    learners = [LogisticLearner(MINIROCKET_C)]
+    return FeatureMethod("minirocket", "logistic", [MiniRocketFeatures({}, windows.X)], learners)

@@ -36,7 +36,6 @@ TITLES = {
     "random-2d": ("same network, untrained", "#98a2b3"),
     "hand-forest": ("hand-made features + random forest", "#e0852b"),
     "minirocket": ("MiniRocket + logistic regression", "#7a5cc2"),
-    "multirocket": ("MultiRocket + logistic regression", "#c9485b"),
 }
 """How each method is called in a report, and its colour."""
 

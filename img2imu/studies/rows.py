@@ -40,7 +40,6 @@ TITLES = {
     "finetune": ("image", "fine-tuned"),
     "hand-forest": ("usual", "hand-made features + forest"),
     "minirocket": ("usual", "MiniRocket + logistic"),
-    "multirocket": ("usual", "MultiRocket + logistic"),
     "vote": ("vote", "vote with forest and MiniRocket"),
     "vote-no-images": ("vote", "vote of forest and MiniRocket alone"),
     "all-labels": ("ceiling", "all labels"),
@@ -55,7 +54,7 @@ BORROWERS = ("finetune", "vote", "all-labels", "finetune-all")
 ALL_LABELS = ("all-labels", "finetune-all", "supervised-1d")
 """Rows that learn from all labels of the training subjects."""
 
-WITHOUT_ENCODER = ("hand-forest", "minirocket", "multirocket", "vote-no-images")
+WITHOUT_ENCODER = ("hand-forest", "minirocket", "vote-no-images")
 
 OWN_METHODS = {
     **{name: name for name in (*WITHOUT_ENCODER, "vote", "finetune", "supervised-1d")},
@@ -66,7 +65,7 @@ OWN_METHODS = {
 SET = "{set}"
 """Stands for a data set's name in the path of weights, where each set has some of its own."""
 
-NEEDING_SKTIME = ("minirocket", "multirocket", "vote", "vote-no-images")
+NEEDING_SKTIME = ("minirocket", "vote", "vote-no-images")
 
 
 @dataclass(frozen=True)

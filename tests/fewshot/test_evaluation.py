@@ -185,11 +185,10 @@ def test_bad_settings_are_refused(settings):
         ProbeConfig(**settings)
 
 
-@pytest.mark.parametrize("name", ["minirocket", "multirocket"])
-def test_random_convolutions_beat_chance(windows, name):
+def test_minirocket_beats_chance(windows):
     pytest.importorskip("sktime", reason="the baselines extra is not installed")
     few = windows.select(slice(None, None, 2))
-    outcome = evaluate(few, ProbeConfig(shots=(3,), seeds=1), [name])
+    outcome = evaluate(few, ProbeConfig(shots=(3,), seeds=1), ["minirocket"])
     assert outcome["results"][0]["f1_mean"] > 3 / len(windows.classes)
 
 
