@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -142,9 +142,12 @@ class PaperLearner:
             np.stack([problem.labels for problem in problems]),
             [problem.seed for problem in problems],
         )
-        return [
-            lambda features, head=head: head.probabilities(features[:, :views]) for head in heads
-        ]
+        return [partial(_of_views, head, views) for head in heads]
+
+
+def _of_views(head: LinearHead, views: int, features: Features) -> Probabilities:
+    """Probabilities by the first features, those of the views."""
+    return head.probabilities(features[:, :views])
 
 
 @dataclass(frozen=True)

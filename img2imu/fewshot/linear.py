@@ -111,12 +111,14 @@ def scales(typical: Array, widths: Sequence[int], differences: Array | None = No
         (p, d), between neighbouring windows; None standardises only.
     """
     edges = np.cumsum(widths)[:-1]
-    parts = [np.split(typical, edges, 1)]
-    parts.append([None] * len(widths) if differences is None else np.split(differences, edges, 1))
-    return [_scale(*each) for each in zip(*parts, strict=True)]
+    views = np.split(typical, edges, 1)
+    if differences is None:
+        return [_scale(view) for view in views]
+    parts = zip(views, np.split(differences, edges, 1), strict=True)
+    return [_scale(view, part) for view, part in parts]
 
 
-def _scale(typical: Array, differences: Array | None) -> Scale:
+def _scale(typical: Array, differences: Array | None = None) -> Scale:
     mean, deviation = typical.mean(0, dtype=np.float64), typical.std(0, dtype=np.float64)
     # Standardised as it is, a feature that hardly ever changes would be nothing but its noise.
     deviation = np.maximum(deviation, QUIET * np.median(deviation))

@@ -42,7 +42,15 @@ class Task:
             for part in ("train", "validation", "test")
         }
         labels = np.searchsorted(windows.classes, windows.y)
-        return cls(labels, windows.classes, manifest, *rows.values(), neighbours(windows))
+        return cls(
+            labels,
+            windows.classes,
+            manifest,
+            rows["train"],
+            rows["validation"],
+            rows["test"],
+            neighbours(windows),
+        )
 
 
 @dataclass(frozen=True)
