@@ -82,7 +82,7 @@ def test_few_neighbours_whiten_nothing():
 
 
 def test_validation_subjects_choose_and_the_classifier_follows(exercise, tmp_path):
-    windows = exercise.select(exercise.start < 60)
+    windows = exercise.select(exercise.start < 30)
     config = ProbeConfig(encoder=ENCODER, views=VIEWS, shots=(3,), seeds=1)
     outcome = evaluate(windows, config, ["img2imu"], cache=tmp_path, jobs=1)
     chosen = outcome["results"][0]["chosen"]
