@@ -25,7 +25,6 @@ _EXAMPLES = """\
 examples:
   img2imu pretrain --source imagenet.store -o out/moco
   img2imu pretrain --source imagenet.store --init resnet18.tv_in1k --epochs 5 -o out/adapted
-  img2imu pretrain --source dead-leaves --count 100000 --size 64x48 -o out/leaves
   img2imu pretrain --source mine.npz more.npz --method supervised --init FILE -o out/mine
   img2imu pretrain --source windows.npz --method simclr -o out/simclr
   torchrun --nproc-per-node 8 -m img2imu pretrain --source imagenet.store --preset paper -o out/p
@@ -50,8 +49,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--source", required=True, nargs="+", metavar="...",
         help="packed store; dead-leaves, color-noise, fractals: images made on the way; or "
-        "windows (.npz), several files or one: their pictures, or themselves for simclr, "
-        "multitask, cpc",
+        "windows (.npz), one file or several",
     )  # fmt: skip
     add_output(parser, "folder of the run")
     parser.add_argument(

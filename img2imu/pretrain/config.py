@@ -192,11 +192,11 @@ class PretrainConfig:
         file. Stages that a file lacks start at random. Batch norm that it has folded into the
         convolutions is measured anew on images of the run.
     average
-        Share of the initial weights in the encoder that is written, the trained ones having the
-        rest (Wortsman et al. 2022, arXiv 2109.01903): it keeps what training would forget.
+        Share of the initial weights in the encoder that is written. It keeps what training would
+        forget (Wortsman et al. 2022, arXiv 2109.01903).
     neighbours
-        Probability that the second view of a window is one of the next window in time; of methods
-        that compare two views of windows.
+        Probability that a window's partner is the next one in time. Of methods that compare two
+        views of a window.
     epochs
         Passes over the images.
     batch_size

@@ -39,7 +39,7 @@ def classifier(data: Windows) -> Img2ImuClassifier:
     size = {"width": 48, "height": 36}
     views = (SpectrogramConfig(normalize="fixed", **size), WaveformConfig(**size))
     encoder = EncoderConfig("resnet18.img2imu_in1k", True, stages=(1,), bands=3)
-    return Img2ImuClassifier(50.0, views, encoder).fit(data.X[::2], data.y[::2])
+    return Img2ImuClassifier(50.0, views, encoder, order=0.0).fit(data.X[::2], data.y[::2])
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,11 @@ def test_scale_is_its_formula():
     scaled = part / own.std(0)
     covariance = scaled.T @ scaled / len(scaled)
     shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / 4 * np.eye(4)
-    basis = fractional_matrix_power(shrunk, -0.5)
-    white = (own - own.mean(0)) / own.std(0) @ basis
-    np.testing.assert_allclose(second.basis, basis / white.std(), rtol=1e-6)
+    white = (own - own.mean(0)) / own.std(0) @ fractional_matrix_power(shrunk, -0.5)
+    # A root of the inverse, up to a rotation, so scaled that features are as large as without.
+    np.testing.assert_allclose(
+        second.basis @ second.basis.T, np.linalg.inv(shrunk) / white.std() ** 2, rtol=1e-6
+    )
     [plain] = scales(own, [4])
     assert plain.basis is None
     np.testing.assert_allclose(plain.deviation, own.std(0))

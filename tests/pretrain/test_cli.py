@@ -64,7 +64,7 @@ def test_folded_weights_are_a_start(tmp_path, reference_weights):
         (["--source=dead-leaves", "--preset=paper", "--method=supervised"], "has no method"),
         (["--source=dead-leaves", "--policy=flip"], "unknown policy 'flip'"),
         (["--source=dead-leaves", "--method=supervised", "--queue=9"], "--queue is no setting of"),
-        (["--source=dead-leaves", "--method=supervised"], "images with labels"),
+        (["--source=dead-leaves", "--method=supervised"], "labels of two or more classes"),
         (["--source=dead-leaves", *SMALL, "--queue=16"], r"queue (16) must be at least"),
         (["--source=dead-leaves", "--encoder=resnet1"], "unknown encoder 'resnet1'"),
         (["--source=dead-leaves", *SMALL, "--init=nothing.safetensors"], "no weights file at"),

@@ -246,7 +246,7 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path):
 def test_supervision_needs_labels(tmp_path):
     source = stripes(100)
     source.labels[:] = -1
-    with pytest.raises(InputError, match="needs images with labels"):
+    with pytest.raises(InputError, match="needs labels of two or more"):
         pretrain(replace(MOCO, method=SupervisedConfig()), source, tmp_path / "run", ALONE)
 
 
