@@ -164,7 +164,9 @@ def test_parquet_columns_of_other_types_are_refused(tmp_path, refused):
     ):
         path = tmp_path / f"{number}.parquet"
         pq.write_table(pa.table({**good, "x": odd}), path)
-        refused("convert", path, "-o", tmp_path / "out", "--unit", "g")
+        assert f"{number}.parquet" in refused(
+            "convert", path, "-o", tmp_path / "out", "--unit", "g"
+        )
 
 
 def test_a_damaged_member_of_columns_is_refused(tmp_path, refused):

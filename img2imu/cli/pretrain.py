@@ -103,7 +103,7 @@ def run_pretrain(args: argparse.Namespace) -> None:
         print(f"{name:<18}{value:.4g}" if isinstance(value, float) else f"{name:<18}{value}")
     print(f"encoder in {out / ENCODER}")
     if isinstance(source, PictureSource):
-        last |= _compare(source, config, out, args.source)
+        last |= _compare(source, config, out)
     if args.json:
         write_json(args.json, last)
 
@@ -134,9 +134,7 @@ def _are_windows(names: Sequence[str]) -> bool:
     return all(name.endswith(".npz") for name in names)
 
 
-def _compare(
-    source: PictureSource, config: PretrainConfig, out: Path, names: Sequence[str]
-) -> dict[str, float]:
+def _compare(source: PictureSource, config: PretrainConfig, out: Path) -> dict[str, float]:
     """Whether training helped: few-shot macro-F1 among subjects that it has not seen."""
     from ..fewshot import ProbeConfig, evaluate
     from ..models import EncoderConfig

@@ -183,7 +183,10 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         for view in self.views_:
             if view.degenerate(self.n_samples_):
                 raise InputError(view.degenerate(self.n_samples_))
-        people = None if groups is None else as_labels(groups)[known]
+        people = None if groups is None else as_labels(groups)
+        if people is not None:
+            require(people.shape == known.shape, f"groups have shape {people.shape}, not one each")
+            people = people[known]
         ordered = () if self.order == 0 else traces(self.views_)
         encoder = build_encoder(encoder_config, ordered)
         sample = np.random.default_rng(0).permutation(len(others))[:UNLABELLED_SAMPLE]

@@ -228,6 +228,8 @@ def learn_fold(
             for draw in group
         ]
         for setting, learner in enumerate(learners, start=first):
+            if differences is None and learner.settings.get("whiten"):
+                continue  # what this fold cannot try, it must not choose
             for draw, predict in zip(group, learner.fit(problems, background), strict=True):
                 votes = predict(validation), predict(test)
                 answers.append((setting, Answer.of_votes(task, draw, votes)))

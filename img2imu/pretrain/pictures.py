@@ -21,6 +21,7 @@ from ..hashing import content_hash
 from ..images import Batch
 from ..recordings import UNLABELLED, Windows
 from .distributed import World
+from .windows import whole_batches
 
 DEGREES = 20.0
 """Largest angle by which a window's sensor is turned: more would be another posture."""
@@ -196,17 +197,8 @@ class PictureLoader:
         views: int = 1,
         neighbours: float = 0.0,
     ) -> None:
-        if batch_size > len(rows):
-            raise InputError(
-                f"a batch of {batch_size} is more than the {len(rows)} windows there are: "
-                "choose a smaller batch size"
-            )
-        if batch_size % world.size:
-            raise InputError(
-                f"the batch size must be a multiple of the {world.size} processes, not {batch_size}"
-            )
         self.rows, self.views, self.neighbours = rows, views, neighbours
-        self.steps = len(rows) // batch_size
+        self.steps = whole_batches(len(rows), batch_size, world)
         self.waited = 0.0
         self._source, self._seed, self._world = source, seed, world
         self._share = batch_size // world.size

@@ -66,6 +66,26 @@ class WindowsSource:
         }
 
 
+def whole_batches(count: int, batch_size: int, world: World) -> int:
+    """How many batches `count` windows give.
+
+    Raises
+    ------
+    InputError
+        If they give none, or the processes cannot share one evenly.
+    """
+    if batch_size > count:
+        raise InputError(
+            f"a batch of {batch_size} is more than the {count} windows there are: "
+            "choose a smaller batch size"
+        )
+    if batch_size % world.size:
+        raise InputError(
+            f"the batch size must be a multiple of the {world.size} processes, not {batch_size}"
+        )
+    return count // batch_size
+
+
 class WindowsLoader:
     """Shuffled batches of windows that lie on the device; the same protocol as ``Loader``.
 
@@ -85,18 +105,9 @@ class WindowsLoader:
     """
 
     def __init__(self, source: WindowsSource, batch_size: int, seed: int, world: World) -> None:
-        if batch_size > len(source):
-            raise InputError(
-                f"a batch of {batch_size} is more than the {len(source)} windows there are: "
-                "choose a smaller batch size"
-            )
-        if batch_size % world.size:
-            raise InputError(
-                f"the batch size must be a multiple of the {world.size} processes, not {batch_size}"
-            )
         self.rows = np.arange(len(source))
         self.batch_size, self.seed, self.world = batch_size, seed, world
-        self.steps = len(source) // batch_size
+        self.steps = whole_batches(len(source), batch_size, world)
         self.waited = 0.0
         self._windows = torch.from_numpy(source.windows).to(world.device)
 

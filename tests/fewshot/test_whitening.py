@@ -8,7 +8,7 @@ from scipy.linalg import fractional_matrix_power
 
 from img2imu import Img2ImuClassifier
 from img2imu.convert import SpectrogramConfig
-from img2imu.fewshot import ProbeConfig, evaluate, fit_classifier
+from img2imu.fewshot import ProbeConfig, evaluate, fit_classifier, methods
 from img2imu.fewshot.linear import SHRINKAGE, fit_logistic, scales, view_heads
 from img2imu.fewshot.methods import LEAST_NEIGHBOURS, neighbour_differences
 from img2imu.models import EncoderConfig
@@ -99,6 +99,14 @@ def test_validation_subjects_choose_and_the_classifier_follows(exercise, tmp_pat
         classifier.decision_function(some), white.decision_function(some), rtol=1e-4, atol=1e-4
     )
     assert np.abs(plain.decision_function(some) - white.decision_function(some)).max() > 0.05
+
+
+def test_what_a_fold_cannot_try_it_does_not_choose(exercise, tmp_path, monkeypatch):
+    monkeypatch.setattr(methods, "neighbour_differences", lambda *_: None)
+    config = ProbeConfig(encoder=ENCODER, views=VIEWS, shots=(3,), seeds=1)
+    windows = exercise.select(exercise.start < 30)
+    [record] = evaluate(windows, config, ["img2imu"], cache=tmp_path, jobs=1)["results"]
+    assert not any(setting["whiten"] for setting in record["chosen"])
 
 
 @pytest.mark.parametrize("known", [True, False])
