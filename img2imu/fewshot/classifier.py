@@ -35,8 +35,8 @@ from ..models.weights import read_tensors, write_tensors
 from ..recordings import as_labels, labelled
 from ..settings import from_json, read_sealed, require, write_sealed
 from .features import extract, trend_flags, view_widths
-from .linear import LinearHead, combined, scales, view_heads
-from .methods import UNLABELLED_SAMPLE, neighbour_differences
+from .linear import LinearHead, combined, scales, whitened_heads
+from .methods import UNLABELLED_SAMPLE
 from .order import choose_order
 
 FORMAT = 2
@@ -138,7 +138,6 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         X: ArrayLike,
         y: ArrayLike,
         groups: ArrayLike | None = None,
-        neighbours: NDArray[np.intp] | None = None,
     ) -> Img2ImuClassifier:
         """Learn from a few labelled windows and, where there are some, unlabelled ones.
 
@@ -148,15 +147,11 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             Shape (n, 3, samples), in g.
         y
             Shape (n,), labels of at least two classes. Windows labelled ``""`` (or None, or NaN,
-            as pandas has it) are unlabelled: up to 1,000 of them tell the features' mean and
-            deviation better than the labelled few.
+            as pandas has it) are unlabelled: up to 1,000 of them tell how features vary, and how
+            they do within a class, better than the labelled few.
         groups
             Shape (n,), whose windows they are. Where `order` is to be chosen, nobody's windows are
             learnt from and tested on at once; None takes each window for itself.
-        neighbours
-            Shape (p, 2), rows of windows, labelled or not, that follow each other in a recording:
-            features are whitened by how these differ. None only standardises them. Where they are
-            no neighbours it does harm: ``img2imu probe`` asks validation subjects.
 
         Raises
         ------
@@ -191,18 +186,16 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         encoder = build_encoder(encoder_config, ordered)
         sample = np.random.default_rng(0).permutation(len(others))[:UNLABELLED_SAMPLE]
         seen = np.concatenate([windows, others[np.sort(sample)]])
-        rows = np.concatenate([np.flatnonzero(known), np.flatnonzero(~known)[np.sort(sample)]])
         if isinstance(encoder, WindowEncoder) and not encoder_config.checkpoint:
             encoder.normalise_by_windows(np.concatenate([windows, others]))
         stages = extract(seen, self.views_, encoder, device=self.device)
         features, widths, trends = _laid_out(stages, len(self.views_), len(ordered))
         shown = features[: len(numbers)]
         self.order_ = 0.0 if self.order is None or not ordered else float(self.order)
+        plain = scales(features, widths)
         if self.order is None and ordered:
-            plain = scales(features, widths)
             self.order_ = choose_order(shown, numbers, self.C, plain, trends, people)
-        scaled = scales(features, widths, _differences(features, rows, neighbours))
-        heads = view_heads(shown, numbers, self.C, scaled)
+        heads = whitened_heads(shown, numbers, self.C, plain, features[len(shown) :], trends)
         if not self.order_:
             # What is not read is not computed.
             encoder = build_encoder(encoder_config) if ordered else encoder
@@ -415,18 +408,6 @@ def _laid_out(
     widths = [width for stage in stages for width in view_widths(stage.shape[1], views + ordered)]
     flags = trend_flags(views or 1, ordered) * len(stages)
     return np.concatenate(stages, axis=1), widths, flags
-
-
-def _differences(
-    features: NDArray[np.float32], rows: NDArray[np.intp], pairs: NDArray[np.intp] | None
-) -> NDArray[np.float32] | None:
-    """Between neighbours among the windows whose features are known; `rows` are their numbers."""
-    if pairs is None:
-        return None
-    place = np.full(max(int(rows.max()), int(pairs.max(initial=0))) + 1, -1)
-    place[rows] = np.arange(len(rows))
-    found = place[pairs]
-    return neighbour_differences(features, found[(found >= 0).all(axis=1)], np.arange(len(rows)))
 
 
 def _as_module(learnt: LinearHead) -> nn.Linear:

@@ -16,13 +16,13 @@ from ..errors import InputError
 from ..files import cache_folder
 from ..models import EncoderConfig
 from ..progress import Progress, silent
-from ..recordings import UNLABELLED, SplitManifest, Windows, neighbours
+from ..recordings import UNLABELLED, SplitManifest, Windows
 from ..recordings.splits import missing_classes
 from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
 from .finetuning import FineTuning
 from .learners import ORDERS, Learner, LogisticLearner, PaperLearner
-from .methods import LEAST_NEIGHBOURS, FeatureMethod, encoder_features, hand_forest, minirocket
+from .methods import FeatureMethod, encoder_features, hand_forest, minirocket
 from .protocol import Method, Outcome, Task, summarize
 from .vote import VOTES, Vote
 
@@ -130,11 +130,10 @@ def _probes(setting: Setting, name: str = "img2imu") -> list[Method]:
     cache = FeatureCache(setting.cache / "features")
     sets = encoder_features(setting.windows, config, cache, setting.progress, setting.device, name)
     orders = ORDERS if any(any(each.trends) for each in sets) else (None,)
-    # The first is what is done unless validation subjects object.
-    whitened = (True, False) if len(neighbours(setting.windows)) >= LEAST_NEIGHBOURS else (None,)
     learners: dict[str, list[Learner]] = {
         "logistic": [
-            LogisticLearner(*each) for each in itertools.product(config.C, orders, whitened)
+            LogisticLearner(C, order, whiten=True)
+            for C, order in itertools.product(config.C, orders)
         ],
         "paper": [PaperLearner()],
     }

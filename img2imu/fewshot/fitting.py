@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import cache_folder
 from ..progress import Progress, silent
-from ..recordings import UNLABELLED, Windows, few_shot, neighbours, subject_folds
+from ..recordings import UNLABELLED, Windows, few_shot, subject_folds
 from .classifier import Img2ImuClassifier
 from .config import FinetuneConfig, ProbeConfig
 from .finetuning import FineTuning
@@ -34,7 +34,7 @@ def fit_classifier(
     Parameters
     ----------
     windows
-        Labelled windows; unlabelled ones help to standardise the features.
+        Labelled windows; unlabelled ones tell how features vary.
     config
         Of the evaluation.
     results
@@ -94,8 +94,7 @@ def _fit_frozen(
     classifier = Img2ImuClassifier(
         windows.sampling_rate, drawings[0], encoder, setting["C"], device, setting.get("order", 0.0)
     )
-    pairs = neighbours(windows) if setting.get("whiten") else None
-    classifier.fit(windows.X, windows.y, neighbours=pairs)
+    classifier.fit(windows.X, windows.y)
     labelled = windows.select(windows.y != UNLABELLED)
     classifier.trained_on_["subjects"] = len(labelled.subjects)
     return classifier

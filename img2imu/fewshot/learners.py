@@ -10,7 +10,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .linear import LinearHead, Scale, combined, fit_paper, scales, view_heads
+from .linear import (
+    LinearHead,
+    Scale,
+    combined,
+    fit_paper,
+    scales,
+    view_heads,
+    whitened_heads,
+)
 from .protocol import Probabilities
 
 Features = NDArray[np.float32]
@@ -46,8 +54,6 @@ class Background:
         How many features belong to each view; None if they are all of one kind.
     trends
         Which of these are of trends over time; they stand at the end. Empty where none are.
-    differences
-        (p, d), between the features of neighbouring windows of the training subjects.
     heads
         What was learnt of a problem, for learners that differ in nothing else than its use.
     """
@@ -55,19 +61,12 @@ class Background:
     unlabelled: Features
     widths: Sequence[int] | None
     trends: Sequence[bool] = ()
-    differences: Features | None = None
     heads: dict[tuple[int, float, bool], list[LinearHead]] = field(default_factory=dict)
 
     @cached_property
-    def plain(self) -> list[Scale]:
-        """Standardised."""
+    def scales(self) -> list[Scale]:
+        """How the features of each view are standardised."""
         return scales(self.unlabelled, self.widths or [self.unlabelled.shape[1]])
-
-    @cached_property
-    def white(self) -> list[Scale]:
-        """Whitened by the differences, too."""
-        widths = self.widths or [self.unlabelled.shape[1]]
-        return scales(self.unlabelled, widths, self.differences)
 
 
 class Learner(Protocol):
@@ -85,7 +84,7 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class LogisticLearner:
-    """:func:`.linear.fit_logistic`.
+    """Logistic regressions of :mod:`.linear`, their sum a linear head.
 
     Attributes
     ----------
@@ -94,18 +93,17 @@ class LogisticLearner:
     order
         Weight of what came first; None where the features do not tell.
     whiten
-        Whether features are whitened by the differences of neighbours; None where there are none.
+        Whether it learns twice, the second time from features whitened within classes.
     """
 
     C: float
     order: float | None = None
-    whiten: bool | None = None
+    whiten: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
         """What a result says of this learner."""
-        given = {"C": self.C, "order": self.order, "whiten": self.whiten}
-        return {name: value for name, value in given.items() if value is not None}
+        return {"C": self.C} | ({} if self.order is None else {"order": self.order})
 
     def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """Each problem by itself."""
@@ -117,10 +115,14 @@ class LogisticLearner:
         ]
 
     def _heads(self, problem: Problem, background: Background) -> list[LinearHead]:
-        key = id(problem), self.C, bool(self.whiten)
+        key = id(problem), self.C, self.whiten
         if key not in background.heads:
-            known = background.white if self.whiten else background.plain
-            background.heads[key] = view_heads(problem.features, problem.labels, self.C, known)
+            given = problem.features, problem.labels, self.C, background.scales
+            background.heads[key] = (
+                whitened_heads(*given, background.unlabelled, background.trends)
+                if self.whiten
+                else view_heads(*given)
+            )
         return background.heads[key]
 
 

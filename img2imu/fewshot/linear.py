@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,8 +17,11 @@ Array = NDArray[np.floating]
 QUIET = 0.1
 """Least deviation of a feature, in medians of all features' deviations, when standardising."""
 
-SHRINKAGE = 0.3
-"""Share of the identity in the covariance by which features are whitened."""
+PRIOR = 500
+"""How many windows the identity counts for in the covariance by which features are whitened."""
+
+SHARPNESS = 4.0
+"""Of the first head's logits when it labels windows: learnt from few, it is surer than it says."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +42,58 @@ class LinearHead:
         return softmax(features @ weight + bias, axis=1)
 
 
-def fit_logistic(
-    features: Array,
-    labels: NDArray[np.int_],
-    C: float,
-    *,
-    widths: Sequence[int] | None = None,
-    unlabelled: Array | None = None,
-    trends: Sequence[bool] = (),
-    order: float = 0.0,
-) -> LinearHead:
-    """L2 multinomial logistic regressions on standardised features, one for each view, summed.
+@dataclass(frozen=True)
+class Scale:
+    """What makes the features of a view comparable: ``(x - mean) / deviation``, then whitened.
+
+    `root` is the lower triangular root of a covariance, by which whitening divides.
+    """
+
+    mean: Array
+    deviation: Array
+    root: Array | None = None
+
+    def apply(self, features: Array) -> Array:
+        """Features (n, d) made comparable."""
+        scaled = (features - self.mean) / self.deviation
+        if self.root is None:
+            return scaled
+        return solve_triangular(self.root, scaled.T, lower=True, check_finite=False).T
+
+    def fold(self, head: LinearHead) -> LinearHead:
+        """A head for comparable features as one for the features as they are."""
+        weight = head.weight
+        if self.root is not None:
+            weight = solve_triangular(
+                self.root, weight.T, lower=True, trans="T", check_finite=False
+            ).T
+        weight = weight / self.deviation
+        return LinearHead(weight, head.bias - weight @ self.mean)
+
+
+def scales(typical: Array, widths: Sequence[int]) -> list[Scale]:
+    """How each view's features are standardised, told by `typical` windows, (m, d), of any class.
+
+    `widths` says how many features belong to each view.
+    """
+    return [_standard(view) for view in np.split(typical, np.cumsum(widths)[:-1], 1)]
+
+
+def _standard(typical: Array) -> Scale:
+    mean, deviation = typical.mean(0, dtype=np.float64), typical.std(0, dtype=np.float64)
+    # Standardised as it is, a feature that hardly ever changes would be nothing but its noise.
+    deviation = np.maximum(deviation, QUIET * np.median(deviation))
+    deviation[deviation == 0] = 1.0
+    return Scale(mean, deviation)
+
+
+def view_heads(
+    features: Array, labels: NDArray[np.int_], C: float, known: Sequence[Scale]
+) -> list[LinearHead]:
+    """L2 multinomial logistic regressions on standardised features, one for each view.
 
     Regressions that see one view each disagree where a single one over all views would fit the
-    few samples by whatever view fits them best. Their sum is a linear head again; it is divided
-    by the square root of their number, which leaves probabilities about as sharp as one's.
-
-    A deviation below :data:`QUIET` of the median one counts as that, so that no weight can grow
-    without bounds on features that the few samples hardly move.
+    few samples by whatever view fits them best; :func:`combined` adds them up.
 
     Parameters
     ----------
@@ -66,82 +103,14 @@ def fit_logistic(
         Shape (n,), class numbers 0 to c - 1, each present.
     C
         Inverse strength of the penalty of each regression.
-    widths
-        How many features belong to each view, in order; None takes all together.
-    unlabelled
-        Shape (m, d), windows of whatever class that tell mean and deviation of the features
-        better than the few labelled ones; None takes those.
-    trends
-        Which of the `widths` are of trends over time; none where it is empty.
-    order
-        Weight of the sum of their regressions beside that of the others.
+    known
+        How the features of each view are made comparable; they stand in this order.
 
     Returns
     -------
-    LinearHead
-        For the features as given: mean and deviation are folded in.
+    list of LinearHead
+        For the features as given: what `known` does to them is folded in.
     """
-    widths = widths or [features.shape[1]]
-    typical = features if unlabelled is None else unlabelled
-    return combined(view_heads(features, labels, C, scales(typical, widths)), trends, order)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What makes the features of a view comparable: ``(x - mean) / deviation @ basis``."""
-
-    mean: Array
-    deviation: Array
-    basis: Array | None = None
-
-
-def scales(typical: Array, widths: Sequence[int], differences: Array | None = None) -> list[Scale]:
-    """How each view's features are standardised and, by `differences`, whitened.
-
-    Neighbouring windows of a recording nearly always show the same activity: how their features
-    differ is what says nothing about it. Divided by that covariance, what remains counts
-    (within-class covariance normalisation, Hatch et al. 2006, without the classes).
-
-    Parameters
-    ----------
-    typical
-        (m, d), windows of whatever class.
-    widths
-        How many features belong to each view.
-    differences
-        (p, d), between neighbouring windows; None standardises only.
-    """
-    edges = np.cumsum(widths)[:-1]
-    views = np.split(typical, edges, 1)
-    if differences is None:
-        return [_scale(view) for view in views]
-    parts = zip(views, np.split(differences, edges, 1), strict=True)
-    return [_scale(view, part) for view, part in parts]
-
-
-def _scale(typical: Array, differences: Array | None = None) -> Scale:
-    mean, deviation = typical.mean(0, dtype=np.float64), typical.std(0, dtype=np.float64)
-    # Standardised as it is, a feature that hardly ever changes would be nothing but its noise.
-    deviation = np.maximum(deviation, QUIET * np.median(deviation))
-    deviation[deviation == 0] = 1.0
-    if differences is None:
-        return Scale(mean, deviation)
-    scaled = differences / deviation
-    covariance = scaled.T @ scaled / len(scaled)
-    variance = np.trace(covariance) / len(covariance)
-    covariance *= 1 - SHRINKAGE
-    covariance[np.diag_indices_from(covariance)] += SHRINKAGE * variance
-    # Any root of the inverse will do: a rotation changes nothing for a penalty on the length.
-    lower = np.linalg.cholesky(covariance)
-    basis = solve_triangular(lower, np.eye(len(lower)), lower=True).T
-    # As large as without whitening, so that the penalty means the same.
-    return Scale(mean, deviation, basis / ((typical - mean) / deviation @ basis).std())
-
-
-def view_heads(
-    features: Array, labels: NDArray[np.int_], C: float, known: Sequence[Scale]
-) -> list[LinearHead]:
-    """The regression of each view; see :func:`fit_logistic`."""
     edges = np.cumsum([len(scale.mean) for scale in known])[:-1]
     views = zip(np.split(features, edges, 1), known, strict=True)
     return [_fit_view(view, scale, labels, C) for view, scale in views]
@@ -150,7 +119,11 @@ def view_heads(
 def combined(
     heads: Sequence[LinearHead], trends: Sequence[bool] = (), order: float = 0.0
 ) -> LinearHead:
-    """The sum of the heads of all views, and `order` times that of those flagged in `trends`."""
+    """The sum of the heads of all views, and `order` times that of those flagged in `trends`.
+
+    Each sum is divided by the square root of their number, which leaves probabilities about as
+    sharp as one's.
+    """
     flags = trends or [False] * len(heads)
     views, ordered = len(heads) - sum(flags), sum(flags)
     scales = [order / math.sqrt(ordered) if flag else 1 / math.sqrt(views) for flag in flags]
@@ -159,23 +132,70 @@ def combined(
     return LinearHead(weight, np.sum([head.bias * scale for head, scale in scaled], axis=0))
 
 
+def whitened_heads(
+    features: Array,
+    labels: NDArray[np.int_],
+    C: float,
+    known: Sequence[Scale],
+    unlabelled: Array,
+    trends: Sequence[bool] = (),
+) -> list[LinearHead]:
+    """:func:`view_heads`, learnt twice: the second time on features whitened within classes.
+
+    How windows of one class differ (by person, place of the sensor, phase of a movement) says
+    nothing about the class: divided by that covariance, what remains counts. It is that of linear
+    discriminant analysis, and few labelled windows cannot tell it. So a first head, learnt
+    without it, labels the unlabelled windows. It errs on many of them, but a covariance forgives
+    what a class mean would not.
+
+    Parameters
+    ----------
+    features, labels, C, known
+        As of :func:`view_heads`.
+    unlabelled
+        Shape (m, d); there may be none.
+    trends
+        As of :func:`combined`: they do not take part in the first head.
+    """
+    first = combined(view_heads(features, labels, C, known), trends)
+    told = softmax(SHARPNESS * first.logits(unlabelled), axis=1)
+    shares = np.concatenate([np.eye(len(first.bias))[labels], told]).astype(np.float32)
+    edges = np.cumsum([len(scale.mean) for scale in known])[:-1]
+    views = zip(np.split(features, edges, 1), np.split(unlabelled, edges, 1), known, strict=True)
+    whitened = [_whitened(scale, few, many, shares) for few, many, scale in views]
+    return view_heads(features, labels, C, whitened)
+
+
+def _whitened(scale: Scale, labelled: Array, unlabelled: Array, shares: Array) -> Scale:
+    """`scale` that also divides by the covariance within classes; `shares` (n, c) sum to 1 each."""
+    scaled = scale.apply(np.concatenate([labelled, unlabelled])).astype(np.float32)
+    count, sizes = len(scaled), shares.sum(0)
+    means = shares.T @ scaled / sizes[:, None]
+    free = count - len(sizes)
+    if not free:
+        return scale
+    covariance = (scaled.T @ scaled - (means.T * sizes) @ means).astype(np.float64) / free
+    variance = np.trace(covariance) / len(covariance)
+    covariance *= free / (free + PRIOR)
+    covariance[np.diag_indices_from(covariance)] += variance * PRIOR / (free + PRIOR)
+    if not variance:
+        return scale
+    root = np.linalg.cholesky(covariance)
+    whitened = Scale(scale.mean, scale.deviation, root)
+    # As large as without whitening, so that the penalty means the same.
+    return replace(whitened, root=root * whitened.apply(labelled).std())
+
+
 def _fit_view(features: Array, scale: Scale, labels: NDArray[np.int_], C: float) -> LinearHead:
     from sklearn.linear_model import LogisticRegression
 
-    scaled = (features - scale.mean) / scale.deviation
-    if scale.basis is not None:
-        scaled = scaled @ scale.basis
-    rotated, rows = _row_space(scaled)
+    rotated, rows = _row_space(scale.apply(features))
     model = LogisticRegression(C=C, tol=1e-5, max_iter=2000).fit(rotated, labels)
     weight, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:
         # One row stands for the difference of two classes.
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    weight = weight @ rows
-    if scale.basis is not None:
-        weight = weight @ scale.basis.T
-    weight = weight / scale.deviation
-    return LinearHead(weight, bias - weight @ scale.mean)
+    return scale.fold(LinearHead(weight @ rows, bias))
 
 
 def _row_space(scaled: Array) -> tuple[Array, Array]:

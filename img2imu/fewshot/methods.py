@@ -26,17 +26,13 @@ from .learners import Background, Features, ForestLearner, Learner, LogisticLear
 from .protocol import Answer, Method, Outcome, Task, mean_validation_f1
 
 UNLABELLED_SAMPLE = 1000
-"""Windows of the training subjects that tell a feature's mean and deviation; more hardly do."""
-
-LEAST_NEIGHBOURS = 100
-"""Pairs of neighbouring windows below which nothing is whitened by them."""
+"""Windows of the training subjects that tell how features vary; more hardly tell it better."""
 
 MINIROCKET_C = 0.01
 """Inverse penalty of MiniRocket's regression: of 9,996 features, not of one view's."""
 
-VARIANTS = ("order", "whiten")
 MARGIN = 0.01
-"""Settings with many values, and what one has to gain on validation subjects: less is chance."""
+"""What a weight of order has to gain on validation subjects: of many, one gains less by chance."""
 
 
 class FeatureSet(Protocol):
@@ -191,12 +187,12 @@ def choose(
 def _best(scores: Mapping[int, float], settings: Sequence[dict[str, Any]]) -> int:
     """The setting with the best score, the first of equals.
 
-    Of settings that differ in :data:`VARIANTS` only, another than the first has to be better by
+    Of settings that differ in the weight of order only, another than the first has to be better by
     :data:`MARGIN`.
     """
     kinds: dict[str, list[int]] = {}
     for number in sorted(scores):
-        kind = {name: value for name, value in settings[number].items() if name not in VARIANTS}
+        kind = {name: value for name, value in settings[number].items() if name != "order"}
         kinds.setdefault(str(kind), []).append(number)
     kept = []
     for first, *others in kinds.values():
@@ -216,9 +212,8 @@ def learn_fold(
     validation, test = array[task.validation[fold]], array[task.test[fold]]
     sample = np.random.default_rng(0).permutation(task.training[fold])[:UNLABELLED_SAMPLE]
     unlabelled = array[np.sort(sample)]
-    differences = neighbour_differences(array, task.neighbours, task.training[fold])
     draws = [draw for draw in task.manifest.draws if draw.fold == fold]
-    background = Background(unlabelled, features.widths, features.trends, differences)
+    background = Background(unlabelled, features.widths, features.trends)
     answers = []
     for shots in dict.fromkeys(draw.shots for draw in draws):
         group = [draw for draw in draws if draw.shots == shots]
@@ -228,26 +223,10 @@ def learn_fold(
             for draw in group
         ]
         for setting, learner in enumerate(learners, start=first):
-            if differences is None and learner.settings.get("whiten"):
-                continue  # what this fold cannot try, it must not choose
             for draw, predict in zip(group, learner.fit(problems, background), strict=True):
                 votes = predict(validation), predict(test)
                 answers.append((setting, Answer.of_votes(task, draw, votes)))
     return answers
-
-
-def neighbour_differences(
-    features: Features, pairs: NDArray[np.intp], rows: NDArray[np.intp]
-) -> Features | None:
-    """Between neighbouring windows among `rows`, up to as many as there are unlabelled windows.
-
-    None where they are too few to tell a covariance.
-    """
-    pairs = pairs[np.isin(pairs, rows).all(axis=1)]
-    if len(pairs) < LEAST_NEIGHBOURS:
-        return None
-    chosen = pairs[np.random.default_rng(0).permutation(len(pairs))[:UNLABELLED_SAMPLE]]
-    return features[chosen[:, 0]] - features[chosen[:, 1]]
 
 
 def _in_processes(

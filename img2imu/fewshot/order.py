@@ -28,7 +28,7 @@ def choose_order(
     Parameters
     ----------
     features, labels, C, trends
-        As of :func:`~.linear.fit_logistic`; `features` are those of the labelled windows.
+        As of :func:`~.linear.whitened_heads`; `features` are those of the labelled windows.
     known
         How features are standardised.
     groups

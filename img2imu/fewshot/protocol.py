@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..progress import Progress
-from ..recordings import SplitManifest, Windows, neighbours
+from ..recordings import SplitManifest, Windows
 from ..recordings.splits import Draw
 from .metrics import confusion_matrix, macro_f1
 
@@ -21,10 +21,7 @@ Probabilities = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt and tested, the same in all methods: labels as numbers, rows by fold.
-
-    `neighbours`, shape (p, 2), are rows of windows that follow each other in a recording.
-    """
+    """What is learnt and tested, the same in all methods: labels as numbers, rows by fold."""
 
     labels: NDArray[np.int_]
     classes: list[str]
@@ -32,7 +29,6 @@ class Task:
     training: list[Rows]
     validation: list[Rows]
     test: list[Rows]
-    neighbours: Rows
 
     @classmethod
     def from_manifest(cls, windows: Windows, manifest: SplitManifest) -> Task:
@@ -49,7 +45,6 @@ class Task:
             rows["train"],
             rows["validation"],
             rows["test"],
-            neighbours(windows),
         )
 
 

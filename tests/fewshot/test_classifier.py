@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 from sklearn.base import clone
+from sklearn.covariance import shrunk_covariance
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -15,7 +16,7 @@ from img2imu import Img2ImuClassifier
 from img2imu.convert import SpectrogramConfig, to_images
 from img2imu.errors import InputError
 from img2imu.fewshot.features import extract
-from img2imu.fewshot.linear import QUIET, fit_logistic
+from img2imu.fewshot.linear import PRIOR, QUIET, scales, whitened_heads
 from img2imu.models import EncoderConfig, create_encoder
 from img2imu.recordings import few_shot
 from img2imu.settings import write_sealed
@@ -35,7 +36,7 @@ def fitted(few):
 
 
 def test_probabilities_equal_a_pipeline_of_other_parts(few, fitted, exercise):
-    """Reference engine, encoder called by hand, scikit-learn's scaler and regression."""
+    """Reference engine, encoder called by hand, scikit-learn's scaler, covariance, regression."""
     import torch
 
     encoder = create_encoder(stages=(1,), bands=2)
@@ -47,14 +48,19 @@ def test_probabilities_equal_a_pipeline_of_other_parts(few, fitted, exercise):
 
     scaler = StandardScaler().fit(features(few[0]))
     scaler.scale_ = np.maximum(scaler.scale_, QUIET * np.median(scaler.scale_))
+    known, numbers = scaler.transform(features(few[0])), np.unique(few[1], return_inverse=True)[1]
+    within = known - np.stack([known[numbers == k].mean(0) for k in numbers])
+    free = len(known) - len(set(few[1]))
+    shrunk = shrunk_covariance(within.T @ within / free, PRIOR / (PRIOR + free))
+    root = np.linalg.inv(np.linalg.cholesky(shrunk)).T
     peer = LogisticRegression(C=0.1, tol=1e-8, max_iter=5000)
-    peer.fit(scaler.transform(features(few[0])), few[1])
+    peer.fit(known @ root / (known @ root).std(), few[1])
     unseen = exercise.X[::100]
-    wanted = peer.predict_proba(scaler.transform(features(unseen)))
+    wanted = peer.predict_proba(scaler.transform(features(unseen)) @ root / (known @ root).std())
     np.testing.assert_allclose(fitted.predict_proba(unseen), wanted, atol=5e-3)
 
 
-def test_unlabelled_windows_standardise_and_nothing_else(few, exercise):
+def test_unlabelled_windows_tell_how_features_vary_and_nothing_else(few, exercise):
     windows, labels = few
     others = exercise.X[::40]
     classifier = Img2ImuClassifier(**PAPER).fit(
@@ -66,12 +72,9 @@ def test_unlabelled_windows_standardise_and_nothing_else(few, exercise):
     known, more, unseen = (
         extract(X, views, encoder)[0] for X in (windows, others, exercise.X[5::100])
     )
-    head = fit_logistic(
-        known,
-        np.unique(labels, return_inverse=True)[1],
-        0.1,
-        unlabelled=np.concatenate([known, more]),
-    )
+    numbers = np.unique(labels, return_inverse=True)[1]
+    scale = scales(np.concatenate([known, more]), [known.shape[1]])
+    [head] = whitened_heads(known, numbers, 0.1, scale, more)
     np.testing.assert_allclose(
         classifier.predict_proba(exercise.X[5::100]), head.probabilities(unseen), atol=1e-4
     )

@@ -7,7 +7,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
-from img2imu.fewshot.linear import QUIET, fit_logistic, fit_paper, paper_learning_rate
+from img2imu.fewshot.linear import (
+    QUIET,
+    combined,
+    fit_paper,
+    paper_learning_rate,
+    scales,
+    view_heads,
+)
 from img2imu.fewshot.metrics import confusion_matrix, macro_f1
 
 
@@ -29,7 +36,8 @@ def test_logistic_equals_scikit_learn(n, d, classes, C):
     regression = LogisticRegression(C=C, tol=1e-9, max_iter=20000)
     peer = regression.fit(scaler.transform(features.astype(np.float64)), labels)
     unseen, _ = problem(50, d, classes, seed=1)
-    logits = fit_logistic(features, labels, C).logits(unseen.astype(np.float64))
+    [head] = view_heads(features, labels, C, scales(features, [d]))
+    logits = head.logits(unseen.astype(np.float64))
     ours = np.exp(logits - logits.max(1, keepdims=True))
     ours /= ours.sum(1, keepdims=True)
     np.testing.assert_allclose(ours, peer.predict_proba(scaler.transform(unseen)), atol=2e-3)
@@ -46,7 +54,7 @@ def test_views_have_a_regression_each_and_unlabelled_windows_scale_them():
         peer = LogisticRegression(C=0.1, tol=1e-9, max_iter=20000)
         peer.fit(scaler.transform(features[:, view].astype(np.float64)), labels)
         logits += peer.decision_function(scaler.transform(unseen[:, view]))
-    head = fit_logistic(features, labels, 0.1, widths=[20, 50], unlabelled=unlabelled)
+    head = combined(view_heads(features, labels, 0.1, scales(unlabelled, [20, 50])))
     # A softmax does not see what all classes share.
     ours, wanted = (z - z.mean(1, keepdims=True) for z in (head.logits(unseen), logits / 2**0.5))
     np.testing.assert_allclose(ours, wanted, atol=2e-2)
@@ -58,7 +66,7 @@ def test_views_have_a_regression_each_and_unlabelled_windows_scale_them():
 def test_a_feature_that_never_changes_is_ignored():
     features, labels = problem(40, 20, 4)
     features[:, 3] = 1e3
-    head = fit_logistic(features, labels, 0.1)
+    [head] = view_heads(features, labels, 0.1, scales(features, [20]))
     assert np.isfinite(head.weight).all()
     np.testing.assert_allclose(head.weight[:, 3], 0, atol=1e-12)
 

@@ -1,16 +1,24 @@
-"""Whitening by the differences of neighbouring windows: the formula, its use, when it stays off."""
+"""Whitening within classes: the formula, what it finds, and that the classifier has it too."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.linalg import fractional_matrix_power
+from scipy.special import softmax
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from img2imu import Img2ImuClassifier
 from img2imu.convert import SpectrogramConfig
-from img2imu.fewshot import ProbeConfig, evaluate, fit_classifier, methods
-from img2imu.fewshot.linear import SHRINKAGE, fit_logistic, scales, view_heads
-from img2imu.fewshot.methods import LEAST_NEIGHBOURS, neighbour_differences
+from img2imu.fewshot import ProbeConfig, evaluate, fit_classifier
+from img2imu.fewshot.features import extract
+from img2imu.fewshot.linear import (
+    PRIOR,
+    SHARPNESS,
+    Scale,
+    combined,
+    scales,
+    view_heads,
+    whitened_heads,
+)
 from img2imu.models import EncoderConfig
 from img2imu.recordings import neighbours
 
@@ -29,91 +37,92 @@ def test_neighbours_touch_in_one_recording(exercise):
     assert len(neighbours(unknown)) == 0
 
 
-def test_scale_is_its_formula():
-    rng = np.random.default_rng(0)
-    typical = rng.normal(size=(200, 6)) * [1, 2, 3, 1, 2, 3] + 5
-    differences = rng.normal(size=(150, 6)) @ rng.normal(size=(6, 6))
-    [first, second] = scales(typical, [2, 4], differences)
-    assert first.basis.shape == (2, 2)
-    part, own = differences[:, 2:], typical[:, 2:]
-    scaled = part / own.std(0)
-    covariance = scaled.T @ scaled / len(scaled)
-    shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / 4 * np.eye(4)
-    white = (own - own.mean(0)) / own.std(0) @ fractional_matrix_power(shrunk, -0.5)
-    # A root of the inverse, up to a rotation, so scaled that features are as large as without.
-    np.testing.assert_allclose(
-        second.basis @ second.basis.T, np.linalg.inv(shrunk) / white.std() ** 2, rtol=1e-6
-    )
-    [plain] = scales(own, [4])
-    assert plain.basis is None
-    np.testing.assert_allclose(plain.deviation, own.std(0))
-
-
-def test_it_is_part_of_the_linear_head():
-    """The head takes features as they are and says what the whitened ones would."""
-    rng = np.random.default_rng(0)
-    features, labels = rng.normal(size=(40, 5)), rng.integers(0, 3, 40)
-    [scale] = scales(features, [5], rng.normal(size=(200, 5)))
-    [head] = view_heads(features, labels, 1.0, [scale])
-    white = (features - scale.mean) / scale.deviation @ scale.basis
-    still = fit_logistic(white, labels, 1.0, unlabelled=np.array([[1.0], [-1.0]]).repeat(5, 1))
-    assert head.logits(features).argmax(1).tolist() == still.logits(white).argmax(1).tolist()
-
-
-def test_it_finds_what_neighbours_share():
+def swinging(count, rng):
     """One feature tells the class and stays; fifty swing together and say nothing."""
+    labels = np.arange(count) % 2
+    swing = rng.normal(size=(count, 3)) @ rng.normal(size=(3, 50)) * 3
+    noise = rng.normal(size=(count, 51)) * 0.1
+    return np.column_stack([labels, swing]) + noise, labels
+
+
+def test_heads_are_their_formula():
+    """Window by window in float64: first head, soft labels, covariance, regression."""
     rng = np.random.default_rng(0)
-    labels = np.tile([0, 1], 400).repeat(2)
-    swing = rng.normal(size=(len(labels), 3)) @ rng.normal(size=(3, 50)) * 3
-    features = np.column_stack([labels + rng.normal(size=len(labels)) * 0.1, swing])
-    pairs = np.arange(len(labels)).reshape(-1, 2)
-    differences = neighbour_differences(features, pairs, np.arange(len(labels)))
+    features, labels = rng.normal(size=(12, 6)) + 1, np.arange(12) % 3
+    unlabelled = rng.normal(size=(40, 6)) * [1, 2, 3, 1, 2, 3] + 5
+    widths = [2, 4]
+    known = scales(unlabelled, widths)
+    got = combined(whitened_heads(features, labels, 1.0, known, unlabelled))
+
+    first = combined(view_heads(features, labels, 1.0, known))
+    told = softmax(SHARPNESS * (unlabelled @ first.weight.T + first.bias), axis=1)
+    expected = 0
+    for part in (slice(0, 2), slice(2, 6)):
+        mean, deviation = unlabelled[:, part].mean(0), unlabelled[:, part].std(0)
+        few, many = ((x[:, part] - mean) / deviation for x in (features, unlabelled))
+        covariance, sizes = 0, np.bincount(labels) + told.sum(0)
+        means = [few[labels == k].sum(0) + told[:, k] @ many for k in range(3)] / sizes[:, None]
+        for k in range(3):
+            for x in few[labels == k]:
+                covariance = covariance + np.outer(x - means[k], x - means[k])
+            for x, share in zip(many, told[:, k], strict=True):
+                covariance = covariance + share * np.outer(x - means[k], x - means[k])
+        free, width = 52 - 3, part.stop - part.start
+        covariance /= free
+        variance = np.trace(covariance) / width
+        shrunk = (free * covariance + PRIOR * variance * np.eye(width)) / (free + PRIOR)
+        white = np.linalg.solve(np.linalg.cholesky(shrunk), few.T).T
+        white /= white.std()
+        seen = Scale(np.zeros(width), np.ones(width))
+        [head] = view_heads(white, labels, 1.0, [seen])
+        expected = expected + head.logits(white) / np.sqrt(2)
+    np.testing.assert_allclose(got.logits(features), expected, atol=2e-3)
+
+
+def test_it_finds_what_does_not_tell_the_class():
+    features, labels = swinging(800, np.random.default_rng(0))
     few = np.concatenate([np.flatnonzero(labels == k)[:3] for k in (0, 1)])
+    given = features[few], labels[few], 0.1, scales(features, [51])
     accuracy = [
         (head.logits(features).argmax(1) == labels).mean()
-        for known in (scales(features, [51]), scales(features, [51], differences))
-        for head in view_heads(features[few], labels[few], 0.1, known)
+        for [head] in (view_heads(*given), whitened_heads(*given, features))
     ]
-    assert accuracy[1] > accuracy[0] + 0.1 and accuracy[1] > 0.9
+    assert accuracy[1] > accuracy[0] + 0.2
 
 
-def test_few_neighbours_whiten_nothing():
-    features = np.zeros((LEAST_NEIGHBOURS, 4), np.float32)
-    pairs = np.column_stack([np.arange(len(features) - 1), np.arange(1, len(features))])
-    assert neighbour_differences(features, pairs, np.arange(len(features))) is None
+def test_where_all_is_labelled_it_points_as_discriminant_analysis():
+    features, labels = swinging(20_000, np.random.default_rng(1))
+    known = scales(features, [51])
+    [head] = whitened_heads(features, labels, 1e-3, known, features[:0])
+    own = head.weight[1] - head.weight[0]
+    [theirs] = LinearDiscriminantAnalysis(solver="lsqr").fit(features, labels).coef_
+    assert own @ theirs / np.linalg.norm(own) / np.linalg.norm(theirs) > 0.99
 
 
-def test_validation_subjects_choose_and_the_classifier_follows(exercise, tmp_path):
+@pytest.mark.parametrize("alike", [False, True])
+def test_one_window_of_each_class_whitens_nothing(alike):
+    """No covariance can be told from them: the heads are what they were."""
+    rng = np.random.default_rng(0)
+    features = np.repeat(rng.normal(size=(2, 5)), 3 if alike else 1, axis=0)
+    labels = np.arange(2).repeat(3 if alike else 1)
+    known = scales(features, [5])
+    heads = view_heads(features, labels, 1.0, known)
+    [white] = whitened_heads(features, labels, 1.0, known, features[:0])
+    np.testing.assert_allclose(white.weight, heads[0].weight)
+
+
+def test_the_classifier_of_an_evaluation_is_whitened_too(exercise, tmp_path):
+    """Labelled and unlabelled windows of the file: the head of the formula on its features."""
     windows = exercise.select(exercise.start < 30)
     config = ProbeConfig(encoder=ENCODER, views=VIEWS, shots=(3,), seeds=1)
     outcome = evaluate(windows, config, ["img2imu"], cache=tmp_path, jobs=1)
-    chosen = outcome["results"][0]["chosen"]
-    assert all(isinstance(setting["whiten"], bool) for setting in chosen)
-    forced = [{**outcome["results"][0], "chosen": [{**chosen[0], "whiten": True}]}]
-    classifier = fit_classifier(windows, config, forced)
-    plain = Img2ImuClassifier(50.0, VIEWS, ENCODER).fit(windows.X, windows.y)
-    white = Img2ImuClassifier(50.0, VIEWS, ENCODER)
-    white.fit(windows.X, windows.y, neighbours=neighbours(windows))
-    some = windows.X[:5]
-    np.testing.assert_allclose(
-        classifier.decision_function(some), white.decision_function(some), rtol=1e-4, atol=1e-4
-    )
-    assert np.abs(plain.decision_function(some) - white.decision_function(some)).max() > 0.05
-
-
-def test_what_a_fold_cannot_try_it_does_not_choose(exercise, tmp_path, monkeypatch):
-    monkeypatch.setattr(methods, "neighbour_differences", lambda *_: None)
-    config = ProbeConfig(encoder=ENCODER, views=VIEWS, shots=(3,), seeds=1)
-    windows = exercise.select(exercise.start < 30)
-    [record] = evaluate(windows, config, ["img2imu"], cache=tmp_path, jobs=1)["results"]
-    assert not any(setting["whiten"] for setting in record["chosen"])
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_unlabelled_neighbours_count(exercise, known):
-    """Half of the windows have no label; their neighbours tell the covariance all the same."""
-    windows = exercise.select(exercise.subject == exercise.subjects[0])
-    y = np.where(np.arange(len(windows)) % 2, "", windows.y) if known else windows.y
-    classifier = Img2ImuClassifier(50.0, VIEWS, ENCODER)
-    classifier.fit(windows.X, y, neighbours=neighbours(windows))
-    assert np.isfinite(classifier.decision_function(windows.X[:2])).all()
+    known = np.arange(len(windows)) % 3 == 0
+    partly = replace(windows, y=np.where(known, windows.y, ""))
+    classifier = fit_classifier(partly, config, outcome["results"])
+    [features] = extract(windows.X, VIEWS, classifier.network_.encoder)
+    numbers = np.unique(windows.y[known], return_inverse=True)[1]
+    given = features[known], numbers, 0.1, scales(features, [features.shape[1]])
+    [plain], [white] = view_heads(*given), whitened_heads(*given, features[~known])
+    unseen, own = features[:9], classifier.decision_function(windows.X[:9])
+    np.testing.assert_allclose(own, white.logits(unseen), atol=1e-3)
+    assert np.abs(own - plain.logits(unseen)).max() > 0.05
