@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch._C import PyTorchFileReader, PyTorchFileWriter
 
 from ..files import writing
 from .graphs import Graph
@@ -49,14 +50,31 @@ def export_torchscript(
     ExportError
         If the file's answers differ from the module's. Nothing is left behind.
     """
-    # Not straight to the file, whose hidden name torch would write into it.
-    archive = io.BytesIO()
     with writing(path) as partial:
         extra = {METADATA: json.dumps(graph.describe(metadata))}
-        torch.jit.save(_script(graph), archive, _extra_files=extra)
-        partial.write_bytes(archive.getbuffer())
+        partial.write_bytes(_archive(_script(graph), extra))
         parity, size = compare(_run(partial, graph.outputs), graph), partial.stat().st_size
     return ExportReport(Path(path), "TorchScript", graph.form, size, parity)
+
+
+def _archive(module: torch.jit.ScriptModule, extra: Mapping[str, str]) -> bytes:
+    """The module as PyTorch saves it, without the call stack from which each line was traced.
+
+    That stack names folders of this machine, and makes the file depend on who called.
+    """
+    # Not straight to a file, whose hidden name torch would write into it.
+    saved, kept = io.BytesIO(), io.BytesIO()
+    torch.jit.save(module, saved, _extra_files=dict(extra))
+    saved.seek(0)
+    reader, writer = PyTorchFileReader(saved), PyTorchFileWriter(kept)
+    writer.set_min_version(int(reader.get_record("version")))
+    for name in reader.get_all_records():
+        # The writer adds the version and the id, a hash of the records, by itself.
+        if not name.endswith((".debug_pkl", "version", ".data/serialization_id")):
+            record = reader.get_record(name)
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
+    return kept.getvalue()
 
 
 def _run(path: Path, outputs: Sequence[str]) -> Run:

@@ -14,6 +14,8 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
     for name in limits:
         os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
+    # Threads that wait sleep, rather than turn on a processor that others want.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -159,7 +159,7 @@ def test_stopwatch_leaves_no_hooks_behind():
 
 def test_steps_fall_evenly_to_the_workers(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightly", None)
-    report = pretrain.run(**{**SMALL, "threads": 2}, steps=1, rounds=1)
+    report = pretrain.run(**{**SMALL, "threads": 2, "width": 32, "height": 24}, steps=1, rounds=1)
     assert report["settings"]["steps"] == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def test_answers_as_pytorch_for_any_batch(
     probabilities, logits = torch.jit.load(path)(given)
     torch.testing.assert_close(logits, network(given), rtol=0, atol=1e-4)
     torch.testing.assert_close(probabilities, network(given).softmax(1), rtol=0, atol=1e-4)
+
+
+def test_the_file_says_nothing_of_where_it_was_made(path: Path) -> None:
+    here = os.fsencode(Path(__file__).parents[2])
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    assert any(name.endswith(".py") for name in contents)
+    assert not [name for name, content in contents.items() if here in content]
 
 
 def test_metadata_comes_back(path: Path) -> None:

@@ -25,6 +25,7 @@ from img2imu.recordings import SplitManifest
 from .signals import movements
 
 SMALL = EncoderConfig(stages=(1, 2), bands=2)
+VIEW = SpectrogramConfig(50.0, 32, 28, normalize="fixed")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_a_vote_averages_what_its_members_chose(windows):
 def test_votes_bring_their_members_along(windows):
     pytest.importorskip("sktime", reason="the baselines extra is not installed")
     few = windows.select(slice(None, None, 3))
-    config = ProbeConfig(encoder=SMALL, shots=(1,), seeds=1)
+    config = ProbeConfig(encoder=SMALL, shots=(1,), seeds=1, views=(VIEW,))
     outcome = evaluate(few, config, ["vote-no-images", "hand-forest", "vote"])
     names = [(record["method"], record["probe"]) for record in outcome["results"]]
     assert names == [("vote-no-images", "vote"), ("hand-forest", "forest"), ("vote", "vote")]
@@ -121,7 +122,12 @@ def test_no_subject_is_on_two_sides(windows):
 
 def test_both_probes_stages_and_penalties(windows):
     config = ProbeConfig(
-        encoder=SMALL, shots=(1, 2), seeds=1, probes=("logistic", "paper"), C=(0.001, 0.1)
+        encoder=SMALL,
+        views=(VIEW,),
+        shots=(1, 2),
+        seeds=1,
+        probes=("logistic", "paper"),
+        C=(0.001, 0.1),
     )
     outcome = evaluate(windows, config, ["img2imu"])
     assert [(r["probe"], r["shots"]) for r in outcome["results"]] == [
@@ -203,7 +209,7 @@ def test_a_class_that_a_fold_cannot_test_is_reported(windows):
 
 def test_all_labels_are_drawn_once_in_each_fold(windows):
     few = windows.select(slice(None, None, 4))
-    config = ProbeConfig(encoder=SMALL, shots=(1, None), seeds=2)
+    config = ProbeConfig(encoder=SMALL, shots=(1, None), seeds=2, views=(VIEW,))
     [few_labels, every] = evaluate(few, config, ["img2imu"])["results"]
     assert (few_labels["shots"], every["shots"]) == (1, None)
     assert (len(few_labels["f1_each"]), len(every["f1_each"])) == (10, 5)
@@ -212,7 +218,7 @@ def test_all_labels_are_drawn_once_in_each_fold(windows):
 
 def test_a_seed_starts_folds_and_draws(windows, tmp_path):
     def manifest(seed):
-        config = ProbeConfig(encoder=SMALL, shots=(1,), seeds=2, seed=seed)
+        config = ProbeConfig(encoder=SMALL, shots=(1,), seeds=2, seed=seed, views=(VIEW,))
         few = windows.select(slice(None, None, 4))
         return evaluate(few, config, ["img2imu"], cache=tmp_path)["settings"]["splits"]
 
@@ -223,8 +229,8 @@ def test_a_seed_starts_folds_and_draws(windows, tmp_path):
 
 
 def test_views_of_ones_own_take_the_place_of_the_presets(windows):
-    few, view = windows.select(slice(None, None, 4)), SpectrogramConfig(50.0, 32, 28)
-    config = ProbeConfig(encoder=SMALL, shots=(1,), seeds=1, views=(view,))
+    few = windows.select(slice(None, None, 4))
+    config = ProbeConfig(encoder=SMALL, shots=(1,), seeds=1, views=(VIEW,))
     settings = evaluate(few, config, ["img2imu"])["settings"]
     assert [[each["nfft"] for each in views] for views in settings["drawings"]] == [[32]]
 

@@ -137,6 +137,7 @@ def test_one_stray_image_beside_class_folders(tmp_path, capsys):
         assert "knn" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("_one_seed")
 def test_transfer_is_measured_during_training(tmp_path, exercise):
     from img2imu.recordings import save_windows
 

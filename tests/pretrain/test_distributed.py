@@ -75,9 +75,27 @@ def train(create, world):
 JOINED = (
     RUN
     + """
-with join_world("cpu") as world:
-    done = {name: train(create, world) for name, create in METHODS.items()}
-    torch.save(done, sys.argv[1] + f"/{world.rank}.pt")
+import os
+from torch.distributed import TCPStore
+
+# As torchrun does it, but torch is imported once: processes fork from here, where nothing has run.
+count = 4
+store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+os.environ |= {"WORLD_SIZE": str(count), "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}
+os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+torch.set_num_threads(1)
+children = []
+for rank in range(count):
+    if pid := os.fork():
+        children.append(pid)
+        continue
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    with join_world("cpu") as world:
+        assert world.size == count
+        done = {name: train(create, world) for name, create in METHODS.items()}
+        torch.save(done, sys.argv[1] + f"/{world.rank}.pt")
+    os._exit(0)
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 """
 )
 
@@ -101,29 +119,21 @@ with join_world("cpu") as world:
 """
 
 
-def _torchrun(code: str, processes: int, *arguments: object, folder: Path) -> None:
+TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
+"""It finds a free port by itself, and keeps it."""
+
+
+def _succeed(code: str, folder: Path, *arguments: object, launcher: tuple[str, ...] = ()) -> None:
     script = folder / "script.py"
     script.write_text(code)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            f"--nproc-per-node={processes}",
-            # It finds a free port by itself, and keeps it.
-            "--standalone",
-            str(script),
-            *map(str, arguments),
-        ],
-        capture_output=True,
-        timeout=300,
-    )
+    command = [sys.executable, *launcher, str(script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
 
 
 def test_four_processes_equal_one_on_the_joined_batch(tmp_path):
     """Losses, weights, queue and running statistics; statistics of all, of two, and of own parts"""
-    _torchrun(JOINED, 4, tmp_path, folder=tmp_path)
+    _succeed(JOINED, tmp_path, tmp_path)
     # Without synchronisation losses differ by .06 to 2, running statistics by .07 and more.
     four = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(4)]
     alone: dict = {}
@@ -149,7 +159,8 @@ def test_four_processes_equal_one_on_the_joined_batch(tmp_path):
 
 def test_two_processes_train_and_go_on(tmp_path):
     run = tmp_path / "run"
-    _torchrun(TRAIN.format(tests=str(Path(__file__).parent)), 2, run, folder=tmp_path)
+    code = TRAIN.format(tests=str(Path(__file__).parent))
+    _succeed(code, tmp_path, run, launcher=TORCHRUN)
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     # Each process draws augmentations of its own, so there are two different states.
     assert len(state["random"][0]) == 2

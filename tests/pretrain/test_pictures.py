@@ -222,9 +222,12 @@ def test_norm_that_cannot_be_folded_cannot_be_averaged(sets, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("_one_seed")
 def test_the_command_compares_the_encoder_with_its_start(exercise, sets, tmp_path, capsys):
+    # Of each subject held out all windows, so that ten for each class can be drawn.
+    some = exercise.select(np.isin(exercise.y, exercise.classes[:3]))
     files = []
-    for name, windows in (("whole", exercise), ("short", sets["short"])):
+    for name, windows in (("whole", some), ("short", sets["short"])):
         files.append(tmp_path / f"{name}.npz")
         save_windows(files[-1], windows)
     command = ["pretrain", "--source", *files, "--method", "supervised", "--encoder", "test_resnet",

@@ -253,6 +253,7 @@ def test_presets_survive_their_own_json(preset):
         assert PretrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+@pytest.mark.usefixtures("_one_seed")
 def test_from_windows_to_a_table(tmp_path, capsys, exercise):
     """Pre-train on some subjects, and read the encoder on the others."""
     learnt_from = np.isin(exercise.subject, exercise.subjects[:4])

@@ -123,7 +123,6 @@ def digest(path: Path) -> str:
         ".csv": lambda path: "\n".join(_lines(path)).encode(),
         ".npz": _npz,
         "checkpoint.pt": _checkpoint,
-        ".pt": _torchscript,
     }
     way = ways.get(path.name) or ways.get(path.suffix, Path.read_bytes)
     return hashlib.sha256(way(path)).hexdigest()
@@ -158,14 +157,6 @@ def _checkpoint(path: Path) -> bytes:
 
     state = torch.load(path, map_location="cpu", weights_only=True)
     return repr(_plain(state)).encode()
-
-
-def _torchscript(path: Path) -> bytes:
-    """All of a TorchScript file but where in the program its lines came from, and its hash."""
-    aside = (".debug_pkl", "serialization_id")
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in sorted(archive.namelist()) if not name.endswith(aside)]
-        return b"".join(name.encode() + archive.read(name) for name in names)
 
 
 def _plain(value: Any) -> Any:
