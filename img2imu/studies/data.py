@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..hashing import content_hash
-from ..recordings import SplitManifest, Windows, load_windows
+from ..recordings import UNLABELLED, SplitManifest, Windows, load_windows
+from ..recordings.plausible import require_testable
 from ..recordings.splits import fingerprint
 from .config import StudyConfig
 from .results import Missing
@@ -104,9 +105,8 @@ def prepare(name: str, windows: Windows, config: StudyConfig) -> tuple[DataSet, 
     """
     from ..fewshot.evaluation import require_live_axes
 
-    windows = windows.select(windows.y != "")
-    if len(windows.classes) < 2:
-        raise InputError(f"{name} has {len(windows.classes)} classes, two are needed")
+    windows = windows.select(windows.y != UNLABELLED)
+    require_testable(windows)
     require_live_axes(windows)
     windows = thin(windows, config.windows)
     probe = config.probe
