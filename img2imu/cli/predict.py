@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> None:
 
     if args.json:
         writable(args.json)
-    source = open_source(args.recording, **source_options(args))
-    classifier = Img2ImuClassifier.load(args.model, chosen_device(args))
     folder = Path(args.output)
     with appearing(folder) as scratch:
+        source = open_source(args.recording, **source_options(args))
+        classifier = Img2ImuClassifier.load(args.model, chosen_device(args))
         labels = scratch / "predictions.csv"
         timeline = predict_recordings(classifier, source, labels, args.overlap, progress_bar)
         save_png(scratch / "predictions.png", draw_timeline(timeline))

@@ -45,7 +45,7 @@ def require_g(X: NDArray[np.floating], what: str = "windows") -> None:
 
 def require_different(X: NDArray[np.floating]) -> None:
     """Raise :class:`InputError` if all windows, shape (n, 3, samples), are the same."""
-    if len(X) > 1 and np.array_equal(X[0], X[-1]) and (X == X[0]).all():
+    if len(X) > 1 and np.array_equal(X[0], X[-1]) and (X[0] == X).all():
         raise InputError(f"all {len(X)} windows are alike: nothing can be learnt from them")
 
 

@@ -35,6 +35,9 @@ class Piece:
         Shape (n, 3), float32, acceleration in g, axes x, y, z.
     labels
         Shape (n,), object array of str; ``UNLABELLED`` where there is none.
+    epoch
+        When `time` was 0, in seconds since 1970 in UTC; None where the recording does not tell the
+        date. A date without a zone counts as one in UTC.
     """
 
     subject: str
@@ -43,6 +46,7 @@ class Piece:
     time: NDArray[np.float64]
     values: NDArray[np.float32]
     labels: NDArray[np.object_]
+    epoch: float | None = None
 
     def __len__(self) -> int:
         return len(self.time)
