@@ -27,6 +27,7 @@ COMMANDS = (
     "predict",
     "export",
     "bench",
+    "cache",
 )
 """In the order of the work; each is a module here with ``register(subparsers)``."""
 
