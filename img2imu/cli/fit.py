@@ -46,7 +46,9 @@ def register(subparsers: Any) -> None:
     )
     add_windows(parser)
     add_output(parser, "classifier folder to write")
-    parser.add_argument("--C", type=float, help="inverse strength of the L2 penalty (0.1)")
+    parser.add_argument(
+        "--C", type=float, default=0.1, metavar="X", help="inverse strength of the L2 penalty (0.1)"
+    )
     add_encoder_options(parser)
     add_device(parser)
     parser.set_defaults(run=run)
@@ -58,8 +60,7 @@ def run(args: argparse.Namespace) -> None:
     from ..fewshot.classifier import require_replaceable
 
     require_replaceable(args.output)
-    penalty = {} if args.C is None else {"C": (args.C,)}
-    config = ProbeConfig(args.preset, encoder=encoder_config(args), **penalty)
+    config = ProbeConfig(args.preset, encoder=encoder_config(args), C=(args.C,))
     device = chosen_device(args)
     with claimed(Path(args.output)):
         windows = chosen_windows(args)
@@ -73,7 +74,7 @@ def unknown(windows: Windows) -> str:
     """What nobody has measured, and what would."""
     from ..recordings.splits import MIN_FOLDS
 
-    told = "how well it does on people it has not seen is not known: "
+    asked = "how well it does on people it has not seen was not measured: "
     if len(windows.subjects) < MIN_FOLDS:
-        return f"{told}predict tells, on a labelled recording of somebody else"
-    return f"{told}img2imu probe measures it on these"
+        return f"{asked}'img2imu predict' does, on a labelled recording of somebody else"
+    return f"{asked}'img2imu probe' does, on these"

@@ -162,14 +162,19 @@ def add_windows(parser: Any, names: str = "windows", **arguments: Any) -> None:
     what = "windows file (.npz) or folder with X.npy, Y.npy, pid.npy"
     parser.add_argument(names, metavar="WINDOWS", help=what, **arguments)
     parser.add_argument("--sampling-rate", type=float, metavar="HZ", help="of a folder of arrays")
-    parser.add_argument("--subjects", nargs="+", metavar="NAME", help="only windows of theirs")
+    add_subjects(parser)
+
+
+def add_subjects(parser: Any) -> None:
+    """``--subjects`` and ``--exclude-subjects``: who takes part."""
+    parser.add_argument("--subjects", nargs="+", metavar="NAME", help="only these people")
     parser.add_argument(
-        "--exclude-subjects", nargs="+", default=[], metavar="NAME", help="no windows of theirs"
+        "--exclude-subjects", nargs="+", default=[], metavar="NAME", help="all but these people"
     )
 
 
 def chosen_subjects(args: argparse.Namespace) -> Subjects:
-    """The ``Subjects`` that :func:`add_windows` describes."""
+    """The ``Subjects`` that :func:`add_subjects` describes."""
     from ..recordings import Subjects
 
     return Subjects(tuple(args.subjects) if args.subjects else None, tuple(args.exclude_subjects))

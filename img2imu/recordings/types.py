@@ -72,8 +72,15 @@ class RowReport:
 class Source(Protocol):
     """A set of recordings in one format: the readers' common shape."""
 
-    name: str
-    report: RowReport
+    @property
+    def name(self) -> str:
+        """Of the format or data set."""
+        ...
+
+    @property
+    def report(self) -> RowReport:
+        """What became of the rows read so far."""
+        ...
 
     def pieces(self) -> Iterator[Piece]:
         """Yield every recording from the start, piece by piece, filling `report` on the way."""

@@ -170,16 +170,54 @@ class Subjects:
                 raise InputError(
                     f"there is no subject {excerpt(name)!r} in {where}; there are: {listing(known)}"
                 )
-        if not self._taken(np.array(known, np.str_)).any():
+        if not self.taken(np.array(known, np.str_)).any():
             raise InputError(f"no subject of {where} is left")
 
     def of(self, windows: Windows) -> Windows:
         """Their windows, in the same order."""
-        return windows.select(self._taken(windows.subject))
+        return windows.select(self.taken(windows.subject))
 
-    def _taken(self, subject: NDArray[np.str_]) -> NDArray[np.bool_]:
+    def taken(self, subject: NDArray[np.str_]) -> NDArray[np.bool_]:
+        """Mask of shape (n,): which of those named are taken."""
         taken = ~np.isin(subject, self.without)
         return taken if self.only is None else taken & np.isin(subject, self.only)
+
+
+@dataclass(frozen=True)
+class ChosenSource:
+    """The recordings of some subjects.
+
+    Attributes
+    ----------
+    source
+        All recordings.
+    subjects
+        Whose are taken; that each is there is known when all were read.
+    """
+
+    source: Source
+    subjects: Subjects
+
+    @property
+    def name(self) -> str:
+        """Of the source."""
+        return self.source.name
+
+    @property
+    def report(self) -> RowReport:
+        """Of all rows, whosever they are."""
+        return self.source.report
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield theirs."""
+        seen: dict[str, bool] = {}
+        for piece in self.source.pieces():
+            name = piece.subject
+            if name not in seen:
+                seen[name] = bool(self.subjects.taken(np.array([name]))[0])
+            if seen[name]:
+                yield piece
+        self.subjects.require_among(seen, self.name)
 
 
 def neighbours(windows: Windows) -> NDArray[np.intp]:
