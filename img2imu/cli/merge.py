@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> None:
     shared = shared_subjects(sets)
     if shared and not args.same_people:
         print(
-            f"in several files, and told apart by them: subjects {listing(shared)} "
-            "(--same-people: they are one person)"
+            f"of one name in several files, and told apart: {listing(shared)} "
+            "(--same-people takes them for one person)"
         )
     print(f"{args.output}: {describe(merged)}")
 

@@ -100,7 +100,7 @@ def _require_apart(sets: Mapping[str, Windows]) -> None:
         keys = {hash(window.tobytes()) for window in windows.X if np.ptp(window)}
         for key in keys & seen.keys():
             raise InputError(
-                f"{excerpt(name)} and {excerpt(seen[key])} hold the same windows: merge either"
+                f"{excerpt(name)} and {excerpt(seen[key])} hold the same windows: leave one out"
             )
         seen |= dict.fromkeys(keys, name)
 

@@ -72,7 +72,7 @@ def test_the_command_merges(tmp_path, capsys, refused):
     assert main(["merge", *files, "-o", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "a: 8 windows of 2 subjects: sit 4, walk 4" in printed
-    assert "told apart by them: subjects 1, 2 (--same-people" in printed
+    assert "and told apart: 1, 2 (--same-people" in printed
     assert load_windows(out).subjects == ["a/1", "a/2", "b/1", "b/2"]
     assert main(["merge", *files, "-o", str(out), "--same-people"]) == 0
     assert "apart" not in capsys.readouterr().out
