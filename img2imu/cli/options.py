@@ -160,7 +160,7 @@ def add_output(parser: Any, what: str, default: str | None = None) -> None:
 def add_windows(parser: Any, names: str = "windows", **arguments: Any) -> None:
     """Windows files, and whose of their windows are taken."""
     what = "windows file (.npz) or folder with X.npy, Y.npy, pid.npy"
-    parser.add_argument(names, metavar="WINDOWS", help=what, **arguments)
+    parser.add_argument(names, metavar="windows", help=what, **arguments)
     parser.add_argument("--sampling-rate", type=float, metavar="HZ", help="of a folder of arrays")
     add_subjects(parser)
 
