@@ -99,22 +99,12 @@ def limit() -> float:
     return wanted * 1e9
 
 
-def tidy(now: float | None = None) -> list[Entry]:
+def tidy() -> list[Entry]:
     """Remove what is left over, and what was not used for longest while there is too much.
 
-    Nothing goes that was used within the last day, and no download.
-
-    Parameters
-    ----------
-    now
-        Seconds since 1970; the present when None.
-
-    Returns
-    -------
-    list of Entry
-        What went.
+    Nothing goes that was used within the last day, and no download. What went is returned.
     """
-    before = (time.time() if now is None else now) - RECENT
+    before = time.time() - RECENT
     found = [entry for kind in KINDS for entry in entries(kind)]
     going = [entry for entry in found if entry.left_over and entry.used < before]
     spare = sum(entry.size for entry in found) - sum(entry.size for entry in going) - limit()
@@ -129,7 +119,7 @@ def tidy(now: float | None = None) -> list[Entry]:
 
 
 def clear(kinds: Sequence[str]) -> list[Entry]:
-    """Remove all of some kinds; returns what went."""
+    """Remove all of some kinds, in use or not; what went is returned."""
     going = [entry for kind in kinds for entry in entries(kind)]
     for entry in going:
         entry.remove()

@@ -55,10 +55,11 @@ def require_testable(windows: Windows) -> None:
     Too few classes, too few windows of one, all windows alike, or most of somebody's windows
     another's, too: what is learnt from one is then tested on its copy.
     """
-    if len(windows.classes) < 2:
-        named = f", {excerpt(windows.classes[0])!r}" if windows.classes else ""
+    if not windows.classes:
+        raise InputError("no window has a label")
+    if len(windows.classes) == 1:
         raise InputError(
-            f"there are {len(windows.classes)} classes{named}: two are needed to tell apart"
+            f"there is one class only, {excerpt(windows.classes[0])!r}: two are needed"
         )
     for name in windows.classes:
         count = int(np.count_nonzero(windows.y == name))

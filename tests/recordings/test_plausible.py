@@ -71,8 +71,8 @@ COPIES = some().X[np.arange(60) % 2 * np.ones(60, int)]  # one window of each cl
 @pytest.mark.parametrize(
     ("windows", "message"),
     [
-        (changed(y=np.full(60, "walk")), "there are 1 classes, 'walk': two are needed"),
-        (changed(y=np.full(60, "")), "there are 0 classes: two are needed"),
+        (changed(y=np.full(60, "walk")), "there is one class only, 'walk': two are needed"),
+        (changed(y=np.full(60, "")), "no window has a label"),
         (changed(y=np.where(np.arange(60) < 4, "rare", some().y)), "'rare' has 4 windows: 5 are"),
         (changed(X=np.repeat(some().X[:1], 60, axis=0)), "all 60 windows are alike"),
         (changed(X=COPIES), "60 of 60 windows belong to more than one subject, such as 'p' and"),
