@@ -72,7 +72,8 @@ def set_names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     InputError
         If a file is named twice.
     """
-    parts = [Path(path).resolve().with_suffix("").parts for path in paths]
+    # Unlike Path.resolve, realpath takes links that lead in a circle.
+    parts = [Path(os.path.realpath(path).removesuffix(".npz")).parts for path in paths]
     for path, count in Counter(parts).items():
         if count > 1:
             raise InputError(f"{Path(*path).name} is named twice")
