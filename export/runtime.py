@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..recordings.readers.tabular import guess_unit
+from ..recordings.plausible import require_g
 
 FORMAT = 1
 """Of inputs, outputs and metadata; a reader refuses another one."""
@@ -92,18 +92,8 @@ class ExportedClassifier:
         finite = np.isfinite(windows).all(axis=(1, 2))
         if not finite.all():
             raise InputError(f"window {int(np.argmin(finite))} holds NaN or infinity")
-        _require_g(windows)
+        require_g(windows)
         return windows
-
-
-def _require_g(windows: NDArray[np.float32]) -> None:
-    """Raise :class:`InputError` if gravity tells that the unit is another one."""
-    try:
-        unit = guess_unit(Path(), windows.transpose(0, 2, 1).reshape(-1, 3).astype(np.float64))
-    except InputError:
-        return  # Nothing like gravity in any unit: a sensor that leaves it out.
-    if unit != "g":
-        raise InputError(f"windows must be in g, but by gravity these are in {unit}")
 
 
 def _value(text: str) -> Any:

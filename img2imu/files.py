@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import InputError
 
@@ -46,7 +47,7 @@ def writing(path: AnyPath) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If no file can be written at `path`.
+        If no file can be written at `path`, or another process is writing one there.
     """
     target = writable(path)
     if _is_device(target):
@@ -54,11 +55,13 @@ def writing(path: AnyPath) -> Iterator[Path]:
         return
     target = Path(os.path.realpath(target))
     partial = _partial(target)
-    try:
-        yield partial
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with partial.open("ab") as held:
+        _require_alone(held, target)
+        try:
+            yield partial
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def writable(path: AnyPath) -> Path:
@@ -70,13 +73,25 @@ def writable(path: AnyPath) -> Path:
         raise InputError(f"cannot write {target}: it is a folder, give the name of a file")
     if not _is_device(target):
         # Nobody but the system itself knows all reasons why not.
-        trial = _partial(Path(os.path.realpath(target)))
+        real = Path(os.path.realpath(target))
+        trial = real.with_name(f".partial-{os.getpid()}-{real.name}")
         try:
             trial.touch()
             trial.unlink()
         except OSError as error:
             raise InputError(f"cannot write {target}: {error.strerror}") from None
     return target
+
+
+def _require_alone(held: IO[bytes], target: Path) -> None:
+    """Lock the open file until it is closed, or raise :class:`InputError`."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"another process is writing {target}: wait for it") from None
+    except OSError:
+        pass  # a file system that knows no locks
+    held.truncate(0)  # what a killed process left
 
 
 def _is_device(target: Path) -> bool:
@@ -118,25 +133,44 @@ def appearing(folder: Path) -> Iterator[Path]:
     InputError
         If `folder` is a file, or another process is writing to it.
     """
+    with claimed(folder) as partial:
+        scratch = partial / "new"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        yield scratch
+        folder.mkdir(exist_ok=True)
+        for entry in scratch.iterdir():
+            target = folder / entry.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            entry.replace(target)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder`, which keeps other commands from writing there meanwhile.
+
+    Raises
+    ------
+    InputError
+        If `folder` is a file, cannot be written, or another process is writing to it.
+    """
     require_folder(folder)
     # A name such as "." or ".." does not say where the folder lies.
     folder = Path(os.path.realpath(folder))
     partial = folder.parent / f".partial-{folder.name}"
-    partial.mkdir(parents=True, exist_ok=True)
-    with locked(partial):
-        scratch = partial / "new"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        try:
-            yield scratch
-            folder.mkdir(exist_ok=True)
-            for entry in scratch.iterdir():
-                target = folder / entry.name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                entry.replace(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    made = [parent for parent in partial.parents if not parent.exists()]
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        with locked(partial, folder):
+            try:
+                yield partial
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        for parent in made:
+            with suppress(OSError):  # it holds something now
+                parent.rmdir()
 
 
 def require_folder(path: Path) -> None:
@@ -146,8 +180,10 @@ def require_folder(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, told: Path | None = None) -> Iterator[None]:
     """Keep every other process out of `folder`, which must exist; a killed one lets go.
+
+    `told` is what the error calls it.
 
     Raises
     ------
@@ -160,4 +196,6 @@ def locked(folder: Path) -> Iterator[None]:
         with FileLock(folder / ".lock", blocking=False):
             yield
     except Timeout:
-        raise InputError(f"another process is at work in {folder}: wait for it") from None
+        raise InputError(
+            f"another process is at work in {told or folder}: wait for it, or give another folder"
+        ) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from img2imu.errors import InputError
-from img2imu.files import appearing, write_text, writing
+from img2imu.files import appearing, claimed, writable, write_text, writing
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -91,6 +91,57 @@ def test_two_processes_do_not_write_one_folder(tmp_path: Path) -> None:
         ):
             (second / "file").write_text("second")
     assert (tmp_path / "out" / "file").read_text() == "first"
+
+
+def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    with writing(path) as partial:
+        partial.write_text("first")
+        with pytest.raises(InputError, match=r"another process is writing .*report\.json"):
+            write_text(path, "second")
+        writable(path)  # looks, and touches nothing
+    assert path.read_text() == "first"
+    write_text(path, "third")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_what_a_killed_process_wrote_of_a_file_is_gone(tmp_path: Path) -> None:
+    (tmp_path / ".partial-log.txt").write_text("half of a long line")
+    with writing(tmp_path / "log.txt") as partial, partial.open("a") as stream:
+        stream.write("new")
+    assert (tmp_path / "log.txt").read_text() == "new"
+
+
+def test_a_failure_leaves_no_folders_above(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(ZeroDivisionError), appearing(tmp_path / "kept" / "a" / "b" / "out"):
+        raise ZeroDivisionError
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["kept"]
+    with claimed(tmp_path / "new" / "model"):
+        (tmp_path / "new" / "model").mkdir()
+    assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["convert", "{data}", "-o", "{out}"],
+        ["predict", "model", "{data}", "-o", "{out}"],
+        ["fit", "{data}", "-o", "{out}"],
+        ["probe", "{data}", "--model", "{out}"],
+        ["finetune", "{data}", "--model", "{out}"],
+        ["study", "table2", "{data}", "-o", "{out}"],
+        ["quickstart", "-o", "{out}"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_the_second_of_two_commands_is_told(tmp_path, refused, command):  # type: ignore[no-untyped-def]
+    places = {"data": tmp_path / "none.npz", "out": tmp_path / "out"}
+    words = [word.format(**places) for word in command]
+    with claimed(tmp_path / "out"):
+        said = refused(*words)
+        assert f"another process is at work in {tmp_path / 'out'}" in said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("place", ["nowhere/file", ".", "/proc/self/mem"])

@@ -17,14 +17,17 @@ COMMANDS = (
     "quickstart",
     "data",
     "convert",
+    "merge",
     "pack",
     "pretrain",
     "probe",
+    "fit",
     "finetune",
     "study",
     "predict",
     "export",
     "bench",
+    "cache",
 )
 """In the order of the work; each is a module here with ``register(subparsers)``."""
 
@@ -44,7 +47,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         prog="img2imu",
         description="Carries what vision models know over to inertial sensing.",
     )
-    parser.add_argument("--version", action="version", version=f"img2imu {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"img2imu {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in (command,) if command in COMMANDS else COMMANDS:
         import_module(f".{name}", __name__).register(subparsers)

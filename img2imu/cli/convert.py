@@ -79,9 +79,9 @@ def run(args: argparse.Namespace) -> None:
 
     config = WindowConfig(**given(args, WindowConfig))
     view = _view(args, config)
-    source = open_source(args.source, **source_options(args))
     report, sample = WindowReport(), _Sample()
     with appearing(Path(args.output)) as folder:
+        source = open_source(args.source, **source_options(args))
         _write_windows(args, folder / "windows.npz", source, config, report, sample)
         write_json(folder / "report.json", report.to_dict())
         save_gallery(folder / "gallery.png", *sample.windows(), view)

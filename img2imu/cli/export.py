@@ -37,7 +37,7 @@ def register(subparsers: Any) -> None:
     """Add the command ``export`` to the parser."""
     parser = subparsers.add_parser(
         "export",
-        help="a classifier as files for a phone: raw windows in, probabilities out",
+        help="a classifier as files for a phone",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,9 +12,11 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from ..errors import InputError
+from ..progress import ProgressLines
 
 if TYPE_CHECKING:
     from ..models import EncoderConfig
+    from ..recordings import Subjects, Windows
 
 
 def add_settings(
@@ -155,6 +157,38 @@ def add_output(parser: Any, what: str, default: str | None = None) -> None:
     )
 
 
+def add_windows(parser: Any, names: str = "windows", **arguments: Any) -> None:
+    """Windows files, and whose of their windows are taken."""
+    what = "windows file (.npz) or folder with X.npy, Y.npy, pid.npy"
+    parser.add_argument(names, metavar="windows", help=what, **arguments)
+    parser.add_argument("--sampling-rate", type=float, metavar="HZ", help="of a folder of arrays")
+    add_subjects(parser)
+
+
+def add_subjects(parser: Any) -> None:
+    """``--subjects`` and ``--exclude-subjects``: who takes part."""
+    parser.add_argument("--subjects", nargs="+", metavar="NAME", help="only these people")
+    parser.add_argument(
+        "--exclude-subjects", nargs="+", default=[], metavar="NAME", help="all but these people"
+    )
+
+
+def chosen_subjects(args: argparse.Namespace) -> Subjects:
+    """The ``Subjects`` that :func:`add_subjects` describes."""
+    from ..recordings import Subjects
+
+    return Subjects(tuple(args.subjects) if args.subjects else None, tuple(args.exclude_subjects))
+
+
+def chosen_windows(args: argparse.Namespace) -> Windows:
+    """The windows that :func:`add_windows` describes, of one file."""
+    from ..recordings import load_windows
+
+    windows, subjects = load_windows(args.windows, args.sampling_rate), chosen_subjects(args)
+    subjects.require_among(windows.subject.tolist(), args.windows)
+    return subjects.of(windows)
+
+
 def add_json(parser: Any, what: str = "write the report") -> None:
     """``--json FILE``: the same for machines."""
     parser.add_argument("--json", metavar="FILE", help=what)
@@ -215,12 +249,12 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def progress_bar(description: str, total: int | None) -> Any:
-    """A bar on standard error with time left; silent where nobody watches."""
+    """A bar on standard error with time left; lines where that is no terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return ProgressLines(description, total)
     from tqdm import tqdm
 
-    return tqdm(
-        total=total, desc=description, file=sys.stderr, disable=None, leave=False, delay=0.5
-    )
+    return tqdm(total=total, desc=description, file=sys.stderr, leave=False, delay=0.5)
 
 
 def add_device(parser: Any) -> None:

@@ -8,13 +8,21 @@ from typing import Any
 
 from ..files import appearing, writable, write_json
 from .data import add_source_options, source_options
-from .options import add_device, add_json, add_output, chosen_device, progress_bar
+from .options import (
+    add_device,
+    add_json,
+    add_output,
+    add_subjects,
+    chosen_device,
+    chosen_subjects,
+    progress_bar,
+)
 
 _EXAMPLES = """\
 examples:
   img2imu predict out/quickstart/model walk.csv
   img2imu predict model week.csv.gz -o out/week --columns t,ax,ay,az --unit m/s2 --json week.json
-  img2imu predict model motionsense -o out/motionsense --overlap 0
+  img2imu predict model motionsense -o out/motionsense --overlap 0 --subjects 3 17
 """
 
 
@@ -30,6 +38,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("recording", help="file, folder, archive, or name of a data set")
     add_output(parser, "folder to write", "out/predict")
     parser.add_argument("--overlap", type=float, default=0.5, help="share that windows share (0.5)")
+    add_subjects(parser)
     add_json(parser, "write the summary")
     add_device(parser)
     add_source_options(parser)
@@ -40,15 +49,18 @@ def run(args: argparse.Namespace) -> None:
     """Write ``predictions.csv`` and ``predictions.png``, print the summary."""
     from ..fewshot import Img2ImuClassifier
     from ..recordings import open_source
+    from ..recordings.windows import ChosenSource
     from ..report.figures import draw_timeline, save_png
     from ..timeline import predict_recordings
 
     if args.json:
         writable(args.json)
-    source = open_source(args.recording, **source_options(args))
-    classifier = Img2ImuClassifier.load(args.model, chosen_device(args))
     folder = Path(args.output)
     with appearing(folder) as scratch:
+        source = ChosenSource(
+            open_source(args.recording, **source_options(args)), chosen_subjects(args)
+        )
+        classifier = Img2ImuClassifier.load(args.model, chosen_device(args))
         labels = scratch / "predictions.csv"
         timeline = predict_recordings(classifier, source, labels, args.overlap, progress_bar)
         save_png(scratch / "predictions.png", draw_timeline(timeline))

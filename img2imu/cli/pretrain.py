@@ -200,13 +200,16 @@ def _transfer(
     from ..fewshot.evaluation import require_live_axes
     from ..models import EncoderConfig
     from ..pretrain.checkpoint import save_encoder
-    from ..recordings import SplitManifest, load_windows
+    from ..recordings import UNLABELLED, SplitManifest, load_windows
+    from ..recordings.plausible import require_testable
 
     require(every >= 1, f"--transfer-every must be at least 1, not {every}")
     windows = load_windows(path)
     # What cannot be probed is better known before the first epoch than after it.
-    require_live_axes(windows)
-    SplitManifest.create("transfer", windows, ProbeConfig().shots, (0,))
+    labelled = windows.select(windows.y != UNLABELLED)
+    require_testable(labelled)
+    require_live_axes(labelled)
+    SplitManifest.create("transfer", labelled, ProbeConfig().shots, (0,))
     read = EncoderConfig(config.encoder)
     if not config.reads_windows:
         # Stage 2 says most, where the encoder goes so far.

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..environment import environment
-from ..files import writable, write_json
+from ..files import claimed, writable, write_json
 from .options import (
     add_device,
     add_encoder_options,
     add_json,
     add_settings,
+    add_windows,
     chosen_device,
+    chosen_windows,
     encoder_config,
     given,
     progress_bar,
@@ -22,11 +25,11 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..fewshot import FinetuneConfig, ProbeConfig
-    from ..recordings import Windows
 
 _EXAMPLES = """\
 examples:
   img2imu probe windows.npz --model out/model
+  img2imu probe windows.npz --exclude-subjects ann --model out/model
   img2imu probe windows.npz --shots 1 2 5 10 20 50 all --probes logistic paper
   img2imu probe windows.npz --encoder conv1d --weights out/simclr
   img2imu probe windows.npz --preset paper --encoder torchvision/resnet18 --pretrained
@@ -60,9 +63,10 @@ def add_evaluation(
     parser: argparse.ArgumentParser, shown: ProbeConfig, names: Sequence[str]
 ) -> None:
     """What every few-shot evaluation takes: windows, protocol, encoder; and what it may write."""
-    parser.add_argument("windows", help="windows file (.npz) or folder with X.npy, Y.npy, pid.npy")
-    parser.add_argument("--sampling-rate", type=float, metavar="HZ", help="of a folder of arrays")
-    parser.add_argument("--model", metavar="DIR", help="then fit a classifier on the whole file")
+    add_windows(parser)
+    parser.add_argument(
+        "--model", metavar="DIR", help="then fit a classifier on all these windows, as chosen"
+    )
     add_json(parser, "write settings, splits and results")
     add_settings(parser.add_argument_group("protocol"), type(shown), names, shown=shown)
     add_encoder_options(parser)
@@ -96,17 +100,27 @@ def run_evaluation(
     training: FinetuneConfig | None = None,
 ) -> tuple[dict[str, Any], Any]:
     """Evaluate and report; then fit the classifier where one is wanted, and return it, too."""
-    from ..fewshot import evaluate, fit_classifier
     from ..fewshot.classifier import require_replaceable
-    from ..recordings import load_windows
 
     # What cannot be written is better known before the work than after it.
     if args.json:
         writable(args.json)
     if args.model:
         require_replaceable(args.model)
+    with claimed(Path(args.model)) if args.model else nullcontext():
+        return _run_evaluation(args, config, methods, training)
+
+
+def _run_evaluation(
+    args: argparse.Namespace,
+    config: ProbeConfig,
+    methods: Sequence[str],
+    training: FinetuneConfig | None,
+) -> tuple[dict[str, Any], Any]:
+    from ..fewshot import evaluate, fit_classifier
+
     device = chosen_device(args)
-    windows: Windows = load_windows(args.windows, args.sampling_rate)
+    windows = chosen_windows(args)
     outcome = evaluate(
         windows,
         config,

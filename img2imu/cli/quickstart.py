@@ -20,7 +20,7 @@ def register(subparsers: Any) -> None:
     """Add the command ``quickstart`` to the parser."""
     parser = subparsers.add_parser(
         "quickstart",
-        help="the whole job on real data, offline, in minutes: from recordings to a report",
+        help="the whole job on real data, offline, in minutes",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

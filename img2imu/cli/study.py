@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ..fewshot.config import READINGS, SHOTS, ProbeConfig
+from ..files import claimed
 from ..settings import require
 from ..studies.config import StudyConfig
-from .options import add_device, add_output, add_settings, chosen_device, given, progress_bar
+from .options import (
+    add_device,
+    add_output,
+    add_settings,
+    add_windows,
+    chosen_device,
+    chosen_subjects,
+    given,
+    progress_bar,
+)
 from .probe import OPTIONS
 
 _EXAMPLES = """\
@@ -54,10 +64,7 @@ def _add_study(studies: Any, name: str, description: str) -> None:
         epilog=_EXAMPLES.format(study=name),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "windows_files", nargs="+", metavar="WINDOWS", help="windows files (.npz), or folders"
-    )
-    parser.add_argument("--sampling-rate", type=float, metavar="HZ", help="of folders of arrays")
+    add_windows(parser, "windows_files", nargs="+")
     add_output(parser, "folder of the study")
     protocol = parser.add_argument_group("protocol")
     add_settings(protocol, ProbeConfig, OPTIONS, shown=shown)
@@ -87,12 +94,17 @@ def _add_study(studies: Any, name: str, description: str) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the study and print its tables."""
+    require(args.jobs is None or args.jobs >= 1, f"jobs must be at least 1, not {args.jobs}")
+    with claimed(Path(args.output)):
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> None:
     from importlib import import_module
 
     from ..studies.data import load_sets
     from ..studies.rows import build_rows, read_encoders
 
-    require(args.jobs is None or args.jobs >= 1, f"jobs must be at least 1, not {args.jobs}")
     probe = replace(STUDIES[args.study][1], preset=args.preset, **given(args, ProbeConfig, OPTIONS))
     config = StudyConfig(
         probe,
@@ -112,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
         encoders |= read_encoders(made, stages)
     wanted = args.rows or _default_rows(args.study, list(encoders))
     rows, lacking = build_rows(encoders, wanted, args.reference, stages)
-    sets, missing = load_sets(args.windows_files, config, args.sampling_rate)
+    sets, missing = load_sets(args.windows_files, config, args.sampling_rate, chosen_subjects(args))
     study = import_module(f"..studies.{args.study}", __package__)
     text = study.run(
         out, sets, rows, config, [*lacking, *missing], jobs=args.jobs,

@@ -33,6 +33,7 @@ from ..files import sha256_of
 from ..models import DEFAULT_ENCODER, AnyEncoder, EncoderConfig, WindowEncoder, build_encoder
 from ..models.weights import read_tensors, write_tensors
 from ..recordings import as_labels, labelled
+from ..recordings.plausible import require_different, require_g
 from ..settings import from_json, read_sealed, require, write_sealed
 from .features import extract, trend_flags, view_widths
 from .linear import LinearHead, combined, scales, whitened_heads
@@ -170,6 +171,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"at least two classes are needed, not only {self.classes_.tolist()}")
+        require_different(windows)
         self.n_samples_ = windows.shape[-1]
         encoder_config = self.encoder or DEFAULT_ENCODER
         self.views_ = tuple(self.views or ())
@@ -392,12 +394,14 @@ def as_windows(X: ArrayLike) -> NDArray[np.float32]:
     windows = np.asarray(X)
     if windows.ndim != 3 or windows.shape[1] != 3:
         raise InputError(f"windows must have shape (n, 3, samples), not {windows.shape}")
+    require(len(windows) > 0, "there are no windows")
     if not np.issubdtype(windows.dtype, np.number):
         raise InputError(f"windows must be numbers in g, not {windows.dtype}")
     windows = windows.astype(np.float32, copy=False)
     finite = np.isfinite(windows).all(axis=(1, 2))
     if not finite.all():
         raise InputError(f"window {int(np.argmin(finite))} holds NaN or infinity")
+    require_g(windows)
     return windows
 
 

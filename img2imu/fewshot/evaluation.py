@@ -17,6 +17,7 @@ from ..files import cache_folder
 from ..models import EncoderConfig
 from ..progress import Progress, silent
 from ..recordings import UNLABELLED, SplitManifest, Windows
+from ..recordings.plausible import require_testable
 from ..recordings.splits import missing_classes
 from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
@@ -88,13 +89,15 @@ def evaluate(
     Raises
     ------
     InputError
-        If subjects or windows do not suffice, or a method is unknown or not installed.
+        If subjects or windows do not suffice or are implausible, or a method is unknown or not
+        installed.
     """
     wanted = FROZEN if methods is None else methods
     unknown = [name for name in wanted if name not in METHODS | VOTES]
     if unknown:
         raise InputError(f"unknown method {unknown[0]!r}; known: {', '.join(METHODS | VOTES)}")
     windows = windows.select(windows.y != UNLABELLED)
+    require_testable(windows)
     require_live_axes(windows)
     seeds = range(config.seed, config.seed + config.seeds)
     manifest = SplitManifest.create(name, windows, config.shots, seeds, config.folds, config.seed)

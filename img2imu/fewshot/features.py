@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..cache import tidy, used
 from ..convert import View, Views, to_images, view_to_dict
 from ..files import cache_folder, sha256_of, write_json
 from ..hashing import code_hash, content_hash
@@ -188,6 +189,7 @@ class FeatureCache:
         found = _read(entry)
         if found is not None:
             on_batch(len(windows))
+            used(entry)
             return found
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=self.folder) as scratch:
@@ -197,6 +199,7 @@ class FeatureCache:
             _write(part, len(windows), batches, on_batch)
             shutil.rmtree(entry, ignore_errors=True)
             part.rename(entry)
+        tidy()
         return _read(entry) or self.get(windows, views, encoder, device=device)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cache import used
 from ..files import write_json
 from ..hashing import code_hash, content_hash
 from ..models import build_encoder
@@ -124,6 +125,7 @@ class FineTuning(Method):
             write_json(result, kept)
             self.forget(rows, judges, draw.seed)
         else:
+            used(result)
             bar.update(self.training.epochs)
         history = History(kept["validation_f1"], kept["loss"])
         score = history.validation_f1[history.best]

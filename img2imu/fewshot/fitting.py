@@ -1,4 +1,4 @@
-"""From an evaluation to a classifier."""
+"""From an evaluation, or without one, to a classifier."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ from .finetuning import FineTuning
 def fit_classifier(
     windows: Windows,
     config: ProbeConfig,
-    results: Sequence[dict[str, Any]],
+    results: Sequence[dict[str, Any]] | None = None,
     *,
     training: FinetuneConfig | None = None,
     device: str = "cpu",
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Img2ImuClassifier:
-    """Fit on the labelled windows with the settings that most folds chose.
+    """Fit on the labelled windows, after an evaluation with the settings that most folds chose.
+
+    Without one the first `C` is taken, features are standardised and not whitened, and the weight
+    of what came first in a window is chosen by leaving people out, or recordings of an only one.
 
     Parameters
     ----------
@@ -38,10 +41,11 @@ def fit_classifier(
     config
         Of the evaluation.
     results
-        What :func:`~.evaluation.evaluate` reported; the scores stay with the classifier.
+        What :func:`~.evaluation.evaluate` reported; the scores stay with the classifier. None
+        where nothing was evaluated.
     training
-        Then tune the encoder, too, the subjects of one fold's validation part judging and not
-        learnt from; None keeps it frozen.
+        Then, after an evaluation, tune the encoder, too, the subjects of one fold's validation part
+        judging and not learnt from; None keeps it frozen.
     device, cache, progress
         As in :func:`~.evaluation.evaluate`.
 
@@ -54,8 +58,10 @@ def fit_classifier(
     Raises
     ------
     InputError
-        If `results` hold no logistic probe of img2imu.
+        If `results` hold no logistic probe of img2imu, or the windows do not suffice.
     """
+    if results is None:
+        return _fit_plain(windows, config, device)
     frozen = _records(results, "img2imu")
     if not frozen:
         raise InputError("a classifier needs the logistic probe of img2imu among the results")
@@ -77,6 +83,18 @@ def fit_classifier(
 
 def _records(results: Sequence[dict[str, Any]], method: str) -> list[dict[str, Any]]:
     return [r for r in results if (r["method"], r["probe"]) == (method, "logistic")]
+
+
+def _fit_plain(windows: Windows, config: ProbeConfig, device: str) -> Img2ImuClassifier:
+    labelled = windows.select(windows.y != UNLABELLED)
+    alone = len(labelled.subjects) == 1
+    views = config.drawing(windows.sampling_rate, windows.X.shape[-1])
+    classifier = Img2ImuClassifier(
+        windows.sampling_rate, views, config.encoder, config.C[0], device
+    )
+    classifier.fit(windows.X, windows.y, windows.recording if alone else windows.subject)
+    classifier.trained_on_["subjects"] = len(labelled.subjects)
+    return classifier
 
 
 def _fit_frozen(

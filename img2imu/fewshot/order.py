@@ -59,7 +59,7 @@ def _folds(
 
     count = min(FOLDS, int(np.bincount(labels).min()))
     if groups is not None:
-        count = min(FOLDS, len(np.unique(groups)))
+        count = min(count, len(np.unique(groups)))
     if count < 2:
         return []
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold

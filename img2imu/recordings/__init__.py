@@ -1,10 +1,19 @@
 """Sensor recordings: readers, resampling, windows, subject-disjoint splits."""
 
 from .labels import as_labels, labelled
+from .merging import merge_windows
 from .registry import DATASETS, open_source
 from .splits import Fold, SplitManifest, few_shot, subject_folds
 from .types import UNLABELLED, Piece, RowReport, Source
-from .windows import WindowConfig, WindowReport, Windows, iter_windows, make_windows, neighbours
+from .windows import (
+    Subjects,
+    WindowConfig,
+    WindowReport,
+    Windows,
+    iter_windows,
+    make_windows,
+    neighbours,
+)
 from .windows_file import WindowsWriter, load_windows, save_windows
 
 __all__ = [
@@ -15,6 +24,7 @@ __all__ = [
     "RowReport",
     "Source",
     "SplitManifest",
+    "Subjects",
     "WindowConfig",
     "WindowReport",
     "Windows",
@@ -25,6 +35,7 @@ __all__ = [
     "labelled",
     "load_windows",
     "make_windows",
+    "merge_windows",
     "neighbours",
     "open_source",
     "save_windows",

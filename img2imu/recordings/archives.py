@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
+from ..cache import tidy, used
 from ..errors import InputError, excerpt
 from ..files import cache_folder, sha256_of
 from ..settings import read_sealed, write_sealed
@@ -60,6 +61,8 @@ def unpack(path: Path, cache: Path | None = None) -> Path:
     target = root / sha256_of(path)[:16]
     manifest = target.with_suffix(".json")
     if _intact(target, manifest):
+        for path in (target, manifest):
+            used(path)
         return target
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".part-") as scratch:
@@ -74,6 +77,7 @@ def unpack(path: Path, cache: Path | None = None) -> Path:
             if not target.is_dir():  # otherwise another process was faster
                 raise
     write_sealed(manifest, {"files": files})
+    tidy()
     return target
 
 

@@ -107,7 +107,8 @@ def _read(stream: IO[bytes], size: int, what: str) -> NDArray[Any]:
     shape, fortran_order, dtype = _HEADERS[version](stream)
     if dtype.hasobject:
         raise InputError(
-            f"{what} holds Python objects; save it as text, array.astype(str), or numbers"
+            f"{what} holds Python objects; save it as text, array.astype(str), or numbers, with "
+            "'' or NaN for what is missing"
         )
     if dtype.kind not in _KINDS or dtype.subdtype is not None:
         raise InputError(f"{what} must hold numbers or text, not {excerpt(dtype)}")

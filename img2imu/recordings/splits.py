@@ -83,7 +83,7 @@ def subject_folds(
     if len(names) < MIN_FOLDS:
         raise InputError(
             f"subject-disjoint folds need at least {MIN_FOLDS} subjects; there are {len(names)}: "
-            f"{listing(names)}"
+            f"{listing(names)} (img2imu fit takes any number, and measures nothing)"
         )
     n_folds = min(n_folds, len(names))
     shows = _shows(member, len(names), y)

@@ -35,6 +35,9 @@ class Piece:
         Shape (n, 3), float32, acceleration in g, axes x, y, z.
     labels
         Shape (n,), object array of str; ``UNLABELLED`` where there is none.
+    epoch
+        When `time` was 0, in seconds since 1970 in UTC; None where the recording does not tell the
+        date. A date without a zone counts as one in UTC.
     """
 
     subject: str
@@ -43,6 +46,7 @@ class Piece:
     time: NDArray[np.float64]
     values: NDArray[np.float32]
     labels: NDArray[np.object_]
+    epoch: float | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -68,8 +72,15 @@ class RowReport:
 class Source(Protocol):
     """A set of recordings in one format: the readers' common shape."""
 
-    name: str
-    report: RowReport
+    @property
+    def name(self) -> str:
+        """Of the format or data set."""
+        ...
+
+    @property
+    def report(self) -> RowReport:
+        """What became of the rows read so far."""
+        ...
 
     def pieces(self) -> Iterator[Piece]:
         """Yield every recording from the start, piece by piece, filling `report` on the way."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, listing
+from ..errors import InputError, excerpt, listing
 from .labels import is_missing, label_texts
 from .resampling import CleanReport, Resampler, UniformBlock
 from .types import UNLABELLED, Piece, RowReport, Source
@@ -94,6 +94,9 @@ class Windows:
         Shape (n,), float64: seconds since the recording's first sample.
     sampling_rate
         In Hz.
+    epoch
+        Shape (n,), float64: when each began, in seconds since 1970 in UTC; NaN where the recording
+        does not tell the date, and where not given.
     """
 
     X: NDArray[np.float32]
@@ -102,12 +105,15 @@ class Windows:
     recording: NDArray[np.str_]
     start: NDArray[np.float64]
     sampling_rate: float
+    epoch: NDArray[np.float64] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "y", label_texts(self.y))
+        if self.epoch is None:
+            object.__setattr__(self, "epoch", np.full(len(self), np.nan))
         if self.X.ndim != 3 or self.X.shape[1] != 3:
             raise InputError(f"X must have shape (n, 3, samples), not {self.X.shape}")
-        for name in ("y", "subject", "recording", "start"):
+        for name in ("y", "subject", "recording", "start", "epoch"):
             shape = getattr(self, name).shape
             if shape != (len(self),):
                 raise InputError(f"{name} has shape {shape} for {len(self)} windows in X")
@@ -139,6 +145,79 @@ class Windows:
             **{name: np.concatenate([getattr(b, name) for b in batches]) for name in _PER_WINDOW},
             sampling_rate=batches[0].sampling_rate,
         )
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Whose windows are taken.
+
+    Parameters
+    ----------
+    only
+        Theirs alone; None takes everybody's.
+    without
+        Whose are left out.
+    """
+
+    only: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
+
+    def require_among(self, known: Iterable[str], where: str) -> None:
+        """Raise :class:`InputError` if somebody named is not among `known`, or nobody is left."""
+        known = sorted(set(known))
+        for name in (*(self.only or ()), *self.without):
+            if name not in known:
+                raise InputError(
+                    f"there is no subject {excerpt(name)!r} in {where}; there are: {listing(known)}"
+                )
+        if not self.taken(np.array(known, np.str_)).any():
+            raise InputError(f"no subject of {where} is left")
+
+    def of(self, windows: Windows) -> Windows:
+        """Their windows, in the same order."""
+        return windows.select(self.taken(windows.subject))
+
+    def taken(self, subject: NDArray[np.str_]) -> NDArray[np.bool_]:
+        """Mask of shape (n,): which of those named are taken."""
+        taken = ~np.isin(subject, self.without)
+        return taken if self.only is None else taken & np.isin(subject, self.only)
+
+
+@dataclass(frozen=True)
+class ChosenSource:
+    """The recordings of some subjects.
+
+    Attributes
+    ----------
+    source
+        All recordings.
+    subjects
+        Whose are taken; that each is there is known when all were read.
+    """
+
+    source: Source
+    subjects: Subjects
+
+    @property
+    def name(self) -> str:
+        """Of the source."""
+        return self.source.name
+
+    @property
+    def report(self) -> RowReport:
+        """Of all rows, whosever they are."""
+        return self.source.report
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield theirs."""
+        seen: dict[str, bool] = {}
+        for piece in self.source.pieces():
+            name = piece.subject
+            if name not in seen:
+                seen[name] = bool(self.subjects.taken(np.array([name]))[0])
+            if seen[name]:
+                yield piece
+        self.subjects.require_among(seen, self.name)
 
 
 def neighbours(windows: Windows) -> NDArray[np.intp]:
@@ -275,7 +354,10 @@ def iter_windows(
     recordings = groupby(source.pieces(), key=lambda p: (p.subject, p.recording, p.rate))
     for (subject, recording, rate), pieces in recordings:
         resampler = Resampler(rate, config.sampling_rate, config.max_gap, report.samples)
-        for X, codes, start in _cut(_uniform(pieces, resampler, coder), config, report.samples):
+        first = next(pieces)
+        epoch = np.nan if first.epoch is None else first.epoch
+        blocks = _uniform(chain([first], pieces), resampler, coder)
+        for X, codes, start, origin in _cut(blocks, config, report.samples):
             label, clear = _majority(codes, coder.names, config.min_label_share)
             keep = _choose(label, clear, classes, keep_unlabelled, report)
             if keep.any():
@@ -286,6 +368,7 @@ def iter_windows(
                     recording=np.full(np.count_nonzero(keep), recording),
                     start=start[keep],
                     sampling_rate=config.sampling_rate,
+                    epoch=epoch + origin + start[keep],
                 )
     report.rows = source.report
     _require_known(classes, coder.names, source.name)
@@ -376,8 +459,11 @@ def _uniform(
 
 def _cut(
     blocks: Iterable[UniformBlock], config: WindowConfig, report: CleanReport
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64]]]:
-    """Windows, label codes and starts of one recording, segment by segment."""
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64], float]]:
+    """Windows, label codes and starts of one recording, segment by segment.
+
+    Last comes the time of its first sample, from which starts are counted.
+    """
     origin = None
     for _, segment in groupby(blocks, key=lambda block: block.segment):
         framer = Framer(config.samples, config.stride)
@@ -389,7 +475,8 @@ def _cut(
             before = framer.emitted
             X, codes = framer.push(block.values, block.labels)
             first_sample = np.arange(before, framer.emitted) * config.stride
-            yield X, codes, opening - origin + first_sample / config.sampling_rate
+            start = opening - origin + first_sample / config.sampling_rate
+            yield X, codes, start, origin
         if not framer.emitted:
             report.used -= rows
             report.drop("segment shorter than a window", rows)

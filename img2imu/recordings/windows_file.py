@@ -18,11 +18,16 @@ from ..errors import InputError, listing
 from ..files import writable, writing
 from .arrays import NpzFile, read_npy
 from .labels import label_texts
+from .plausible import require_g
+from .types import UNLABELLED
 from .windows import Windows
 
-COLUMNS = ("y", "subject", "recording", "start")
+COLUMNS = ("y", "subject", "recording", "start", "epoch")
 REQUIRED = ("X", "y", "subject")
 FOLDER = {"X": "X.npy", "y": "Y.npy", "subject": "pid.npy"}
+SPELT_MISSING = ("nan", "NaT", "<NA>")
+"""What `astype(str)` makes of a missing label; None becomes a word that may be a class."""
+
 RATES = (1e-3, 1e6)
 """Lowest and highest sampling rate that is believed, in Hz."""
 
@@ -128,12 +133,14 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
     Two forms are known:
 
     - an NPZ with ``X`` (n, 3, samples) in g, ``y`` (n,), ``subject`` (n,), ``sampling_rate``, and
-      optionally ``recording`` (n,), else the subject, and ``start`` (n,) in seconds, else 0;
+      optionally ``recording`` (n,), else the subject, ``start`` (n,) in seconds, else 0, and
+      ``epoch`` (n,), the same in seconds since 1970, else NaN;
     - a folder with ``X.npy`` of shape (n, samples, 3) or (n, 3, samples), ``Y.npy`` and
       ``pid.npy``, as ssl-wearables keeps it.
 
-    Labels and subjects may be text or whole numbers; they become text, and a label that is NaN
-    becomes unlabelled. Nothing is unpickled, and nothing read that memory cannot hold.
+    Labels and subjects may be text or whole numbers; they become text, and a label that is NaN,
+    or the text ``nan``, becomes unlabelled. Nothing is unpickled, and nothing read that memory
+    cannot hold.
 
     Parameters
     ----------
@@ -161,7 +168,8 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
         y=_labels(arrays["y"], n, path),
         subject=_text(arrays["subject"], "subject", n, path),
         recording=_text(arrays.get("recording", arrays["subject"]), "recording", n, path),
-        start=_start(arrays.get("start", np.zeros(n)), n, path),
+        start=_seconds(arrays.get("start", np.zeros(n)), "start", n, path),
+        epoch=_seconds(arrays.get("epoch", np.full(n, np.nan)), "epoch", n, path),
         sampling_rate=_rate(arrays.get("sampling_rate"), sampling_rate, path),
     )
 
@@ -214,6 +222,7 @@ def _values(X: NDArray[Any], path: Path) -> NDArray[np.float32]:
         raise InputError(
             f"X in {path} has values that are not finite: window {bad[0]} and {len(bad) - 1} others"
         )
+    require_g(X, f"windows in {path}")
     return X
 
 
@@ -234,15 +243,16 @@ def _text(array: NDArray[Any], name: str, n: int, path: Path) -> NDArray[np.str_
 def _labels(array: NDArray[Any], n: int, path: Path) -> NDArray[np.str_]:
     _require_one_each(array, "y", n, path)
     try:
-        return label_texts(array)
+        texts = label_texts(array)
     except InputError as error:
         raise InputError(f"y in {path}: {error}") from None
+    return np.where(np.isin(texts, SPELT_MISSING), UNLABELLED, texts)
 
 
-def _start(array: NDArray[Any], n: int, path: Path) -> NDArray[np.float64]:
-    _require_one_each(array, "start", n, path)
+def _seconds(array: NDArray[Any], name: str, n: int, path: Path) -> NDArray[np.float64]:
+    _require_one_each(array, name, n, path)
     if array.dtype.kind not in "fiu":
-        raise InputError(f"start in {path} must hold seconds, not {array.dtype}")
+        raise InputError(f"{name} in {path} must hold seconds, not {array.dtype}")
     return array.astype(np.float64)
 
 

@@ -11,10 +11,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..hashing import content_hash
-from ..recordings import SplitManifest, Windows, load_windows
+from ..recordings import UNLABELLED, SplitManifest, Subjects, Windows, load_windows
+from ..recordings.plausible import require_testable
 from ..recordings.splits import fingerprint
 from .config import StudyConfig
 from .results import Missing
+
+EVERYBODY = Subjects()
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ class DataSet:
 
 
 def load_sets(
-    paths: Sequence[str | Path], config: StudyConfig, sampling_rate: float | None = None
+    paths: Sequence[str | Path],
+    config: StudyConfig,
+    sampling_rate: float | None = None,
+    subjects: Subjects = EVERYBODY,
 ) -> tuple[list[DataSet], list[Missing]]:
     """Read the windows files; those that cannot take part are named with the reason.
 
@@ -70,25 +76,31 @@ def load_sets(
         How they are thinned and split.
     sampling_rate
         Of folders of arrays, which do not tell their own, in Hz.
+    subjects
+        Whose windows take part; each must be in one of the files.
 
     Raises
     ------
     InputError
-        If two files have one name, or none can take part.
+        If two files have one name, none can take part, or somebody is in none.
     """
     names = [Path(path).name.removesuffix(".npz") for path in paths]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"two windows files are called {twice[0]}: rename one")
-    sets, missing = [], []
+    sets, missing, known = [], [], set()
     for name, path in zip(names, paths, strict=True):
         try:
-            data, lacking = prepare(name, load_windows(path, sampling_rate), config)
+            windows = load_windows(path, sampling_rate)
+            known |= set(windows.subjects)
+            data, lacking = prepare(name, subjects.of(windows), config)
         except InputError as error:
             missing.append(Missing(name, "", str(error)))
         else:
             sets.append(data)
             missing += lacking
+    if known:
+        subjects.require_among(known, "the windows files")
     if not sets:
         raise InputError(missing[0].reason if missing else "a study needs windows files")
     return sets, missing
@@ -104,9 +116,8 @@ def prepare(name: str, windows: Windows, config: StudyConfig) -> tuple[DataSet, 
     """
     from ..fewshot.evaluation import require_live_axes
 
-    windows = windows.select(windows.y != "")
-    if len(windows.classes) < 2:
-        raise InputError(f"{name} has {len(windows.classes)} classes, two are needed")
+    windows = windows.select(windows.y != UNLABELLED)
+    require_testable(windows)
     require_live_axes(windows)
     windows = thin(windows, config.windows)
     probe = config.probe

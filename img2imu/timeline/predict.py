@@ -77,6 +77,11 @@ def predict_recordings(
 ) -> Timeline:
     """Label recordings over time, and write every window's labels as CSV.
 
+    Its columns are ``recording``, ``subject``, ``start`` and ``end`` in seconds since the
+    recording's first sample, ``time``, ``label``, ``confidence`` and each class' probability.
+    ``time`` is the date at the window's start in ISO 8601, in UTC where the recording states a
+    zone, else as the recording has it; empty where it has no dates.
+
     Parameters
     ----------
     classifier, source, overlap
@@ -119,7 +124,7 @@ def _written(
     """Hand the batches on, each written as rows of CSV."""
     classes = [str(name) for name in classifier.classes_]
     writer = csv.writer(file, lineterminator="\n")
-    names = ["recording", "subject", "start", "end", "label", "confidence"]
+    names = ["recording", "subject", "start", "end", "time", "label", "confidence"]
     writer.writerow([*names, *(f"p_{name}" for name in classes)])
     for batch in batches:
         end = batch.windows.start + batch.windows.X.shape[-1] / batch.windows.sampling_rate
@@ -128,6 +133,7 @@ def _written(
             batch.windows.subject.tolist(),
             (f"{value:.3f}" for value in batch.windows.start),
             (f"{value:.3f}" for value in end),
+            map(_date, batch.windows.epoch),
             (classes[code] for code in batch.code),
             (f"{value:.4f}" for value in batch.confidence),
             ([f"{value:.4f}" for value in row] for row in batch.probability),
@@ -135,6 +141,11 @@ def _written(
         )
         writer.writerows([*row, *probabilities] for *row, probabilities in rows)
         yield batch
+
+
+def _date(epoch: float) -> str:
+    """Seconds since 1970 as ISO 8601, in UTC; empty where not known."""
+    return "" if np.isnan(epoch) else str(np.datetime64(round(epoch * 1000), "ms"))
 
 
 def _counted(batches: Iterable[Predictions], bar: Any) -> Iterator[Predictions]:

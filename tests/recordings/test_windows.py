@@ -3,7 +3,7 @@
 import json
 import tracemalloc
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from img2imu.errors import InputError
 from img2imu.recordings.types import Piece, RowReport
 from img2imu.recordings.windows import (
+    ChosenSource,
     Framer,
+    Subjects,
     WindowConfig,
     WindowReport,
     Windows,
@@ -51,6 +53,34 @@ def recording(labels, subject="ann", name="r1", time=None, rate=RATE, first=0.0)
 
 def config(**changes):
     return WindowConfig(**({"sampling_rate": RATE, "seconds": 2.0} | changes))
+
+
+def test_windows_know_the_date_where_the_recording_does():
+    """Of a clock that begins at 5 s, with a gap: the date is that of the window's first sample."""
+    time = 5 + np.concatenate([np.arange(60), 100 + np.arange(40)]) / RATE
+    dated = replace(recording(["a"] * 100, time=time), epoch=1.7e9)
+    undated = recording(["a"] * 40, name="r2")
+    found = make_windows(Memory([dated, undated]), config(overlap=0.0))
+    assert found.start.tolist() == [0, 2, 4, 10, 12, 0, 2]
+    assert found.epoch[:5].tolist() == [1.7e9 + 5 + s for s in (0, 2, 4, 10, 12)]
+    assert np.isnan(found.epoch[5:]).all()
+    assert np.isnan(replace(found, epoch=None).epoch).all()
+
+
+def test_a_recording_in_pieces_has_one_date():
+    whole = replace(recording(["a"] * 100), epoch=1.7e9)
+    parts = [replace(recording(["a"] * 50, first=float(first)), epoch=1.7e9) for first in (0, 5)]
+    one, other = (make_windows(Memory(pieces), config()) for pieces in ([whole], parts))
+    np.testing.assert_array_equal(one.epoch, other.epoch)
+
+
+def test_the_recordings_of_some_subjects():
+    people = [recording(["a"] * 40, subject, f"{subject}.csv") for subject in ("ann", "ben", "cem")]
+    source = ChosenSource(Memory(people), Subjects(without=("ben",)))
+    assert make_windows(source, config()).subjects == ["ann", "cem"]
+    assert source.report.rows == 120
+    with pytest.raises(InputError, match="no subject 'dan' in memory; there are: ann, ben, cem"):
+        make_windows(ChosenSource(Memory(people), Subjects(("ann", "dan"))), config())
 
 
 @given(

@@ -120,6 +120,8 @@ SCENARIOS = (
     _scenario(_PROBE.format("windows.npz"), "windows.npz"),
     _scenario(_PROBE.format("arrays --sampling-rate 20"), "arrays"),
     _scenario(_PROBE.format("windows.npz") + " --weights run-1d", "windows.npz run-1d"),
+    _scenario("merge windows.npz -o out.npz", "windows.npz"),
+    _scenario("fit windows.npz --encoder conv1d -o out", "windows.npz"),
     _scenario(
         "probe windows.npz --preset fast FEW --methods img2imu hand-forest --model out",
         "windows.npz",
@@ -177,7 +179,7 @@ COMMANDS = (
     *("study table2", "convert", "pretrain", "bench", "probe", "pack", "study shots", "predict"),
     *("data check", "pretrain", "study table1", "finetune", "probe", "quickstart", "convert"),
     *("study table2", "export", "pack", "data fetch", "study grid", "predict", "data list"),
-    "study gradcam",
+    *("study gradcam", "merge", "fit"),
 )
 """Cases take them in turn: those that read more kinds of files come more often."""
 

@@ -107,6 +107,50 @@ def test_small_blocks_give_the_same_file(classifier, recording, tmp_path, monkey
         )
 
 
+@pytest.mark.parametrize(
+    ("first", "begins"),
+    [
+        ("2024-05-01 23:59:58.5", "2024-05-01T23:59:58.500"),
+        ("2024-05-01T23:59:58.5", "2024-05-01T23:59:58.500"),
+        (1714607998.5, "2024-05-01T23:59:58.500"),
+        (1714607998500, "2024-05-01T23:59:58.500"),
+        (12.5, ""),
+    ],
+)
+def test_dates_are_those_of_the_recording(classifier, tmp_path, first, begins):
+    """As text, and in seconds and milliseconds since 1970; a clock of its own has none."""
+    values = movement("shake", 200, np.random.default_rng(3))
+    steps = np.arange(200) / RATE
+    if isinstance(first, str):
+        stamps = np.datetime64(first.replace(" ", "T"), "ms") + (steps * 1000).astype(int)
+    else:
+        stamps = first + steps * (1000 if isinstance(first, int) else 1)
+    rows = [f"{t},{x:.4f},{y:.4f},{z:.4f}" for t, (x, y, z) in zip(stamps, values, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(["time,x,y,z", *rows]) + "\n")
+    labelled(classifier, open_source(tmp_path / "a.csv", unit="g"), tmp_path, 0.0)
+    found = read(tmp_path / "predictions.csv")
+    assert [float(row["start"]) for row in found] == [0, 2, 4, 6, 8]
+    if begins:
+        wanted = np.datetime64(begins) + np.arange(5) * np.timedelta64(2, "s")
+        assert [row["time"] for row in found] == [str(date) for date in wanted]
+    else:
+        assert {row["time"] for row in found} == {""}
+
+
+def test_command_labels_the_recordings_of_some(classifier, recording, tmp_path, refused):
+    path, _ = recording
+    classifier.save(tmp_path / "model")
+    (tmp_path / "people").mkdir()
+    for name in ("ann", "ben", "cem"):
+        (tmp_path / "people" / f"{name}.csv").write_bytes(path.read_bytes())
+    common = ["predict", str(tmp_path / "model"), str(tmp_path / "people"), "--unit", "g"]
+    common += ["-o", str(tmp_path / "out"), "--format", "tabular"]
+    assert main([*common, "--exclude-subjects", "ben"]) == 0
+    rows = read(tmp_path / "out" / "predictions.csv")
+    assert {row["subject"] for row in rows} == {"ann", "cem"}
+    assert "no subject 'dan'" in refused(*common, "--subjects", "dan")
+
+
 def test_summary_counts_hours_and_scores(classifier, recording, tmp_path):
     path, _ = recording
     timeline = labelled(classifier, open_source(path, unit="g"), tmp_path)

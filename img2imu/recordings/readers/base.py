@@ -94,6 +94,7 @@ class Reader(ABC):
         time: NDArray[np.float64],
         values: NDArray[np.floating[Any]],
         labels: NDArray[np.object_],
+        epoch: float | None = None,
     ) -> Iterator[Piece]:
         """Hand on rows of one recording as pieces, without rows beyond float32."""
         with np.errstate(over="ignore"):
@@ -104,7 +105,9 @@ class Reader(ABC):
             time, values, labels = time[finite], values[finite], labels[finite]
         for start in range(0, len(time), PIECE_ROWS):
             part = slice(start, start + PIECE_ROWS)
-            piece = Piece(subject, recording, self.rate, time[part], values[part], labels[part])
+            piece = Piece(
+                subject, recording, self.rate, time[part], values[part], labels[part], epoch
+            )
             self.report.used += len(piece)
             yield piece
 

@@ -152,7 +152,9 @@ class Tabular(Reader):
                 if "subject" in names:
                     recording += f"#{subjects.number}"
                 time = clock.seconds(stamps[run], self.rate)
-                yield from self._pieces(subject, recording, time, values[run], labels[run])
+                yield from self._pieces(
+                    subject, recording, time, values[run], labels[run], clock.epoch
+                )
 
     def _with_subject(self, rows: Rows) -> Rows:
         rows.columns["subject"] = clean_labels(rows.columns["subject"])
@@ -282,6 +284,12 @@ class _Clock:
 
     def start(self, stamp: Any) -> None:
         self.origin = stamp
+
+    @property
+    def epoch(self) -> float | None:
+        """When the recording began, in seconds since 1970; None where that is no date."""
+        seconds = float(self.origin) * (self.scale or 0.0)
+        return seconds if _EPOCH_SECONDS[0] <= seconds <= _EPOCH_SECONDS[1] else None
 
     def seconds(self, stamps: NDArray[Any], rate: float) -> NDArray[np.float64]:
         scale = 1 / rate if self.scale is None else self.scale
