@@ -60,7 +60,7 @@ def test_options_of_readers_are_checked(tmp_path, refused, recording, command, o
 def test_options_of_readers_are_read_as_numbers_and_names(tmp_path, capsys, recording):
     options = ["--option", "rate=50", "--option", "columns=time,x,y,z", "--option", "unit=g"]
     assert main(["data", "check", str(recording), *options, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["nominal_rate"] == 50
+    assert list(json.loads(capsys.readouterr().out)["rates"]) == ["50"]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

@@ -187,7 +187,8 @@ class WindowReport:
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain JSON values."""
         return {
-            "rows": {**vars(self.rows), "dropped": dict(self.rows.dropped)},
+            "reading": self.rows.understood(),
+            "rows": self.rows.to_dict(),
             "samples": {**vars(self.samples), "dropped": dict(self.samples.dropped)},
             "windows": {
                 "kept": self.kept.total(),
@@ -452,11 +453,23 @@ def _thin(
     return [windows.select(keep)], [rank[keep]]
 
 
+_ADVICE = {
+    "segment shorter than a window": "shorter windows by --seconds, or a longer --max-gap",
+    "no label": "labels by --label COLUMN, --labels FILE or --path-pattern '{label}/*', or windows "
+    "without any by --keep-unlabelled",
+    "mixed labels": "shorter windows by --seconds",
+    "class not asked for": "other --classes",
+    "repeated time": "rows counted instead of timestamps, by --columns X,Y,Z --rate HZ",
+}
+"""What helps against what leaves no window."""
+
+
 def nothing_left(source: str, config: WindowConfig, report: WindowReport) -> str:
-    """Why there is no window, in a sentence."""
-    reasons = report.samples.dropped + report.dropped
+    """Why there is no window, and what helps, in a sentence."""
+    reasons = Counter(report.samples.dropped + report.dropped)
     why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "no reason"
+    worst = next((name for name, _ in reasons.most_common() if name in _ADVICE), None)
     return (
         f"{source} gives no window of {config.seconds:g} s from {report.samples.samples} samples "
-        f"(dropped: {why})"
+        f"(dropped: {why})" + (f"; try {_ADVICE[worst]}" if worst else "")
     )

@@ -221,6 +221,7 @@ def test_the_report_is_json_and_adds_up():
     report = WindowReport()
     make_windows(Memory([piece]), config(), report=report)
     assert json.loads(json.dumps(report.to_dict())) == {
+        "reading": {"files": [], "doubts": []},
         "rows": {"rows": 60, "used": 60, "dropped": {}},
         "samples": {
             "samples": 60,
