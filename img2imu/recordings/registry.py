@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 from ..errors import InputError, excerpt
 from ..files import cache_folder
 from .archives import is_archive, unpack
-from .readers.tables import SUFFIXES
+from .readers.tables import is_table
 from .types import Source
 
 
@@ -170,7 +170,7 @@ DATASETS = {
             name="tabular",
             title="your own CSV, Parquet, NPZ, .gt3x or .cwa files",
             reader=("tabular", "Tabular"),
-            patterns=tuple(f"*{suffix}" for suffix in (*SUFFIXES, ".zip")),
+            patterns=(),  # whatever `is_table` knows
             licence="yours",
             citation="",
             homepage="",
@@ -318,6 +318,9 @@ def sniff_format(path: Path) -> str:
             file = next(iter(files), None)
             if file is not None and (entry.header is None or _begins(file, entry.header)):
                 return entry.name
+    files = [path] if path.is_file() else path.rglob("*")
+    if any(is_table(file) or is_archive(file) for file in files):
+        return "tabular"
     raise InputError(
         f"The format of {path} is not recognised: give format as one of {', '.join(DATASETS)}"
     )

@@ -468,7 +468,8 @@ def nothing_left(source: str, config: WindowConfig, report: WindowReport) -> str
     """Why there is no window, and what helps, in a sentence."""
     reasons = Counter(report.samples.dropped + report.dropped)
     why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "no reason"
-    worst = next((name for name, _ in reasons.most_common() if name in _ADVICE), None)
+    ranked = [*report.dropped.most_common(), *report.samples.dropped.most_common()]
+    worst = next((name for name, _ in ranked if name in _ADVICE), None)
     return (
         f"{source} gives no window of {config.seconds:g} s from {report.samples.samples} samples "
         f"(dropped: {why})" + (f"; try {_ADVICE[worst]}" if worst else "")

@@ -358,7 +358,7 @@ class Clock:
     def start(self, stamp: Any) -> datetime | None:
         """Begin a recording at its first stamp; returns the moment."""
         self._origin, self._wraps, self._last, self._repeats = stamp, 0, None, 0
-        return self.moment(stamp) if self.scale is not None else None
+        return self.moment(stamp)
 
     def seconds(self, stamps: NDArray[Any]) -> NDArray[np.float64]:
         """Times of the next rows."""

@@ -28,12 +28,18 @@ _TEXT = (".csv", ".tsv", ".txt", ".log", ".dat")
 _PACKED = ("", ".gz", ".xz", ".bz2", ".zst")
 _BINARY = (".parquet", ".npz", ".gt3x", ".cwa", ".bin")
 
+KINDS = (*_TEXT, *_BINARY)
 SUFFIXES = (*(text + packed for text in _TEXT for packed in _PACKED), *_BINARY)
 """Endings of the files that `open_table` reads."""
 
 _BATCH_ROWS = 200_000
 _HEAD_ROWS = 50
 _NO_DATES = TimeColumn()
+
+
+def is_table(path: Path) -> bool:
+    """Whether `open_table` reads files that are named so."""
+    return path.name.lower().endswith(SUFFIXES)
 
 
 class Table(Protocol):

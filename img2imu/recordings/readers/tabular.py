@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import InputError, excerpt, listing
 from ..archives import unpack
 from ..types import UNLABELLED, Piece, Reading
-from .base import STANDARD_GRAVITY, Reader, SubjectRuns, columns_to_g, find_files, map_labels
+from .base import STANDARD_GRAVITY, Reader, SubjectRuns, columns_to_g, map_labels
 from .clock import (
     TIME_UNITS,
     Clock,
@@ -37,7 +37,7 @@ from .columns import (
     triads,
 )
 from .dialect import DELIMITERS
-from .tables import SUFFIXES, CsvTable, Table, open_table, require_columns
+from .tables import KINDS, SUFFIXES, CsvTable, Table, is_table, open_table, require_columns
 from .text import MISSING, Rows
 
 UNITS = {"g": 1.0, "m/s2": STANDARD_GRAVITY, "mg": 1000.0}
@@ -153,11 +153,13 @@ class Tabular(Reader):
         if path.is_file():
             self._names[path] = before + path.name
             return [path]
-        patterns = tuple(f"*{suffix}" for suffix in SUFFIXES)
-        archives = [] if before else sorted(path.rglob("*.zip"))
-        files = [] if archives else find_files(path, patterns, self.name)
-        if archives:
-            files = sorted({file for pattern in patterns for file in path.rglob(pattern)})
+        below = sorted(
+            file for file in path.rglob("*") if file.is_file() and not file.name.startswith("._")
+        )
+        files = [file for file in below if is_table(file)]
+        archives = [] if before else [file for file in below if file.suffix.lower() == ".zip"]
+        if not (files or archives or before):
+            raise InputError(f"{path} holds no files of a kind known here ({', '.join(KINDS)})")
         for file in files:
             self._names[file] = before + file.relative_to(path).as_posix()
         for archive in archives:
@@ -340,7 +342,8 @@ class Tabular(Reader):
             plan.name, 0, form, plan.columns, ignored, unit, clock=plan.clock,
             labels=self._source(plan, "label", "none: name them by --label COLUMN, --labels FILE "
                                 "or --path-pattern '{label}/*'"),
-            subjects=self._source(plan, "subject", "one for each file"),
+            subjects=self._source(plan, "subject", "one for each file, unless named by "
+                "--subject COLUMN or --path-pattern '{subject}/*'"),
         )  # fmt: skip
         self.report.readings.append(reading)
         return reading
@@ -527,6 +530,7 @@ def guess_unit(path: Path, values: NDArray[np.float64]) -> str:
         if 0.8 < magnitude / per_g < 1.25:
             return unit
     raise InputError(
-        f"The unit of {path} cannot be told from gravity (median magnitude {magnitude:.3g}): "
+        f"The unit of {path} cannot be told from gravity (median magnitude {magnitude:.3g}; "
+        "acceleration without gravity or raw counts?): "
         f"give --unit as one of {', '.join(UNITS)}, or how many counts make one g"
     )
