@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..recordings.readers.tabular import guess_unit
+from ..recordings.readers.units import guess_unit
 
 FORMAT = 1
 """Of inputs, outputs and metadata; a reader refuses another one."""

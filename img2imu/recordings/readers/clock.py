@@ -372,7 +372,7 @@ class Clock:
                 back = np.diff(stamps, prepend=before) < -self.period / 2
                 time = time + (self._wraps + np.cumsum(back)) * self.period * self.scale
                 self._wraps += int(np.count_nonzero(back))
-        if self.coarse:
+        if self.coarse and self.rate is not None:
             time = time + self._within(stamps) / self.rate
         self._last = stamps[-1]
         return np.asarray(time, dtype=np.float64)

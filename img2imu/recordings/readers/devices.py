@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ...errors import InputError, excerpt
 from .clock import TimeColumn
-from .tables import rows_of_arrays
+from .tables import Table, rows_of_arrays
 from .text import Rows
 
 _HEAD_ROWS = 50
 
 
-class DeviceTable:
+class DeviceTable(Table):
     """Columns time, x, y and z in g of a whole recording, held in memory.
 
     Parameters
@@ -33,7 +33,6 @@ class DeviceTable:
         That the device was set to, in Hz.
     """
 
-    start = None
     unit = "g"
 
     def __init__(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-class Table(Protocol):
+class Table(ABC):
     """A file of named columns.
 
     Attributes
@@ -57,24 +58,27 @@ class Table(Protocol):
         Date and time of the first row that it states outside its columns.
     unit
         Unit of the acceleration where the file's kind has only one.
+    header
+        Whether the file names its columns; if not, `names` are their places from 1.
     """
 
     names: list[str]
     form: str
-    rate: float | None
-    start: str | None
-    unit: str | None
+    rate: float | None = None
+    start: str | None = None
+    unit: str | None = None
+    header: bool = True
 
+    @abstractmethod
     def head(self, name: str) -> list[str]:
         """The first cells of a column, as text."""
-        ...
 
+    @abstractmethod
     def rows(self, chosen: dict[str, str], time: TimeColumn) -> Iterator[Rows]:
         """Yield rows with the columns `chosen`: role (time, x, y, z, label, subject) to name.
 
         `time` says how timestamps are written; those that are dates come as nanoseconds.
         """
-        ...
 
 
 def open_table(path: Path, delimiter: str | None = None, decimal: str | None = None) -> Table:
@@ -99,7 +103,7 @@ def require_columns(path: Path, names: list[str], wanted: Iterable[str]) -> None
             raise InputError(f"{path} has {problem} {name!r} (columns: {listing(names)})")
 
 
-class CsvTable:
+class CsvTable(Table):
     """Delimited text; separators, header and what stands before it are told from the data.
 
     Parameters
@@ -109,8 +113,6 @@ class CsvTable:
     delimiter, decimal
         Where they are known.
     """
-
-    unit: str | None
 
     def __init__(
         self, path: Path, delimiter: str | None = None, decimal: str | None = None
@@ -148,11 +150,10 @@ class CsvTable:
             yield rows
 
 
-class ParquetTable:
+class ParquetTable(Table):
     """A Parquet file, read batch by batch."""
 
     form = "Parquet"
-    rate = start = unit = None
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -193,11 +194,10 @@ def _to_numpy(column: Any) -> NDArray[Any]:
     return array
 
 
-class NpzTable:
+class NpzTable(Table):
     """An NPZ file with one array of shape (n,) per column."""
 
     form = "NPZ"
-    rate = start = unit = None
 
     def __init__(self, path: Path) -> None:
         self.path = path

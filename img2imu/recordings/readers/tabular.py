@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import InputError, excerpt, listing
 from ..archives import unpack
 from ..types import UNLABELLED, Piece, Reading
-from .base import STANDARD_GRAVITY, Reader, SubjectRuns, columns_to_g, map_labels
+from .base import Reader, SubjectRuns, columns_to_g, map_labels
 from .clock import (
     TIME_UNITS,
     Clock,
@@ -37,17 +37,13 @@ from .columns import (
     triads,
 )
 from .dialect import DELIMITERS
-from .tables import KINDS, SUFFIXES, CsvTable, Table, is_table, open_table, require_columns
+from .tables import KINDS, SUFFIXES, Table, is_table, open_table, require_columns
 from .text import MISSING, Rows
-
-UNITS = {"g": 1.0, "m/s2": STANDARD_GRAVITY, "mg": 1000.0}
-"""How many of a unit make one g."""
+from .units import UNITS, doubt_of_unit, guess_unit, magnitude_of, units_per_g
 
 _RATE_TOLERANCE = 0.2
 _FIRST_ROWS = 3
 _NO_RATE = "too few different timestamps to tell the rate (--rate HZ)"
-_OF_GRAVITY = (0.8, 1.25)
-"""In g, the median magnitude of a recording that has gravity in it."""
 
 
 class Tabular(Reader):
@@ -243,11 +239,11 @@ class Tabular(Reader):
             unit = next((triad.unit for triad in triads(table.names) if x in triad.columns), None)
             return Triad("accel", (x, y, z), unit, 3)
         found = choose_accelerometer(path, table.names)
-        if found is None and not getattr(table, "header", True):
+        if found is None and not table.header:
             found = _after_time(table)
         if found is not None or self.path.is_dir():
             return found
-        hint = "" if getattr(table, "header", True) else ", by places from 1 as it has no header"
+        hint = "" if table.header else ", by places from 1 as it has no header"
         raise InputError(
             f"{path} has no column known as x, y and z of an accelerometer: name them with "
             f"--columns T,X,Y,Z{hint} (found: {listing(table.names)})"
@@ -307,7 +303,7 @@ class Tabular(Reader):
         self.rate = clock.rate
         raw = columns_to_g(rows, ("x", "y", "z"), 1.0)
         per_g, told = self._unit(plan, raw)
-        self._doubt(plan, raw / per_g, told, clock)
+        self._warn(plan, doubt_of_unit(raw / per_g, told, plan.triad.sensor), clock)
         reading = self._reading(plan, told)
         reading.files += 1
         rate = f"{clock.rate:.6g}"
@@ -317,7 +313,7 @@ class Tabular(Reader):
         stamps = rows.columns.get("time")
         began = clock.moment(0 if stamps is None else stamps[0])
         reading.began = began.isoformat(timespec="milliseconds") if began else None
-        reading.magnitude = _magnitude(raw / per_g)
+        reading.magnitude = magnitude_of(raw / per_g)
         reading.regular = None if stamps is None else _regular(clock, stamps)
         labels = self._labels(rows, plan.groups.get("label"))
         time = np.arange(len(rows)) / clock.rate
@@ -369,32 +365,21 @@ class Tabular(Reader):
         unit = next(name for name, value in UNITS.items() if value == per_g)
         return per_g, f"{unit}, by gravity in the data"
 
-    def _doubt(self, plan: _Plan, values: NDArray[np.float64], unit: str, clock: Clock) -> None:
+    def _warn(self, plan: _Plan, doubt: str | None, clock: Clock) -> None:
         """Warn of what is plausible, and may be wrong."""
-        warn, magnitude = self.report.warn, _magnitude(values)
-        low, high = _OF_GRAVITY
-        if not low < magnitude < high:
-            others = [
-                name for name, per_g in UNITS.items()
-                if low < magnitude * units_per_g(unit.split(",")[0]) / per_g < high
-            ]  # fmt: skip
-            with np.errstate(over="ignore", invalid="ignore"):
-                mean = float(np.linalg.norm(values.mean(axis=0)))
-            if others:
-                warn(f"the median magnitude is {magnitude:.3g} g in {unit}, and would be about 1 g "
-                     f"in {others[0]}: --unit {others[0]}?", plan.name)  # fmt: skip
-            elif plan.triad.sensor == "linear" or (magnitude < 0.6 and mean < 0.3):
-                warn("there is no gravity in it: this is linear acceleration, and a classifier "
-                     "tells postures by gravity; record acceleration with g", plan.name)  # fmt: skip
-            else:
-                warn(f"the median magnitude is {magnitude:.3g} g where gravity makes it 1: is it "
-                     f"{unit.split(',')[0]}? --unit settles it", plan.name)  # fmt: skip
+        doubts = [doubt] if doubt else []
         if plan.time.doubt:
-            warn(f"dates are read as {plan.time.name}, and may be {plan.time.doubt}: "
-                 "--time-format settles it", plan.name)  # fmt: skip
+            doubts.append(
+                f"dates are read as {plan.time.name}, and may be {plan.time.doubt}: --time-format "
+                "settles it"
+            )
         if clock.coarse:
-            warn("several samples share each timestamp: they are spread evenly; if the sensor's "
-                 "clock is no good, count rows by --columns X,Y,Z --rate HZ", plan.name)  # fmt: skip
+            doubts.append(
+                "several samples share each timestamp: they are spread evenly; if the sensor's "
+                "clock is no good, count rows by --columns X,Y,Z --rate HZ"
+            )
+        for each in doubts:
+            self.report.warn(each, plan.name)
 
 
 @dataclass
@@ -416,7 +401,6 @@ def _after_time(table: Table) -> Triad | None:
 
     So do OmGui and GENEActiv write, and both mean g.
     """
-    assert isinstance(table, CsvTable)
     if len(table.names) < 4 or not read_time(table.head("1")).dates:
         return None
     x, y, z = table.names[1:4]
@@ -441,11 +425,6 @@ def _regular(clock: Clock, stamps: NDArray[Any]) -> float | None:
     return round(float(np.mean(np.abs(periods - 1) <= 0.1)), 4)
 
 
-def _magnitude(values: NDArray[np.float64]) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.median(np.linalg.norm(values, axis=1)))
-
-
 def _delimiter(given: str | None) -> str | None:
     """A delimiter by its character or its name."""
     names = {name: mark for mark, name in DELIMITERS.items()} | {"\\t": "\t"}
@@ -463,28 +442,6 @@ def _decimal(given: str | None) -> str | None:
     if sign not in (None, ".", ","):
         raise InputError(f"decimal must be point or comma, not {excerpt(given)!r}")
     return sign
-
-
-def units_per_g(unit: str) -> float:
-    """How many of a unit make one g; a number is how many counts do.
-
-    Raises
-    ------
-    InputError
-        If it is neither a unit nor a positive number.
-    """
-    if unit in UNITS:
-        return UNITS[unit]
-    try:
-        counts = float(unit.removeprefix("g/"))
-    except ValueError:
-        counts = 0.0
-    if not 0 < counts < np.inf:
-        raise InputError(
-            f"unit must be one of {', '.join(UNITS)}, or how many counts make one g, "
-            f"not {excerpt(unit)!r}"
-        )
-    return counts
 
 
 def _compile(pattern: str | None) -> re.Pattern[str] | None:
@@ -521,16 +478,3 @@ def clean_labels(labels: NDArray[np.object_]) -> NDArray[np.object_]:
     stripped = {label: label.strip() for label in set(labels.tolist())}
     names = {label: UNLABELLED if text in MISSING else text for label, text in stripped.items()}
     return map_labels(labels, names)
-
-
-def guess_unit(path: Path, values: NDArray[np.float64]) -> str:
-    """Unit in which the median magnitude of `values`, shape (n, 3), is that of gravity."""
-    magnitude = _magnitude(values)
-    for unit, per_g in UNITS.items():
-        if 0.8 < magnitude / per_g < 1.25:
-            return unit
-    raise InputError(
-        f"The unit of {path} cannot be told from gravity (median magnitude {magnitude:.3g}; "
-        "acceleration without gravity or raw counts?): "
-        f"give --unit as one of {', '.join(UNITS)}, or how many counts make one g"
-    )
