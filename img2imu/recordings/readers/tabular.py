@@ -267,7 +267,8 @@ class Tabular(Reader):
             roles[role] = given[role]
             if given[role] is None and not grouped:
                 roles[role] = choose_named(path, table.names, role)
-        chosen = {role: name for role, name in roles.items() if name is not None}
+        order = ("time", "x", "y", "z", "label", "subject")
+        chosen = {role: name for role in order if (name := roles[role]) is not None}
         require_columns(path, table.names, chosen.values())
         if len(set(chosen.values())) < len(chosen):
             listed = listing(f"{role}={name}" for role, name in chosen.items())
@@ -408,12 +409,12 @@ def _after_time(table: Table) -> Triad | None:
 
 
 def _of_numbers(unit: str, clock: Clock, stamps: NDArray[Any]) -> str:
-    began = clock.moment(stamps[0])
+    names = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
     if unit == "days":
         return "days of a spreadsheet"
-    if began is not None:
-        return f"{unit} since 1970"
-    return f"{unit} of the day" if clock.period else unit
+    if clock.moment(stamps[0]) is not None:
+        return f"{names[unit]} since 1970"
+    return names[unit] + (" of the day" if clock.period else "")
 
 
 def _regular(clock: Clock, stamps: NDArray[Any]) -> float | None:
