@@ -109,10 +109,13 @@ class _Tally:
     def label(self, piece: Piece, intervals: Sequence[Interval]) -> NDArray[np.object_]:
         labels = np.full(len(piece), UNLABELLED, dtype=object)
         twice = np.zeros(len(piece), bool)
+        first, last = piece.time.min(), piece.time.max()
         for place, interval in enumerate(intervals):
             if not _concerns(interval, piece):
                 continue
             start, end = _seconds(interval, piece)
+            if not (start <= last and end > first):
+                continue
             inside = (piece.time >= start) & (piece.time < end)
             if not inside.any():
                 continue

@@ -478,4 +478,6 @@ def clean_labels(labels: NDArray[np.object_]) -> NDArray[np.object_]:
     """Labels without padding, and unlabelled where they only say that there is none."""
     stripped = {label: label.strip() for label in set(labels.tolist())}
     names = {label: UNLABELLED if text in MISSING else text for label, text in stripped.items()}
+    if all(label == name for label, name in names.items()):
+        return labels
     return map_labels(labels, names)
