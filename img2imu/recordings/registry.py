@@ -216,7 +216,7 @@ def open_source(
         If there is no such file, its format is unknown, or an option does not fit the format.
     """
     if labels is not None:
-        from .intervals import Labelled
+        from .labelled import Labelled
 
         column = options.pop("label", None)
         return Labelled(open_source(path_or_name, format, **options), labels, column)

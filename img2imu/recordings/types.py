@@ -117,7 +117,10 @@ class Reading:
         if self.regular is not None:
             rates += f"; {self.regular:.1%} of the steps are within 10 % of it"
         clock = self.clock + (f", from {self.began}" if self.began else "")
-        rows = [f"{t:9.3f} s {x:8.3f} {y:8.3f} {z:8.3f} g  {label}".rstrip() for t, x, y, z, label in self.rows]
+        rows = [
+            f"{t:9.3f} s {x:8.3f} {y:8.3f} {z:8.3f} g  {label}".rstrip()
+            for t, x, y, z, label in self.rows
+        ]
         lines = [
             ("read as", f"{count}{self.example}: {self.form}"),
             ("columns", columns + ignored),

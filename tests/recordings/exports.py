@@ -204,8 +204,8 @@ def movesense(folder: Path) -> Path:
 
 def witmotion(folder: Path) -> Path:
     """WitMotion's text: a start, tabs, the time of the day, angles and gyroscope beside."""
-    names = [f"{name}{axis}({unit})" for name, unit in (("a", "g"), ("w", "deg/s"), ("Angle", "deg"))
-             for axis in ("xyz" if len(name) == 1 else "XYZ")]  # fmt: skip
+    triads = (("a", "g", "xyz"), ("w", "deg/s", "xyz"), ("Angle", "deg", "XYZ"))
+    names = [f"{name}{axis}({unit})" for name, unit, axes in triads for axis in axes]
     rows = [
         "\t".join([f" {moment:%H:%M:%S}.{moment.microsecond // 1000:03d}",
                    *(f"{cell:.4f}" for cell in (*value, *value * 90, *value * 10)), "25.31", ""])
@@ -217,7 +217,9 @@ def witmotion(folder: Path) -> Path:
 
 def arduino(folder: Path) -> Path:
     """A sketch's output on the card: milliseconds, accelerometer and gyroscope."""
-    rows = [f"{1042 + row * 20},{x},{y},{z},0.01,-0.02,0.03" for row, (x, y, z) in enumerate(METRIC)]
+    rows = [
+        f"{1042 + row * 20},{x},{y},{z},0.01,-0.02,0.03" for row, (x, y, z) in enumerate(METRIC)
+    ]
     return text(folder / "LOG001.TXT", ["millis,ax,ay,az,gx,gy,gz", *rows], "\r\n")
 
 

@@ -38,9 +38,7 @@ moments = st.datetimes(datetime(1990, 1, 13), datetime(2090, 1, 1)).filter(lambd
 @pytest.mark.parametrize(("spelling", "kind"), SPELLINGS)
 @settings(max_examples=25, deadline=None)
 @given(moment=moments)
-def test_a_date_is_the_moment_that_was_written(
-    spelling: str, kind: str, moment: datetime
-) -> None:
+def test_a_date_is_the_moment_that_was_written(spelling: str, kind: str, moment: datetime) -> None:
     cell = moment.strftime(spelling)
     column = read_time([cell])
     hours = 1 if "+01" in spelling else 0
@@ -119,7 +117,9 @@ def test_lost_repeated_and_rounded_samples_do_not_move_the_rate(rate: float) -> 
 def test_samples_that_share_a_timestamp_are_spread(blocks: int) -> None:
     time = np.arange(1000) / 50
     stamps = np.floor(time)
-    clock = create_clock(read_time(["1.0"]), "s", stamps, np.random.default_rng(0).normal(size=(1000, 3)))
+    clock = create_clock(
+        read_time(["1.0"]), "s", stamps, np.random.default_rng(0).normal(size=(1000, 3))
+    )
     assert clock.coarse
     assert clock.rate == pytest.approx(50, rel=0.06)
     clock.rate = 50.0

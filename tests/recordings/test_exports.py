@@ -47,7 +47,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("IMG2IMU_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-@pytest.mark.parametrize(("export", "rate", "began", "unit"), CASES, ids=lambda x: getattr(x, "__name__", None))
+@pytest.mark.parametrize(
+    ("export", "rate", "began", "unit"), CASES, ids=lambda x: getattr(x, "__name__", None)
+)
 def test_an_export_is_read_as_it_was_recorded(
     tmp_path: Path,
     export: Callable[[Path], Path],
@@ -86,7 +88,8 @@ def test_a_binary_file_of_a_research_sensor(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "library", "export"), [("gt3x", "pygt3x", "ActiLife"), ("cwa", "cwa_reader_rs", "OmGui")]
+    ("name", "library", "export"),
+    [("gt3x", "pygt3x", "ActiLife"), ("cwa", "cwa_reader_rs", "OmGui")],
 )
 def test_a_missing_library_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, library: str, export: str
@@ -122,7 +125,7 @@ def test_of_a_folder_only_the_accelerometer_with_gravity_is_read(tmp_path: Path)
         "Accelerometer.csv", "Annotation.csv", "Gravity.csv", "Gyroscope.csv", "Metadata.csv",
     ]  # fmt: skip
     (tmp_path / "TotalAcceleration.csv").unlink()
-    with pytest.raises(InputError, match="acceleration without gravity or raw counts.* --unit"):
+    with pytest.raises(InputError, match=r"acceleration without gravity or raw counts.* --unit"):
         list(open_source(tmp_path).pieces())
     source = open_source(tmp_path, unit="m/s2")
     assert [piece.recording for piece in source.pieces()] == ["Accelerometer.csv"]

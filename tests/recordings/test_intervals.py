@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from img2imu.errors import InputError
-from img2imu.recordings.intervals import read_intervals
+from img2imu.recordings.readers.intervals import read_intervals
 from img2imu.recordings.registry import open_source
 from tests.recordings import samples
 
@@ -85,9 +85,7 @@ def test_intervals_by_the_clock(tmp_path: Path, form: str) -> None:
 def test_seconds_since_1970(tmp_path: Path) -> None:
     begun = START.timestamp()
     labels = tmp_path / "labels.csv"
-    labels.write_text(
-        f"start,end,label\n{begun},{begun + 2},walk\n{begun + 3},{begun + 5},sit\n"
-    )
+    labels.write_text(f"start,end,label\n{begun},{begun + 2},walk\n{begun + 3},{begun + 5},sit\n")
     for clock in ("unix", "zone"):
         (found,) = labels_of(recording(tmp_path / "rec" / "ann.csv", clock), labels)
         np.testing.assert_array_equal(found, EXPECTED)
@@ -103,7 +101,11 @@ def test_subject_file_and_whole_recordings(tmp_path: Path) -> None:
     assert set(bob) == {"run"}
     assert set(eve) == {""}
     labels.write_text("subject,label\na/ann,walk\nb/eve,sit\n")
-    assert [set(found) for found in labels_of(tmp_path / "rec", labels)] == [{"walk"}, {""}, {"sit"}]
+    assert [set(found) for found in labels_of(tmp_path / "rec", labels)] == [
+        {"walk"},
+        {""},
+        {"sit"},
+    ]
 
 
 def test_overlaps_gaps_and_what_meets_nothing_are_told(tmp_path: Path) -> None:

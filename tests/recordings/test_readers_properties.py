@@ -76,7 +76,9 @@ def tabular(folder: Path, edit: Edit) -> Path:
 def german(folder: Path, edit: Edit) -> Path:
     """Semicolons, decimal commas, German dates, a gyroscope beside, lines before the header."""
     lines = [
-        ";".join([f"31.12.2025 14:05:{row:02d},500", *(f"{cell}".replace(".", ",") for cell in both)])
+        ";".join(
+            [f"31.12.2025 14:05:{row:02d},500", *(f"{cell}".replace(".", ",") for cell in both)]
+        )
         for row, both in enumerate(np.hstack([VALUES, VALUES * 90]).round(4))
     ]
     head = "Zeit;ax (g);ay (g);az (g);wx (deg/s);wy (deg/s);wz (deg/s)"
@@ -99,7 +101,18 @@ def without_names(folder: Path, edit: Edit) -> Path:
     return write(folder / "own.csv", [lines[0], *edit(lines[1:])])
 
 
-FORMATS = [german, zoned, without_names, wisdm_2019, wisdm_v1, daphnet, motionsense, goat, capture24, tabular]
+FORMATS = [
+    german,
+    zoned,
+    without_names,
+    wisdm_2019,
+    wisdm_v1,
+    daphnet,
+    motionsense,
+    goat,
+    capture24,
+    tabular,
+]
 
 cell = st.one_of(
     st.sampled_from(["", "nan", "NaN", "inf", "-inf", "1e400", "1e39", "-", "0", "A", '"', ";"]),

@@ -372,5 +372,5 @@ def test_the_accelerometer_is_chosen_among_triads(tmp_path: Path) -> None:
     (piece,) = read(path)
     np.testing.assert_allclose(piece.values, samples.signal(ROWS), rtol=1e-6)
     two = {f"{place}_acc_{axis}": x for place in ("left", "right") for axis in "xyz"}
-    with pytest.raises(InputError, match="which sensor is meant. Give --columns"):
+    with pytest.raises(InputError, match=r"which sensor is meant\? Give --columns"):
         read(write(tmp_path / "b.csv", {"time": data["time"]} | two))

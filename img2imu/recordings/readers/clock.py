@@ -274,9 +274,7 @@ def read_time(cells: Sequence[str], pattern: str | None = None) -> TimeColumn:
     if len(iso) > most and len({bool(found["z"]) for found in iso}) == 1:
         zone = zone_minutes(iso[0]["z"] or "")
         return TimeColumn("datetime" if zone is None else "zoned", zone=zone)
-    fitting = [
-        format for format in _FORMATS if sum(format.matches(cell) for cell in cells) > most
-    ]
+    fitting = [format for format in _FORMATS if sum(format.matches(cell) for cell in cells) > most]
     if not fitting:
         return TimeColumn()
     best = max(fitting, key=lambda format: sum(format.matches(cell) for cell in cells))

@@ -229,6 +229,7 @@ def choose_named(path: Path, names: Sequence[str], role: Literal["label", "subje
     found = [name for name in names if usual.fullmatch(plain(split_unit(name)[0]))]
     if len(found) > 1:
         raise InputError(
-            f"{path} has several columns for {role}: name it with --{role} (found: {listing(found)})"
+            f"{path} has several columns for {role}: name it with --{role} "
+            f"(found: {listing(found)})"
         )
     return found[0] if found else None

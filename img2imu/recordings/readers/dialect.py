@@ -174,10 +174,7 @@ class _Form:
         if not rows:
             return 0.0
         typed = [self._typed(cell) for row in rows for cell in row]
-        # A decimal comma must be seen to be believed.
-        seen = self.decimal == "." or any("," in cell for row in rows for cell in row)
-        share = len(rows) / lines * sum(typed) / len(typed)
-        return share + 1e-3 * min(self.width, 99) + (1e-4 if seen and self.decimal == "," else 0.0)
+        return len(rows) / lines * sum(typed) / len(typed) + 1e-3 * min(self.width, 99)
 
     def _header(self) -> int | None:
         """The line that names the columns: the first of their number without a single number."""

@@ -128,9 +128,7 @@ class CsvTable(Table):
         """The first cells of a column."""
         return self.dialect.column(self.names.index(name))
 
-    def rows(
-        self, chosen: dict[str, str], time: TimeColumn = _NO_DATES
-    ) -> Iterator[Rows]:
+    def rows(self, chosen: dict[str, str], time: TimeColumn = _NO_DATES) -> Iterator[Rows]:
         """Yield the rows of one block after another."""
         roles = {self.names.index(name): role for role, name in chosen.items()}
         columns = tuple(roles.get(place, f"#{place}") for place in range(len(self.names)))

@@ -456,7 +456,9 @@ def _compile(pattern: str | None) -> re.Pattern[str] | None:
         raise InputError(f"path_pattern is no valid regular expression: {error}") from error
     unknown = set(compiled.groupindex) - {"label", "subject"}
     if unknown or not compiled.groupindex:
-        raise InputError("path_pattern needs {label} or {subject}, or named groups of these names and no others")
+        raise InputError(
+            "path_pattern needs {label} or {subject}, or named groups of these names and no others"
+        )
     return compiled
 
 
@@ -464,7 +466,8 @@ def _from_template(template: str) -> str:
     """A pattern such as {label}/{subject}_*.csv as a regular expression."""
     parts = {"{label}": r"(?P<label>[^/]+?)", "{subject}": r"(?P<subject>[^/]+?)", "*": "[^/]*"}
     written = (
-        parts.get(part, re.escape(part)) for part in re.split(r"(\{label\}|\{subject\}|\*)", template)
+        parts.get(part, re.escape(part))
+        for part in re.split(r"(\{label\}|\{subject\}|\*)", template)
     )
     return rf"(?:^|/){''.join(written)}$"
 

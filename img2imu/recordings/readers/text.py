@@ -49,7 +49,6 @@ _GROUP_LINES = 500
 _DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
-
 @dataclass(frozen=True)
 class Layout:
     """What a line holds: every column in file order, and those wanted with their kinds."""
@@ -273,7 +272,9 @@ def _parse_lines(lines: list[bytes], layout: Layout) -> Rows:
     for row, line in enumerate(texts):
         try:
             fields = _split(line, layout)
-            values = [_convert(fields[places[n]], kind, layout) for n, kind in layout.wanted.items()]
+            values = [
+                _convert(fields[places[n]], kind, layout) for n, kind in layout.wanted.items()
+            ]
         except _BadLineError as bad:
             dropped[bad.reason] += 1
             continue

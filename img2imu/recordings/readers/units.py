@@ -81,7 +81,9 @@ def doubt_of_unit(values: NDArray[np.float64], told: str, sensor: Sensor) -> str
         constant = float(np.linalg.norm(values.mean(axis=0)))
     if _like_gravity(magnitude):
         if "by gravity" in told and constant < 0.2 * magnitude:
-            return f"the unit may not be {unit}: nothing in it points one way as gravity does; --unit"
+            return (
+                f"the unit may not be {unit}: nothing in it points one way as gravity does; --unit"
+            )
         return None
     # Without gravity the mean is small beside the movement, in any unit.
     if sensor == "linear" or constant < 0.4 * magnitude:

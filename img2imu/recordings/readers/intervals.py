@@ -1,23 +1,18 @@
-"""Labels from a second file: intervals of time, or one label for a whole recording."""
+"""Files of intervals with labels: CSV with a header, Audacity's labels, ELAN's tab-delimited text."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..errors import InputError, excerpt, listing
-from .readers.clock import NUMBER, ClockFormat, TimeColumn, moment_of, read_time, time_of_day
-from .readers.columns import plain, split_unit, time_unit
-from .readers.dialect import DELIMITERS, split_line
-from .readers.text import MISSING, line_blocks
-from .types import UNLABELLED, Piece, RowReport, Source
+from ...errors import InputError, excerpt, listing
+from .clock import NUMBER, TimeColumn, moment_of, read_time, time_of_day
+from .columns import plain, split_unit, time_unit
+from .dialect import DELIMITERS, split_line
+from .text import MISSING, line_blocks
 
 _ROLES = {
     "start": r"(start|begin|begins|onset|from|von|beginn)(_?(time|zeit|s|date|at))?",
@@ -29,7 +24,7 @@ _ROLES = {
     "tier": r"tier(_?name)?|channel",
 }
 _LONGEST = 64 << 20  # bytes of a file of labels
-_Moment = float | datetime | None
+Moment = float | datetime | None
 """Seconds since the recording began, a wall-clock time, or an open end."""
 
 
@@ -49,158 +44,17 @@ class Interval:
         Whether numbers of seconds may also be meant as times of the day.
     """
 
-    start: _Moment
-    end: _Moment
+    start: Moment
+    end: Moment
     label: str
     subject: str | None = None
     file: str | None = None
     clock: bool = False
 
-
-class Labelled:
-    """Recordings of another source, with labels from a file of intervals.
-
-    A sample in two intervals of different labels has none, and is counted.
-
-    Parameters
-    ----------
-    source
-        The recordings; their own labels are not looked at.
-    path
-        CSV with columns for start, end (or duration) and label, and where needed subject and file;
-        an export of labels from Audacity; or tab-delimited text from ELAN.
-    column
-        The column, or ELAN's tier, that holds the labels, where several might.
-    """
-
-    def __init__(self, source: Source, path: str | Path, column: str | None = None) -> None:
-        self.source, self.path = source, Path(path)
-        self.name = source.name
-        self.intervals = read_intervals(self.path, column)
-        self.report = RowReport()
-
-    def pieces(self) -> Iterator[Piece]:
-        """Yield every recording from the start, with the intervals' labels."""
-        tally = _Tally(len(self.intervals))
-        for piece in self.source.pieces():
-            self.report = self.source.report
-            labels = tally.label(piece, self.intervals)
-            yield Piece(
-                piece.subject, piece.recording, piece.rate, piece.time, piece.values, labels,
-                piece.began,
-            )  # fmt: skip
-        self.report = self.source.report
-        for reading in self.report.readings:
-            reading.labels = f"{len(self.intervals)} intervals of {self.path.name}: {tally.told()}"
-            for row, (*_, label) in zip(reading.rows, tally.first(len(reading.rows)), strict=False):
-                row[-1] = label
-        for doubt in tally.doubts(self.intervals):
-            self.report.warn(doubt, self.path.name)
-
-
-class _Tally:
-    """What became of samples and intervals."""
-
-    def __init__(self, intervals: int) -> None:
-        self.samples: Counter[str] = Counter()
-        self.met = np.zeros(intervals, bool)
-        self._first: list[tuple[str]] = []
-
-    def label(self, piece: Piece, intervals: Sequence[Interval]) -> NDArray[np.object_]:
-        labels = np.full(len(piece), UNLABELLED, dtype=object)
-        twice = np.zeros(len(piece), bool)
-        first, last = piece.time.min(), piece.time.max()
-        for place, interval in enumerate(intervals):
-            if not _concerns(interval, piece):
-                continue
-            start, end = _seconds(interval, piece)
-            if not (start <= last and end > first):
-                continue
-            inside = (piece.time >= start) & (piece.time < end)
-            if not inside.any():
-                continue
-            self.met[place] = True
-            twice |= inside & (labels != UNLABELLED) & (labels != interval.label)
-            labels[inside] = interval.label
-        labels[twice] = UNLABELLED
-        self.samples["twice"] += int(np.count_nonzero(twice))
-        self.samples["in none"] += int(np.count_nonzero((labels == UNLABELLED) & ~twice))
-        self.samples["all"] += len(piece)
-        if not self._first:
-            self._first = [(label,) for label in labels[:8].tolist()]
-        return labels
-
-    def first(self, count: int) -> list[tuple[str]]:
-        return self._first[:count]
-
-    def told(self) -> str:
-        every = max(1, self.samples["all"])
-        share = 1 - (self.samples["twice"] + self.samples["in none"]) / every
-        return f"{share:.1%} of the samples lie in one, {self.samples['in none'] / every:.1%} in none"
-
-    def doubts(self, intervals: Sequence[Interval]) -> Iterator[str]:
-        if self.samples["twice"]:
-            yield (
-                f"{self.samples['twice']:,} samples lie in two intervals of different labels, and "
-                "have none; of ELAN's tiers choose one by --label TIER"
-            )
-        missed = [interval for interval, met in zip(intervals, self.met, strict=True) if not met]
-        if missed:
-            yield (
-                f"{len(missed)} of {len(intervals)} intervals meet no recording, the first of them "
-                f"{_spelled(missed[0])}: look at subject, file, and the clocks"
-            )
-
-
-def _spelled(interval: Interval) -> str:
-    whose = ", ".join(filter(None, (interval.subject, interval.file)))
-    return f"{interval.start} to {interval.end} {excerpt(interval.label)}" + (
-        f" of {excerpt(whose)}" if whose else ""
-    )
-
-
-def _concerns(interval: Interval, piece: Piece) -> bool:
-    """Whether subject and file, where the interval names them, are the recording's."""
-    if interval.subject is not None and interval.subject != piece.subject:
-        return False
-    if interval.file is None:
-        return True
-    path, wanted = PurePosixPath(piece.recording.partition("#")[0]), PurePosixPath(interval.file)
-    # With or without its folders, and with or without its ending.
-    ends = path.parts[-len(wanted.parts) :]
-    bare = (*ends[:-1], ends[-1].split(".")[0])
-    return wanted.parts in (ends, bare)
-
-
-def _seconds(interval: Interval, piece: Piece) -> tuple[float, float]:
-    """Start and end in seconds of the recording's own time."""
-    return _since(interval.start, interval, piece, -np.inf), _since(
-        interval.end, interval, piece, np.inf
-    )
-
-
-def _since(moment: _Moment, interval: Interval, piece: Piece, otherwise: float) -> float:
-    if moment is None:
-        return otherwise
-    if isinstance(moment, datetime):
-        return np.nan if piece.began is None else _between(piece.began, moment)
-    if interval.clock and piece.began is not None:
-        midnight = piece.began.replace(hour=0, minute=0, second=0, microsecond=0)
-        begun = (piece.began - midnight).total_seconds()
-        # Times that all lie before the recording began count from its beginning.
-        if isinstance(interval.end, float) and interval.end > begun:
-            return moment - begun
-    return moment
-
-
-def _between(began: datetime, moment: datetime) -> float:
-    """Seconds from one to the other; a time without a zone is one of the recording's zone."""
-    if (began.tzinfo is None) != (moment.tzinfo is None):
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=began.tzinfo)
-        else:
-            moment = moment.replace(tzinfo=None)
-    return (moment - began) / timedelta(seconds=1)
+    def __str__(self) -> str:
+        whose = ", ".join(filter(None, (self.subject, self.file)))
+        told = f"{self.start} to {self.end} {excerpt(self.label)}"
+        return f"{told} of {excerpt(whose)}" if whose else told
 
 
 def read_intervals(path: Path, column: str | None = None) -> list[Interval]:
@@ -227,10 +81,10 @@ def read_intervals(path: Path, column: str | None = None) -> list[Interval]:
         raise InputError(f"--labels {path} holds no interval with a label")
     for interval in intervals:
         start, end = interval.start, interval.end
-        if type(start) is type(end) and start is not None and end is not None:
-            backward = end < start  # type: ignore[operator]
-            if backward:
-                raise InputError(f"--labels {path}: {_spelled(interval)} ends before it starts")
+        numbers = isinstance(start, float) and isinstance(end, float) and end < start
+        dates = isinstance(start, datetime) and isinstance(end, datetime) and end < start
+        if numbers or dates:
+            raise InputError(f"--labels {path}: {interval} ends before it starts")
     return intervals
 
 
@@ -303,7 +157,7 @@ def _with_header(
     path: Path, header: list[str], rows: list[list[str]], column: str | None, decimal: str
 ) -> list[Interval]:
     places = _places(header)
-    tiers = {row[places["tier"]] for row in rows if len(row) > places["tier"]} if "tier" in places else set()
+    tiers = set(_column(rows, places["tier"])) if "tier" in places else set()
     of_tier = column if column in tiers else None
     labels = _label_place(path, header, places, None if of_tier else column)
     if of_tier is None and column is None and len(tiers) > 1:
@@ -314,10 +168,10 @@ def _with_header(
             f"the label (found: {listing(header)})"
         )
     times = {
-        role: _Times(header[places[role]], [row[places[role]] for row in rows if len(row) > places[role]], decimal)
+        role: _Times(header[places[role]], _column(rows, places[role]), decimal)
         for role in ("start", "end", "duration")
         if role in places
-    }  # fmt: skip
+    }
     found = []
     for row in rows:
         if len(row) <= max([*places.values(), labels]):
@@ -342,10 +196,16 @@ def _with_header(
     return found
 
 
-def _later(start: _Moment, duration: _Moment) -> _Moment:
+def _column(rows: list[list[str]], place: int) -> list[str]:
+    return [row[place] for row in rows if len(row) > place]
+
+
+def _later(start: Moment, duration: Moment) -> Moment:
     if not isinstance(duration, float) or start is None:
         return None
-    return start + (timedelta(seconds=duration) if isinstance(start, datetime) else duration)  # type: ignore[operator]
+    if isinstance(start, datetime):
+        return start + timedelta(seconds=duration)
+    return start + duration
 
 
 def _places(header: Sequence[str]) -> dict[str, int]:
@@ -361,9 +221,7 @@ def _places(header: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _label_place(
-    path: Path, header: list[str], places: dict[str, int], column: str | None
-) -> int:
+def _label_place(path: Path, header: list[str], places: dict[str, int], column: str | None) -> int:
     if column is not None:
         if column not in header:
             raise InputError(f"--labels {path} has no column {column!r} ({listing(header)})")
@@ -394,7 +252,7 @@ class _Times:
         # ELAN's names end in their form, others in a unit.
         self._unit = "ms" if name.endswith("- msec") else time_unit(name) or "s"
 
-    def moment(self, cell: str) -> _Moment:
+    def moment(self, cell: str) -> Moment:
         if cell in MISSING:
             return None
         if not self._column.dates:
@@ -402,17 +260,13 @@ class _Times:
         if self.clock:
             assert self._column.format is not None
             return self._column.format.parse(cell) / 1e9
-        return moment_of_date(cell, self._column)
+        return _date(cell, self._column)
 
 
-def moment_of_date(cell: str, column: TimeColumn) -> datetime:
+def _date(cell: str, column: TimeColumn) -> datetime:
     """A wall-clock time as it is written, aware where a zone stands with it."""
     if column.format is None:
         return datetime.fromisoformat(cell)
-    return _dated(cell, column.format)
-
-
-def _dated(cell: str, format: ClockFormat) -> datetime:
-    nanoseconds, zone = format.parse(cell), format.zone(cell)
+    nanoseconds, zone = column.format.parse(cell), column.format.zone(cell)
     moment = datetime(1970, 1, 1) + timedelta(microseconds=nanoseconds // 1000)
     return moment if zone is None else moment.replace(tzinfo=UTC)
