@@ -29,6 +29,7 @@ _EPOCH_SECONDS = (9.4e8, 4.1e9)  # years 2000 to 2099
 _SPREADSHEET_DAYS = (25_569, 73_050)  # years 1970 to 2099
 _SPREADSHEET_ORIGIN = datetime(1899, 12, 30)
 _RATE_STEPS = 8  # fewest from which a rate is told
+_SHARED = 0.1  # of the timestamps, from which on a clock is too coarse
 
 _ISO = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(?P<z>Z|[+-]\d\d(:?\d\d)?)?|\d{4}-\d\d-\d\d"
@@ -439,10 +440,16 @@ def measure_rate(
     again = (steps == 0) & (values[1:] == values[:-1]).all(axis=1)
     steps = steps[~again & (steps >= 0) & (steps <= 1.5 * usual)]
     shared = np.count_nonzero(steps == 0)
+    if shared > _SHARED * len(steps):
+        # Of whole ticks, as the first and the last one may be cut, and without gaps.
+        ends = np.flatnonzero(np.diff(stamps) > 0)
+        counts, ticks = np.diff(ends), np.diff(stamps[ends]).astype(np.float64)
+        whole = (ticks > 0) & (ticks <= 1.5 * usual)
+        return (counts[whole].sum() / ticks[whole].sum() if whole.any() else None), True
     if shared < 0.02 * len(steps):  # a few collide where times are rounded
         steps = steps[steps > 0.5 * usual]
     mean = float(steps.mean()) if len(steps) else 0.0
-    return (1 / mean, bool(shared > 0.1 * len(steps))) if 0 < mean < np.inf else (None, False)
+    return (1 / mean if 0 < mean < np.inf else None), False
 
 
 def _median_step(stamps: NDArray[Any]) -> float | None:

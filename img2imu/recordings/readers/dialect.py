@@ -199,7 +199,7 @@ class _Form:
             names = _names(self.rows[header], self.width)
             start = header + 1  # what does not fit between it and the data is counted as rows
         sample = [row for row, data in zip(self.rows, self.data, strict=True) if data]
-        before = "\n".join(self.lines[:start])
+        before = "\n".join(self.lines[: start if header is None else header])
         stated, begun = _HERTZ.search(before), _START.search(before)
         found = Dialect(
             self.delimiter,

@@ -1,4 +1,4 @@
-"""Files of intervals with labels: CSV with a header, Audacity's labels, ELAN's tab-delimited text."""
+"""Files of intervals with labels: CSV with a header, and what Audacity and ELAN export."""
 
 from __future__ import annotations
 

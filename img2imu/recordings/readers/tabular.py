@@ -280,22 +280,24 @@ class Tabular(Reader):
 
     def _clock(self, plan: _Plan, rows: Rows) -> Clock:
         """The clock of a file, whose rate is the given or the nominal one; None if unknown."""
-        stated = self.given_rate or plan.table.rate
+        given = self.given_rate
         if "time" not in plan.columns:
-            return Clock(None, stated, moment=lambda row: stated_moment(plan.table.start))
+            return Clock(
+                None, given or plan.table.rate, moment=lambda row: stated_moment(plan.table.start)
+            )
         stamps, values = rows.columns["time"], columns_to_g(rows, ("x", "y", "z"), 1.0)
         unit = self.time_unit or guess_time_unit(time_unit(plan.columns["time"]), stamps)
-        clock = create_clock(plan.time, unit, stamps, values, stated)
+        clock = create_clock(plan.time, unit, stamps, values, given or plan.table.rate)
         plan.clock = plan.time.name if plan.time.dates else _of_numbers(unit, clock, stamps)
         if clock.rate is None:
             return clock
-        if stated and abs(clock.rate / stated - 1) > _RATE_TOLERANCE:
+        if given and abs(clock.rate / given - 1) > _RATE_TOLERANCE:
             raise InputError(
                 f"{plan.path} has about {clock.rate:.4g} Hz by its timestamps, not the "
-                f"{stated:.4g} Hz {'as given' if self.given_rate else 'that it states'}: leave out "
-                "--rate, or give --time-unit, or count rows by --columns X,Y,Z"
+                f"{given:.4g} Hz as given: leave out --rate, or give --time-unit, or count rows by "
+                "--columns X,Y,Z"
             )
-        clock.rate = stated or nominal_rate(clock.rate)
+        clock.rate = given or nominal_rate(clock.rate)
         return clock
 
     def _settle(self, plan: _Plan, rows: Rows, clock: Clock) -> float:
@@ -419,7 +421,7 @@ def _of_numbers(unit: str, clock: Clock, stamps: NDArray[Any]) -> str:
 
 def _regular(clock: Clock, stamps: NDArray[Any]) -> float | None:
     """Share of the steps within 10 % of the rate's."""
-    if clock.scale is None or clock.rate is None or len(stamps) < 2:
+    if clock.scale is None or clock.rate is None or clock.coarse or len(stamps) < 2:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         periods = np.diff(stamps) * clock.scale * clock.rate

@@ -95,10 +95,10 @@ def doubt_of_unit(values: NDArray[np.float64], told: str, sensor: Sensor) -> str
     other = next((name for name, per_g in UNITS.items() if _like_gravity(raw / per_g)), None)
     if other is not None:
         return (
-            f"the median magnitude is {magnitude:.3g} g by the unit {unit}, and would be 1 g by "
+            f"the median magnitude is {magnitude:.2g} g by the unit {unit}, and would be 1 g by "
             f"{other}: --unit {other}?"
         )
     return (
-        f"the median magnitude is {magnitude:.3g} g where gravity makes it 1: --unit, if it is "
+        f"the median magnitude is {magnitude:.2g} g where gravity makes it 1: --unit, if it is "
         f"not {unit}"
     )
