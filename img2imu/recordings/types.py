@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import excerpt
+from ..errors import excerpt, listing
 
 UNLABELLED = ""
 """Label of a sample that belongs to no class."""
@@ -108,17 +108,17 @@ class Reading:
     def to_text(self) -> str:
         """Some lines to read."""
         count = f"{self.files} files such as " if self.files > 1 else ""
-        columns = ", ".join(f"{role} = {name}" for role, name in self.columns.items())
-        ignored = f"; not used: {', '.join(self.ignored)}" if self.ignored else ""
+        columns = ", ".join(f"{role} = {excerpt(name)}" for role, name in self.columns.items())
+        ignored = f"; not used: {listing(self.ignored)}" if self.ignored else ""
         rates = ", ".join(
-            f"{rate} Hz" + (f" ({files} files)" if len(self.rates) > 1 else "")
+            f"{rate} Hz" + (f" ({files} file{'s' * (files > 1)})" if len(self.rates) > 1 else "")
             for rate, files in self.rates.items()
         )
         if self.regular is not None:
             rates += f"; {self.regular:.1%} of the steps are within 10 % of it"
         clock = self.clock + (f", from {self.began}" if self.began else "")
         rows = [
-            f"{t:9.3f} s {x:8.3f} {y:8.3f} {z:8.3f} g  {label}".rstrip()
+            f"{t:9.3f} s {x:8.3f} {y:8.3f} {z:8.3f} g  {excerpt(label)}".rstrip()
             for t, x, y, z, label in self.rows
         ]
         lines = [
