@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def test_options_of_readers_are_checked(tmp_path, refused, recording, command, o
 def test_options_of_readers_are_read_as_numbers_and_names(tmp_path, capsys, recording):
     options = ["--option", "rate=50", "--option", "columns=time,x,y,z", "--option", "unit=g"]
     assert main(["data", "check", str(recording), *options, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["nominal_rate"] == 50
+    assert list(json.loads(capsys.readouterr().out)["rates"]) == ["50"]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -122,6 +123,42 @@ def test_pictures_are_those_of_the_windows(tmp_path, recording):
         np.testing.assert_array_equal(stored["images"], drawn)
         np.testing.assert_array_equal(stored["y"], windows.y)
         np.testing.assert_array_equal(stored["subject"], windows.subject)
+
+
+def test_what_was_understood_is_told(tmp_path, capsys, recording):
+    (tmp_path / "labels.csv").write_text("start,end,label\n0,10,stroll\n10,30,march\n")
+    out, labels = tmp_path / "out", ["--labels", str(tmp_path / "labels.csv")]
+    assert main(["convert", str(recording), "-o", str(out), "--unit", "mg", *labels]) == 0
+    told = capsys.readouterr()
+    assert "time = time, x = x, y = y, z = z" in told.out
+    assert "warning: the median magnitude is 0.001" in told.err
+    report = json.loads((out / "report.json").read_text())
+    (file,) = report["reading"]["files"]
+    assert (file["unit"], file["rates"]) == ("mg, as given", {"50": 1})
+    assert [row[0] for row in file["rows"]] == [0, 0.02, 0.04]
+    assert len(report["reading"]["doubts"]) == 1
+    assert list(report["windows"]["by_label"]) == ["stroll", "march"]
+    assert main(["data", "check", str(recording), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["readings"][0]["columns"]["label"] == "label"
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "advice"),
+    [
+        (",walk", (), "no label: 11); try labels by --label COLUMN, --labels FILE"),
+        (None, ("--seconds", 60), "shorter than a window: 1500); try shorter windows by --seconds"),
+        (r"(?m)^[\d.]+", (), "too few different timestamps to tell the rate (--rate HZ): 1500"),
+        (r"(?m)^[\d.]+", ("--rate", 50), "try rows counted instead of timestamps, by --columns"),
+    ],
+    ids=["labels", "length", "timestamps", "timestamps and rate"],
+)
+def test_where_no_window_is_left_the_option_that_helps_is_named(
+    tmp_path, refused, change, options, advice
+):
+    rows = walk() if change is None else re.sub(change, "7" if "d" in change else ",", walk())
+    (tmp_path / "walk.csv").write_text(rows)
+    assert advice in refused("convert", tmp_path / "walk.csv", "-o", tmp_path / "out", *options)
+    assert [path.name for path in tmp_path.iterdir()] == ["walk.csv"]
 
 
 def own_mounts():

@@ -14,7 +14,7 @@ from ..convert import SpectrogramConfig
 from ..errors import InputError
 from ..files import appearing, write_json
 from ..recordings import WindowConfig, Windows
-from .data import add_source_options, source_options
+from .data import add_source_options, print_doubts, source_options
 from .options import add_output, add_settings, given, parse_size, progress_bar
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _HELPS = {
 _EXAMPLES = """\
 examples:
   img2imu convert exercise -o out/exercise
+  img2imu convert recordings -o out/walk --path-pattern '{label}/{subject}_*'
+  img2imu convert walk.csv -o out/walk --labels intervals.csv
   img2imu convert walk.csv -o out/walk --columns t,ax,ay,az --unit m/s2 --label activity
   img2imu convert wisdm-2019 -o out/wisdm --classes walking,jogging,stairs,sitting,standing
 """
@@ -88,7 +90,10 @@ def run(args: argparse.Namespace) -> None:
         if args.images:
             _write_images(folder, view)
         written = [name for name in _FILES if (folder / name).exists()]
+    for reading in report.rows.readings:
+        print(reading.to_text())
     _print_report(report.to_dict())
+    print_doubts(report.rows.doubts())
     print(f"in {args.output}: {', '.join(written)}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 _EXAMPLES = """\
@@ -11,9 +13,17 @@ examples:
   img2imu data list
   img2imu data fetch daphnet
   img2imu data check wisdm-dataset.zip
+  img2imu data check walk.csv
   img2imu data check walk.csv --columns t,ax,ay,az --unit m/s2 --label activity
+  img2imu data check recordings --labels intervals.csv
   img2imu data check dataset_fog_release --option position=trunk
 """
+
+_READING = (
+    *("label", "labels", "subject", "path_pattern", "rate", "unit"),
+    *("time_unit", "time_format", "delimiter", "decimal"),
+)
+"""Options that go to the reader as they are."""
 
 
 def register(subparsers: Any) -> None:
@@ -50,17 +60,27 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         help="columns for time, x, y, z; X,Y,Z where there is no time",
     )
     group.add_argument("--label", metavar="COLUMN", help="column with the class")
-    group.add_argument("--subject", metavar="COLUMN", help="column with the subject")
-    group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate")
-    group.add_argument("--unit", choices=("g", "m/s2", "mg"), help="unit of the acceleration")
     group.add_argument(
-        "--time-unit", choices=("s", "ms", "us", "ns"), help="unit of the timestamps"
+        "--labels", metavar="FILE", help="intervals with their classes: CSV, Audacity, ELAN"
     )
+    group.add_argument("--subject", metavar="COLUMN", help="column with the subject")
     group.add_argument(
         "--path-pattern",
-        metavar="REGEX",
-        help="named groups (?P<label>...) and (?P<subject>...) read from each file's path",
+        metavar="PATTERN",
+        help="where class and subject stand in each file's path: '{label}/{subject}_*'",
     )
+    group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate")
+    group.add_argument(
+        "--unit", metavar="UNIT", help="of the acceleration: g, m/s2, mg, or counts in one g"
+    )
+    group.add_argument(
+        "--time-unit", choices=("s", "ms", "us", "ns", "days"), help="unit of the timestamps"
+    )
+    group.add_argument(
+        "--time-format", metavar="FORMAT", help="of dates, such as '%%d.%%m.%%Y %%H:%%M:%%S,%%f'"
+    )
+    group.add_argument("--delimiter", metavar="CHAR", help="between cells, such as ';' or tab")
+    group.add_argument("--decimal", choices=("point", "comma"), help="decimal sign")
     group.add_argument(
         "--option",
         action="append",
@@ -75,7 +95,7 @@ def source_options(args: argparse.Namespace) -> dict[str, Any]:
     from ..errors import InputError
 
     options: dict[str, Any] = {"format": args.format}
-    for name in ("label", "subject", "rate", "unit", "time_unit", "path_pattern"):
+    for name in _READING:
         options[name] = getattr(args, name)
     options["columns"] = args.columns.split(",") if args.columns else None
     for pair in args.option:
@@ -123,3 +143,10 @@ def run_check(args: argparse.Namespace) -> None:
         if args.json
         else report.to_text()
     )
+    print_doubts(report.doubts)
+
+
+def print_doubts(doubts: Sequence[str]) -> None:
+    """Warn on standard error of what may be wrong with recordings."""
+    for doubt in doubts:
+        print(f"img2imu: warning: {doubt}", file=sys.stderr)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .resampling import default_max_gap
-from .types import UNLABELLED, Piece, Source
+from .types import UNLABELLED, Piece, Reading, Source
 
 _NORMS_PER_PIECE = 1000
 _LISTED = 30
@@ -35,10 +35,9 @@ class CheckReport:
         Samples over the nominal rate.
     subjects, classes
         Hours by subject and by class; samples without a class under ``(unlabelled)``.
-    nominal_rate
-        In Hz, by the format.
-    measured_rate
-        In Hz, over the steps between timestamps that are no gaps; None without any.
+    rates
+        Of each nominal rate in Hz, that over the steps between timestamps that are no gaps; None
+        without any.
     gaps, longest_gap
         Steps longer than half a second or five sample periods, whichever is longer; the longest
         in seconds.
@@ -48,6 +47,10 @@ class CheckReport:
         Of x, y and z in g.
     magnitude
         Median of the acceleration's magnitude in g; about 1 where gravity is in the data.
+    readings
+        What the user's own files were taken for.
+    doubts
+        What may be wrong with them, in sentences.
     """
 
     format: str
@@ -58,8 +61,7 @@ class CheckReport:
     hours: float = 0.0
     subjects: dict[str, float] = field(default_factory=dict)
     classes: dict[str, float] = field(default_factory=dict)
-    nominal_rate: float = 0.0
-    measured_rate: float | None = None
+    rates: dict[str, float | None] = field(default_factory=dict)
     gaps: int = 0
     longest_gap: float = 0.0
     repeated: int = 0
@@ -67,6 +69,8 @@ class CheckReport:
     minimum: tuple[float, float, float] = (np.inf, np.inf, np.inf)
     maximum: tuple[float, float, float] = (-np.inf, -np.inf, -np.inf)
     magnitude: float = 0.0
+    readings: list[Reading] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -74,15 +78,20 @@ class CheckReport:
 
     def to_text(self) -> str:
         """A page to read."""
-        measured = f"{self.measured_rate:.4g} Hz" if self.measured_rate else "not measurable"
+        rates = "; ".join(
+            f"{nominal} Hz nominal, "
+            + (f"{measured:.4g} Hz by the timestamps" if measured else "not measurable")
+            for nominal, measured in self.rates.items()
+        )
         spans = zip("xyz", self.minimum, self.maximum, strict=True)
         ranges = ", ".join(f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in spans)
         lines = [
             f"format      {self.format}",
+            *(reading.to_text() for reading in self.readings),
             f"rows        {self.rows}, used {self.used}, dropped {self.rows - self.used}",
             *(f"            {count} dropped: {reason}" for reason, count in self.dropped.items()),
             f"recordings  {self.recordings}",
-            f"rate        {self.nominal_rate:g} Hz nominal, {measured} by the timestamps",
+            f"rate        {rates}",
             f"timestamps  {self.gaps} gaps (longest {self.longest_gap:.4g} s), "
             f"{self.repeated} repeated, {self.backward} backward",
             f"range in g  {ranges}; median magnitude {self.magnitude:.3f}",
@@ -135,12 +144,13 @@ class _Tally:
         self._classes: defaultdict[str, float] = defaultdict(float)
         self._recordings: set[tuple[str, str]] = set()
         self._last: tuple[tuple[str, str], float] | None = None
-        self._steps, self._seconds = 0, 0.0  # of steps that are no gaps
+        # Of each rate, how many steps that are no gaps, and their seconds.
+        self._steps: defaultdict[float, int] = defaultdict(int)
+        self._seconds: defaultdict[float, float] = defaultdict(float)
         self._norms: list[NDArray[np.floating[Any]]] = []
 
     def add(self, piece: Piece) -> None:
         report, key = self.report, (piece.subject, piece.recording)
-        report.nominal_rate = piece.rate
         self._recordings.add(key)
         hours = 1 / piece.rate / 3600
         report.hours += len(piece) * hours
@@ -161,7 +171,8 @@ class _Tally:
         self._last = (key, float(piece.time[-1]))
         gap = steps > default_max_gap(piece.rate)
         usual = steps[~gap & (steps >= 0)]
-        self._steps, self._seconds = self._steps + len(usual), self._seconds + float(usual.sum())
+        self._steps[piece.rate] += len(usual)
+        self._seconds[piece.rate] += float(usual.sum())
         report.gaps += int(np.count_nonzero(gap))
         report.longest_gap = max(report.longest_gap, float(steps[gap].max(initial=0)))
         report.repeated += int(np.count_nonzero(steps == 0))
@@ -177,8 +188,11 @@ class _Tally:
         )
         report.classes = dict(sorted(self._classes.items()))
         report.magnitude = float(np.median(np.concatenate(self._norms)))
-        if self._seconds:
-            report.measured_rate = self._steps / self._seconds
+        report.rates = {
+            f"{rate:g}": self._steps[rate] / seconds if seconds else None
+            for rate, seconds in self._seconds.items()
+        }
+        report.readings, report.doubts = rows.readings, rows.doubts()
         return report
 
 

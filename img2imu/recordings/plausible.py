@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, excerpt
-from .readers.tabular import UNITS, guess_unit
+from .readers.units import UNITS, guess_unit
 from .windows import Windows
 
 LOOKED_AT = 1000

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 from ..errors import InputError, excerpt
 from ..files import cache_folder
 from .archives import is_archive, unpack
+from .readers.tables import is_table
 from .types import Source
 
 
@@ -37,6 +38,8 @@ class Dataset:
         Name of the downloaded archive.
     sha256
         Of that archive, where its publisher states one.
+    header
+        First line of its files, where their names alone say too little.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Dataset:
     url: str | None = None
     filename: str | None = None
     sha256: str | None = None
+    header: str | None = None
 
     @property
     def download(self) -> Path | None:
@@ -139,6 +143,7 @@ DATASETS = {
             homepage=_CAPTURE_24,
             url=f"{_CAPTURE_24}/files/rpr76f381b",
             filename="capture24.zip",
+            header="time,x,y,z,annotation",
         ),
         Dataset(
             name="motionsense",
@@ -163,9 +168,9 @@ DATASETS = {
         ),
         Dataset(
             name="tabular",
-            title="your own CSV, Parquet or NPZ files with named columns",
+            title="your own CSV, Parquet, NPZ, .gt3x or .cwa files",
             reader=("tabular", "Tabular"),
-            patterns=("*.csv", "*.tsv", "*.csv.gz", "*.parquet", "*.npz"),
+            patterns=(),  # whatever `is_table` knows
             licence="yours",
             citation="",
             homepage="",
@@ -175,7 +180,13 @@ DATASETS = {
 """All formats by name, in the order in which a folder is tried; `tabular` comes last."""
 
 
-def open_source(path_or_name: str | Path, /, format: str | None = None, **options: Any) -> Source:
+def open_source(
+    path_or_name: str | Path,
+    /,
+    format: str | None = None,
+    labels: str | Path | None = None,
+    **options: Any,
+) -> Source:
     """Open recordings: a file, a folder, an archive, or a data set fetched before, by its name.
 
     Parameters
@@ -185,10 +196,14 @@ def open_source(path_or_name: str | Path, /, format: str | None = None, **option
         of `DATASETS`.
     format
         A name of `DATASETS`; recognised by the file names if not given.
+    labels
+        A file with labels of intervals or of whole recordings, as `Labelled` reads it; ``label``
+        then names its column or tier.
     **options
         Passed to the reader: ``device`` (wisdm-2019), ``position`` (daphnet, goat),
         ``placement``, ``side``, ``task`` (pvs), ``scheme`` (capture24), ``columns``, ``label``,
-        ``subject``, ``rate``, ``unit``, ``time_unit``, ``path_pattern`` (tabular).
+        ``subject``, ``rate``, ``unit``, ``time_unit``, ``time_format``, ``delimiter``,
+        ``decimal``, ``path_pattern`` (tabular).
 
     Returns
     -------
@@ -200,6 +215,11 @@ def open_source(path_or_name: str | Path, /, format: str | None = None, **option
     InputError
         If there is no such file, its format is unknown, or an option does not fit the format.
     """
+    if labels is not None:
+        from .labelled import Labelled
+
+        column = options.pop("label", None)
+        return Labelled(open_source(path_or_name, format, **options), labels, column)
     if format is not None and format not in DATASETS:
         raise InputError(f"Unknown format {format!r}: choose one of {', '.join(DATASETS)}")
     path = Path(path_or_name)
@@ -274,6 +294,16 @@ def _typed(name: str, value: Any, hints: dict[str, Any]) -> Any:
     return value.split(",")
 
 
+def _begins(path: Path, header: str) -> bool:
+    """Whether a file's first line is this one."""
+    from .readers.text import line_blocks
+
+    try:
+        return next(line_blocks(path, 1 << 16)).startswith(header.encode())
+    except InputError:
+        return False
+
+
 def sniff_format(path: Path) -> str:
     """Name of the format whose files `path` is or holds.
 
@@ -284,9 +314,13 @@ def sniff_format(path: Path) -> str:
     """
     for entry in DATASETS.values():
         for pattern in entry.patterns:
-            found = path.match(pattern) if path.is_file() else any(path.rglob(pattern))
-            if found:
+            files = [path] if path.is_file() and path.match(pattern) else path.rglob(pattern)
+            file = next(iter(files), None)
+            if file is not None and (entry.header is None or _begins(file, entry.header)):
                 return entry.name
+    files = [path] if path.is_file() else path.rglob("*")
+    if any(is_table(file) or is_archive(file) for file in files):
+        return "tabular"
     raise InputError(
         f"The format of {path} is not recognised: give format as one of {', '.join(DATASETS)}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from itertools import chain, groupby
 from typing import Any
 
@@ -266,7 +267,8 @@ class WindowReport:
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain JSON values."""
         return {
-            "rows": {**vars(self.rows), "dropped": dict(self.rows.dropped)},
+            "reading": self.rows.understood(),
+            "rows": self.rows.to_dict(),
             "samples": {**vars(self.samples), "dropped": dict(self.samples.dropped)},
             "windows": {
                 "kept": self.kept.total(),
@@ -355,7 +357,7 @@ def iter_windows(
     for (subject, recording, rate), pieces in recordings:
         resampler = Resampler(rate, config.sampling_rate, config.max_gap, report.samples)
         first = next(pieces)
-        epoch = np.nan if first.epoch is None else first.epoch
+        epoch = _epoch(first.began)
         blocks = _uniform(chain([first], pieces), resampler, coder)
         for X, codes, start, origin in _cut(blocks, config, report.samples):
             label, clear = _majority(codes, coder.names, config.min_label_share)
@@ -372,6 +374,13 @@ def iter_windows(
                 )
     report.rows = source.report
     _require_known(classes, coder.names, source.name)
+
+
+def _epoch(began: datetime | None) -> float:
+    """Seconds since 1970 in UTC; a date without a zone counts as one in UTC."""
+    if began is None:
+        return np.nan
+    return (began if began.tzinfo else began.replace(tzinfo=UTC)).timestamp()
 
 
 def make_windows(
@@ -539,11 +548,24 @@ def _thin(
     return [windows.select(keep)], [rank[keep]]
 
 
+_ADVICE = {
+    "segment shorter than a window": "shorter windows by --seconds, or a longer --max-gap",
+    "no label": "labels by --label COLUMN, --labels FILE or --path-pattern '{label}/*', or windows "
+    "without any by --keep-unlabelled",
+    "mixed labels": "shorter windows by --seconds",
+    "class not asked for": "other --classes",
+    "repeated time": "rows counted instead of timestamps, by --columns X,Y,Z --rate HZ",
+}
+"""What helps against what leaves no window."""
+
+
 def nothing_left(source: str, config: WindowConfig, report: WindowReport) -> str:
-    """Why there is no window, in a sentence."""
-    reasons = report.samples.dropped + report.dropped
+    """Why there is no window, and what helps, in a sentence."""
+    reasons = Counter(report.samples.dropped + report.dropped)
     why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "no reason"
+    ranked = [*report.dropped.most_common(), *report.samples.dropped.most_common()]
+    worst = next((name for name, _ in ranked if name in _ADVICE), None)
     return (
         f"{source} gives no window of {config.seconds:g} s from {report.samples.samples} samples "
-        f"(dropped: {why})"
+        f"(dropped: {why})" + (f"; try {_ADVICE[worst]}" if worst else "")
     )

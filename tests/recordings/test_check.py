@@ -54,7 +54,7 @@ def test_counts_hours_and_time_faults() -> None:
     assert (report.rows, report.used, report.dropped) == (13, 10, {"missing value": 3})
     assert (report.recordings, report.gaps, report.repeated, report.backward) == (2, 1, 1, 1)
     assert report.longest_gap == pytest.approx(4.7)
-    assert report.measured_rate == pytest.approx(6 / 0.5)  # 0.3 s in r1, 0.2 s in bob's
+    assert report.rates == pytest.approx({"10": 6 / 0.5})  # 0.3 s in r1, 0.2 s in bob's
     assert report.minimum == pytest.approx((0, 0.6, -0.8))
     assert report.maximum == pytest.approx((0, 0.6, -0.8))
     assert report.magnitude == pytest.approx(1.0)
@@ -62,7 +62,7 @@ def test_counts_hours_and_time_faults() -> None:
 
 def test_one_sample_has_no_rate() -> None:
     report = check(Recordings(piece("ann", "r1", [0], ["a"])))
-    assert report.measured_rate is None
+    assert report.rates == {"10": None}
     assert "not measurable" in report.to_text()
 
 
@@ -97,8 +97,8 @@ def test_command_check_passes_the_columns(
     run("check", str(path), "--columns", "clock,a,b,c", "--label", "what", "--subject", "who",
         "--unit", "m/s2", "--time-unit", "ms", "--json")  # fmt: skip
     told = json.loads(capsys.readouterr().out)
-    assert (told["nominal_rate"], list(told["classes"]), list(told["subjects"])) == (
-        50,
+    assert (list(told["rates"]), list(told["classes"]), list(told["subjects"])) == (
+        ["50"],
         ["w"],
         ["7"],
     )

@@ -73,7 +73,46 @@ def tabular(folder: Path, edit: Edit) -> Path:
     return write(folder / "own.csv", edit(lines), "time,x,y,z,subject,label")
 
 
-FORMATS = [wisdm_2019, wisdm_v1, daphnet, motionsense, goat, capture24, tabular]
+def german(folder: Path, edit: Edit) -> Path:
+    """Semicolons, decimal commas, German dates, a gyroscope beside, lines before the header."""
+    lines = [
+        ";".join(
+            [f"31.12.2025 14:05:{row:02d},500", *(f"{cell}".replace(".", ",") for cell in both)]
+        )
+        for row, both in enumerate(np.hstack([VALUES, VALUES * 90]).round(4))
+    ]
+    head = "Zeit;ax (g);ay (g);az (g);wx (deg/s);wy (deg/s);wz (deg/s)"
+    return write(folder / "own.csv", edit(lines), f"Logger 3\n{head}")
+
+
+def zoned(folder: Path, edit: Edit) -> Path:
+    """Tabs, ISO dates with a zone, coarser than the samples."""
+    lines = [
+        f"2025-12-31T14:05:{row // 2:02d}+01:00\t{x}\t{y}\t{z}"
+        for row, (x, y, z) in enumerate(VALUES)
+    ]
+    return write(folder / "own.txt", edit(lines), "time\tx\ty\tz")
+
+
+def without_names(folder: Path, edit: Edit) -> Path:
+    """As OmGui writes; what stands before the first sample is no row."""
+    second = "2025-12-31 14:05:"
+    lines = [f"{second}{row:02d}.250,{x},{y},{z}" for row, (x, y, z) in enumerate(VALUES)]
+    return write(folder / "own.csv", [lines[0], *edit(lines[1:])])
+
+
+FORMATS = [
+    german,
+    zoned,
+    without_names,
+    wisdm_2019,
+    wisdm_v1,
+    daphnet,
+    motionsense,
+    goat,
+    capture24,
+    tabular,
+]
 
 cell = st.one_of(
     st.sampled_from(["", "nan", "NaN", "inf", "-inf", "1e400", "1e39", "-", "0", "A", '"', ";"]),

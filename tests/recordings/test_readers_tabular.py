@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from img2imu.errors import InputError
-from img2imu.recordings.readers.tabular import guess_time_unit
+from img2imu.recordings.readers.clock import guess_time_unit
 from img2imu.recordings.registry import open_source
 from img2imu.recordings.types import Piece
 from tests.recordings import samples
@@ -91,7 +93,7 @@ def test_dates(tmp_path: Path) -> None:
 
 def test_time_unit_of_a_whole_second_clock() -> None:
     stamps = np.repeat(1_600_000_000 + np.arange(20), 50)
-    assert guess_time_unit("time", stamps) == "s"
+    assert guess_time_unit(None, stamps) == "s"
 
 
 def test_a_clock_in_whole_seconds_still_tells_the_rate(tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_without_timestamps_rows_are_counted(tmp_path: Path) -> None:
     np.testing.assert_allclose(piece.time, np.arange(ROWS) / 25)
     with pytest.raises(InputError, match="no column known as time"):
         read(path)
-    with pytest.raises(InputError, match="give rate"):
+    with pytest.raises(InputError, match="give --rate"):
         read(path, columns=("x", "y", "z"))
 
 
@@ -127,7 +129,7 @@ def test_units(tmp_path: Path, unit: str, per_g: float) -> None:
 
 def test_a_unit_that_gravity_does_not_tell_must_be_given(tmp_path: Path) -> None:
     data = columns() | {"z": np.zeros(ROWS)}
-    with pytest.raises(InputError, match=r"cannot be told from gravity .* give unit"):
+    with pytest.raises(InputError, match=r"cannot be told from gravity .* give --unit"):
         read(write(tmp_path / "a.csv", data))
 
 
@@ -183,13 +185,10 @@ def test_files_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
     assert first.subject != second.subject
 
 
-def test_mixed_rates_are_refused(tmp_path: Path) -> None:
+def test_each_file_has_its_own_rate(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", columns(50))
     write(tmp_path / "b.csv", columns(100))
-    with pytest.raises(
-        InputError, match=r"Mixed sampling rates: .*b\.csv has about 100 Hz, not the 50"
-    ):
-        read(tmp_path)
+    assert [piece.rate for piece in read(tmp_path)] == [50, 100]
     with pytest.raises(InputError, match="not the 20 Hz as given"):
         read(tmp_path / "a.csv", rate=20)
 
@@ -220,7 +219,7 @@ def test_bad_options(tmp_path: Path, options: dict[str, Any], message: str) -> N
     [
         ("a.csv", b"", "is empty"),
         ("a.csv", b"time,x,y,z\n", "no usable rows"),
-        ("a.csv", b"1,2,3,4\n5,6,7,8\n", "no header line"),
+        ("a.csv", b"1,2,3,4\n5,6,7,8\n", "--columns T,X,Y,Z, by places from 1"),
         ("a.csv", b"time,x,y,z,x\n0,0,0,1,0\n", "several columns for x"),
         ("a.csv", b"\x89PNG\x00\x01\x02\n" * 50, "not UTF-8 text"),
         ("a.csv", b"time,x,y,z\n" + b"a,b,c,d\n" * 99, "99 of the first 99 lines do not fit"),
@@ -273,3 +272,105 @@ def test_missing_path_names_the_data_sets() -> None:
         InputError, match=r"nowhere\.csv is neither a file or folder nor a data set"
     ):
         open_source("nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "doubt"),
+    [
+        ({}, {}, None),
+        ({"unit": "mg"}, {}, "would be 1 g by g: --unit g?"),
+        ({"unit": "m/s2"}, {}, "would be 1 g by g: --unit g?"),
+        ({"unit": "g"}, {"z": 0.0}, "no gravity in it"),
+        ({"unit": "g"}, {"z": 3.0}, "g where gravity makes it 1: --unit"),
+    ],
+)
+def test_a_unit_that_the_data_contradict_is_doubted(
+    tmp_path: Path, options: dict[str, Any], change: dict[str, float], doubt: str | None
+) -> None:
+    data = columns()
+    for axis, mean in change.items():
+        data[axis] = data[axis] - data[axis].mean() + mean
+    source = open_source(write(tmp_path / "a.csv", data), **options)
+    list(source.pieces())
+    told = source.report.doubts()
+    assert told == [] if doubt is None else doubt in told[0]
+    assert doubt is None or told[0].endswith("(a.csv)")
+
+
+def test_linear_acceleration_that_looks_like_gravity_is_doubted(tmp_path: Path) -> None:
+    data = columns()
+    way = np.random.default_rng(0).normal(size=(ROWS, 3))
+    way = way / np.linalg.norm(way, axis=1, keepdims=True)
+    data |= dict(zip("xyz", way.T, strict=True))
+    source = open_source(write(tmp_path / "a.csv", data))
+    list(source.pieces())
+    assert "the unit may not be g" in source.report.doubts()[0]
+
+
+def test_raw_counts_are_a_unit(tmp_path: Path) -> None:
+    data = columns()
+    for axis in "xyz":
+        data[axis] = (data[axis] * 16384).round().astype(int)
+    path = write(tmp_path / "a.csv", data)
+    (piece,) = read(path, unit="16384")
+    np.testing.assert_allclose(piece.values, samples.signal(ROWS), atol=1e-4)
+    with pytest.raises(InputError, match="raw counts"):
+        read(path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz", ".bz2", ".zst", ".zip"])
+def test_single_files_may_be_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setenv("IMG2IMU_CACHE", str(tmp_path / "cache"))
+    path = write(tmp_path / "tom.csv", columns())
+    packed = tmp_path / f"P001.csv{suffix}"
+    if suffix == ".zip":
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.write(path, "P001.csv")
+    else:
+        with pa.output_stream(str(packed), compression="detect") as stream:
+            stream.write(path.read_bytes()) if suffix != ".xz" else None
+        if suffix == ".xz":
+            packed.write_bytes(lzma.compress(path.read_bytes()))
+    (piece,) = read(packed)  # and what is named like CAPTURE-24 is looked into
+    np.testing.assert_allclose(piece.values, samples.signal(ROWS), rtol=1e-6)
+    assert piece.subject == "P001"
+
+
+def test_label_and_subject_by_a_template(tmp_path: Path) -> None:
+    data = columns()
+    del data["label"]
+    for name in ("walk/ann_1.CSV", "sit still/bob_2.csv", "notes.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, data)
+    pieces = read(tmp_path, path_pattern="{label}/{subject}_*")
+    assert {(piece.labels[0], piece.subject) for piece in pieces} == {
+        ("walk", "ann"), ("sit still", "bob"),
+    }  # fmt: skip
+
+
+def test_separators_that_guessing_gets_wrong_may_be_given(tmp_path: Path) -> None:
+    data = columns()
+    path = write(tmp_path / "a.csv", data, "~")
+    (piece,) = read(path, delimiter="~")
+    np.testing.assert_allclose(piece.values, samples.signal(ROWS), rtol=1e-6)
+    for options, message in (
+        ({"delimiter": "ab"}, "delimiter must be one character"),
+        ({"decimal": "dot"}, "decimal must be point or comma"),
+        ({"time_format": "%H:%M:%S"}, "no timestamp fits --time-format"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read(path, **({"delimiter": "~"} | options))
+
+
+def test_the_accelerometer_is_chosen_among_triads(tmp_path: Path) -> None:
+    data = columns()
+    x, y, z = (data.pop(axis) for axis in "xyz")
+    head = {"time": data["time"], "gx": z, "gy": x, "gz": y, "Gyroscope x (rad/s)": x}
+    path = write(tmp_path / "a.csv", head | {"az": z, "ax": x, "ay": y})
+    (piece,) = read(path)
+    np.testing.assert_allclose(piece.values, samples.signal(ROWS), rtol=1e-6)
+    two = {f"{place}_acc_{axis}": x for place in ("left", "right") for axis in "xyz"}
+    with pytest.raises(InputError, match=r"which sensor is meant\? Give --columns"):
+        read(write(tmp_path / "b.csv", {"time": data["time"]} | two))

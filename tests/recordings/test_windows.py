@@ -4,6 +4,7 @@ import json
 import tracemalloc
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
@@ -55,10 +56,13 @@ def config(**changes):
     return WindowConfig(**({"sampling_rate": RATE, "seconds": 2.0} | changes))
 
 
+BEGAN = datetime.fromtimestamp(1.7e9, UTC)
+
+
 def test_windows_know_the_date_where_the_recording_does():
     """Of a clock that begins at 5 s, with a gap: the date is that of the window's first sample."""
     time = 5 + np.concatenate([np.arange(60), 100 + np.arange(40)]) / RATE
-    dated = replace(recording(["a"] * 100, time=time), epoch=1.7e9)
+    dated = replace(recording(["a"] * 100, time=time), began=BEGAN)
     undated = recording(["a"] * 40, name="r2")
     found = make_windows(Memory([dated, undated]), config(overlap=0.0))
     assert found.start.tolist() == [0, 2, 4, 10, 12, 0, 2]
@@ -68,8 +72,8 @@ def test_windows_know_the_date_where_the_recording_does():
 
 
 def test_a_recording_in_pieces_has_one_date():
-    whole = replace(recording(["a"] * 100), epoch=1.7e9)
-    parts = [replace(recording(["a"] * 50, first=float(first)), epoch=1.7e9) for first in (0, 5)]
+    whole = replace(recording(["a"] * 100), began=BEGAN)
+    parts = [replace(recording(["a"] * 50, first=float(first)), began=BEGAN) for first in (0, 5)]
     one, other = (make_windows(Memory(pieces), config()) for pieces in ([whole], parts))
     np.testing.assert_array_equal(one.epoch, other.epoch)
 
@@ -251,6 +255,7 @@ def test_the_report_is_json_and_adds_up():
     report = WindowReport()
     make_windows(Memory([piece]), config(), report=report)
     assert json.loads(json.dumps(report.to_dict())) == {
+        "reading": {"files": [], "doubts": []},
         "rows": {"rows": 60, "used": 60, "dropped": {}},
         "samples": {
             "samples": 60,

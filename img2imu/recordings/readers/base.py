@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, listing
 from ..types import Piece, RowReport
 from .text import (
     NOT_A_NUMBER,
@@ -94,7 +95,7 @@ class Reader(ABC):
         time: NDArray[np.float64],
         values: NDArray[np.floating[Any]],
         labels: NDArray[np.object_],
-        epoch: float | None = None,
+        began: datetime | None = None,
     ) -> Iterator[Piece]:
         """Hand on rows of one recording as pieces, without rows beyond float32."""
         with np.errstate(over="ignore"):
@@ -105,9 +106,8 @@ class Reader(ABC):
             time, values, labels = time[finite], values[finite], labels[finite]
         for start in range(0, len(time), PIECE_ROWS):
             part = slice(start, start + PIECE_ROWS)
-            piece = Piece(
-                subject, recording, self.rate, time[part], values[part], labels[part], epoch
-            )
+            parts = time[part], values[part], labels[part]
+            piece = Piece(subject, recording, self.rate, *parts, began)
             self.report.used += len(piece)
             yield piece
 
@@ -131,6 +131,8 @@ def check_parsed(path: Path, rows: Rows, format_name: str) -> None:
 
 
 def _reasons(report: RowReport) -> str:
+    if report.skipped and not report.rows:
+        return f": no columns of an accelerometer in {listing(report.skipped)} (--columns T,X,Y,Z)"
     if not report.dropped:
         return ""
     listed = ", ".join(f"{reason}: {count}" for reason, count in report.dropped.most_common())

@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import InputError, excerpt, listing
 from ..types import UNLABELLED, Piece
 from .base import Reader, columns_to_g, find_files, map_labels
+from .clock import read_time
 from .tables import CsvTable, require_columns
 
 DICTIONARY = "annotation-label-dictionary.csv"
@@ -62,14 +63,14 @@ class Capture24(Reader):
         table = CsvTable(path)
         chosen = {"time": "time", "x": "x", "y": "y", "z": "z", "label": "annotation"}
         require_columns(path, table.names, chosen.values())
-        start = None
-        for rows in table.rows(chosen):
+        start, clock = None, read_time(table.head("time"))
+        for rows in table.rows(chosen, clock):
             self._count(rows)
             if not len(rows):
                 continue
             stamps = rows.columns["time"]
             start = stamps[0] if start is None else start
-            time = (stamps - start) * (1e-9 if table.dates else 1.0)
+            time = (stamps - start) * (1e-9 if clock.dates else 1.0)
             labels = rows.columns["label"]
             if self._names is not None:
                 labels = self._classes(path, labels, self._names)

@@ -1,4 +1,4 @@
-"""Plain CSV, Parquet and NPZ files with named columns."""
+"""Plain CSV, Parquet and NPZ files with named columns, and sensors' own binary forms."""
 
 from __future__ import annotations
 
@@ -11,63 +11,78 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError, listing
-from ..types import UNLABELLED, Piece
-from .base import (
-    STANDARD_GRAVITY,
-    Reader,
-    SubjectRuns,
-    columns_to_g,
-    find_files,
-    map_labels,
+from ...errors import InputError, excerpt, listing
+from ..archives import unpack
+from ..types import UNLABELLED, Piece, Reading
+from .base import Reader, SubjectRuns, columns_to_g, map_labels
+from .clock import (
+    TIME_UNITS,
+    Clock,
+    TimeColumn,
+    create_clock,
+    format_of,
+    guess_time_unit,
+    nominal_rate,
+    read_time,
+    stated_moment,
 )
-from .tables import SUFFIXES, open_table, require_columns
+from .columns import (
+    Triad,
+    choose_accelerometer,
+    choose_named,
+    choose_time,
+    plain,
+    sensor_of,
+    time_unit,
+    triads,
+)
+from .dialect import DELIMITERS
+from .tables import KINDS, SUFFIXES, Table, is_table, open_table, require_columns
 from .text import MISSING, Rows
+from .units import UNITS, doubt_of_unit, guess_unit, magnitude_of, units_per_g
 
-UNITS = {"g": 1.0, "m/s2": STANDARD_GRAVITY, "mg": 1000.0}
-"""How many of a unit make one g."""
-
-TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-"""Seconds in one of a unit."""
-
-_TIME_NAME = re.compile(r"(date_?time|time_?stamps?|time|t|seconds_elapsed)(_(s|ms|us|ns))?")
-_AXIS_NAME = r"(acc(el(eration|erometer)?)?_?|a)?{axis}(_?axis)?(_(g|mg|m_s_?2|ms2|mps2))?"
-_LABEL_NAME = re.compile(r"labels?|activity|activities|class|annotation|behaviou?r|target")
-_SUBJECT_NAME = re.compile(r"subject(_?id)?|user(_?id)?|participant(_?id)?|pid|animal(_?id)?")
-_EPOCH_SECONDS = (9.4e8, 4.1e9)  # years 2000 to 2099
 _RATE_TOLERANCE = 0.2
+_FIRST_ROWS = 3
+_NO_RATE = "too few different timestamps to tell the rate (--rate HZ)"
 
 
 class Tabular(Reader):
     """Files with one sample per row and named columns.
 
     A file is one recording; where a subject column is given, each run of consecutive rows of one
-    subject is one. Rows without a label stay, unlabelled.
+    subject is one. Rows without a label stay, unlabelled. Separators, dates, columns and units are
+    told from the data and the header, and `report.readings` says what was found.
 
     Parameters
     ----------
     path
-        One file, or a folder whose CSV, TSV, Parquet and NPZ files are read.
+        One file, or a folder whose CSV, TSV, TXT, Parquet, NPZ, .gt3x and .cwa files are read, and
+        those in its ZIP archives. Files of a folder without an accelerometer are left out.
     columns
-        Names of the columns (time, x, y, z), or (x, y, z) for files without timestamps. Guessed
-        from common names (``time`` or ``timestamp``; ``x``, ``acc_x``, ``accel_x``, ``ax``) if
-        not given.
+        Names of the columns (time, x, y, z), or (x, y, z) for files without timestamps; places
+        from 1 where the file names none. Guessed from names if not given.
     label, subject
         Names of the columns with the class and the subject; guessed likewise. Without a subject
         column or a ``path_pattern``, every file counts as a subject of its own.
     rate
-        Sampling rate in Hz; needed without timestamps, otherwise measured.
+        Sampling rate in Hz; needed without timestamps, otherwise measured, file by file.
     unit
-        ``g``, ``m/s2`` or ``mg``. If not given it is told from gravity: the median magnitude of
-        the first rows must be near 1 in one of them.
+        ``g``, ``m/s2`` or ``mg``, or how many counts make one g. If not given it is read from the
+        header, or else told from gravity: the median magnitude of the first rows must be near 1
+        in one of them.
     time_unit
-        ``s``, ``ms``, ``us`` or ``ns``. If not given: from the name's ending (``time_ms``); from
-        the size, if the first timestamp is a date between 2000 and 2099 in one of the units; from
-        the median step otherwise (below 1: s, below 1,000: ms, below a million: us, else ns).
-        ISO 8601 dates need no unit.
+        ``s``, ``ms``, ``us``, ``ns`` or ``days`` (of a spreadsheet). If not given: from the name
+        (``time_ms``, ``Time (s)``); from the size, if the first timestamp is a date in one of the
+        units; from the median step otherwise (below 1: s, below 1,000: ms, below a million: us,
+        else ns). Dates need no unit.
     path_pattern
-        Regular expression with named groups ``label`` and ``subject``, searched in each file's
-        path below the folder. Only files that match are read.
+        Where class and subject stand in each file's path below the folder:
+        ``{label}/{subject}_*.csv``, or a regular expression with groups of these names. Only files
+        that match are read.
+    delimiter, decimal
+        Between cells, and within numbers; told from the data if not given.
+    time_format
+        How dates are written, as ``strptime`` takes it; told from the data if not given.
 
     Examples
     --------
@@ -93,44 +108,89 @@ class Tabular(Reader):
         unit: str | None = None,
         time_unit: str | None = None,
         path_pattern: str | None = None,
+        delimiter: str | None = None,
+        decimal: str | None = None,
+        time_format: str | None = None,
     ) -> None:
         super().__init__(path)
         if columns is not None and len(columns) not in (3, 4):
             raise InputError("columns must name time, x, y, z, or x, y, z")
         if columns is not None and len(columns) == 3 and rate is None:
-            raise InputError("Without a time column the sampling rate is needed: give rate")
+            raise InputError("Without a time column the sampling rate is needed: give --rate HZ")
         if rate is not None and not 0 < rate < np.inf:
             raise InputError(f"rate must be a positive number of Hz, not {rate}")
-        for name, value, known in (("unit", unit, UNITS), ("time_unit", time_unit, TIME_UNITS)):
-            if value is not None and value not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+        if time_unit is not None and time_unit not in TIME_UNITS:
+            raise InputError(
+                f"time_unit must be one of {', '.join(TIME_UNITS)}, not {excerpt(time_unit)!r}"
+            )
+        if time_format is not None:
+            format_of(time_format)
         self.columns = tuple(columns) if columns is not None else None
         self.label, self.subject = label, subject
-        self.given_rate, self.unit, self.time_unit = rate, unit, time_unit
+        self.given_rate, self.time_unit, self.time_format = rate, time_unit, time_format
+        self.unit, self._given_per_g = unit, None if unit is None else units_per_g(unit)
+        self.delimiter, self.decimal = _delimiter(delimiter), _decimal(decimal)
         self.pattern = _compile(path_pattern)
 
     def _files(self) -> list[Path]:
-        files = find_files(self.path, tuple(f"*{suffix}" for suffix in SUFFIXES), self.name)
+        self._names: dict[Path, str] = {}
+        files = self._found(self.path, "")
         if self.pattern:
-            files = [file for file in files if self.pattern.search(self._relative(file))]
+            files = [file for file in files if self.pattern.search(self._names[file])]
             if not files:
                 raise InputError(
                     f"No file below {self.path} matches path_pattern {self.pattern.pattern!r}"
                 )
-        self._first: tuple[Path, float, float] | None = None  # file, rate, units per g
+        self._units: dict[tuple[str, ...], float] = {}
+        return self._without_doubles(files)
+
+    def _found(self, path: Path, before: str) -> list[Path]:
+        """Files below a path, and in its ZIP archives; `before` stands before their names."""
+        if path.is_file():
+            self._names[path] = before + path.name
+            return [path]
+        below = sorted(
+            file for file in path.rglob("*") if file.is_file() and not file.name.startswith("._")
+        )
+        files = [file for file in below if is_table(file)]
+        archives = [] if before else [file for file in below if file.suffix.lower() == ".zip"]
+        if not (files or archives or before):
+            raise InputError(f"{path} holds no files of a kind known here ({', '.join(KINDS)})")
+        for file in files:
+            self._names[file] = before + file.relative_to(path).as_posix()
+        for archive in archives:
+            files += self._found(unpack(archive), f"{archive.relative_to(path).as_posix()}/")
         return files
 
-    def _relative(self, file: Path) -> str:
-        return file.name if file == self.path else file.relative_to(self.path).as_posix()
+    def _without_doubles(self, files: list[Path]) -> list[Path]:
+        """Without the files that are another sensor's by their names, where there are several."""
+        if len(files) < 2 or self.columns is not None:
+            return files
+        whole = {file.parent for file in files if "total" in file.stem.lower()}
+        kept = []
+        for file in files:
+            sensor, _ = sensor_of(plain(file.stem)) or ("accel", 0)
+            double = file.parent in whole and "total" not in file.stem.lower()
+            if sensor in ("accel", "linear") and not (double and sensor_of(plain(file.stem))):
+                kept.append(file)
+            else:
+                self.report.skipped.append(self._names[file])
+        return kept
 
     def _read_file(self, path: Path) -> Iterator[Piece]:
-        table = open_table(path)
-        names = self._choose(path, table.names)
-        found = self.pattern.search(self._relative(path)) if self.pattern else None
-        groups = found.groupdict() if found else {}
-        clock: _Clock | None = None
+        name = self._names[path]
+        table = open_table(path, self.delimiter, self.decimal)
+        triad = self._triad(path, table)
+        if triad is None:
+            self.report.skipped.append(name)
+            return
+        names = self._choose(path, table, triad)
+        time = self._time_column(table, names.get("time"))
+        found = self.pattern.search(name) if self.pattern else None
+        plan = _Plan(path, name, table, names, triad, time, found.groupdict() if found else {})
+        clock: Clock | None = None
         subjects, read = SubjectRuns(), 0
-        for rows in table.rows(names):
+        for rows in table.rows(names, time):
             self._count(rows)
             if "subject" in names:
                 rows = self._with_subject(rows)
@@ -138,23 +198,28 @@ class Tabular(Reader):
             if not len(rows):
                 continue
             if clock is None:
-                clock = self._clock(names.get("time"), rows, table.dates)
-                per_g = self._settle(path, rows, clock)
+                clock = self._clock(plan, rows)
+                if clock.rate is None:
+                    self.report.drop(_NO_RATE, len(rows))
+                    clock = None
+                    continue
+                per_g = self._settle(plan, rows, clock)
             values = columns_to_g(rows, ("x", "y", "z"), per_g)
-            labels = self._labels(rows, groups.get("label"))
-            owner = groups.get("subject") or _without_suffix(self._relative(path))
-            owners = rows.columns.get("subject", np.full(len(rows), owner, dtype=object))
+            labels = self._labels(rows, plan.groups.get("label"))
             stamps = rows.columns.get("time", position)
-            for subject, new, run in subjects.split(owners):
+            for subject, new, run in subjects.split(self._owners(plan, rows)):
                 if new:
-                    clock.start(stamps[run.start])
-                recording = self._relative(path)
-                if "subject" in names:
-                    recording += f"#{subjects.number}"
-                time = clock.seconds(stamps[run], self.rate)
+                    began = clock.start(stamps[run.start])
+                recording = name + (f"#{subjects.number}" if "subject" in names else "")
+                seconds = clock.seconds(stamps[run])
                 yield from self._pieces(
-                    subject, recording, time, values[run], labels[run], clock.epoch
+                    subject, recording, seconds, values[run], labels[run], began
                 )
+
+    def _owners(self, plan: _Plan, rows: Rows) -> NDArray[Any]:
+        owner = plan.groups.get("subject") or _without_suffix(plan.name)
+        owners: NDArray[Any] = rows.columns.get("subject", np.full(len(rows), owner, dtype=object))
+        return owners
 
     def _with_subject(self, rows: Rows) -> Rows:
         rows.columns["subject"] = clean_labels(rows.columns["subject"])
@@ -166,168 +231,258 @@ class Tabular(Reader):
             return clean_labels(rows.columns["label"])
         return np.full(len(rows), constant or UNLABELLED, dtype=object)
 
-    def _choose(self, path: Path, names: list[str]) -> dict[str, str]:
-        """Which column plays which role (time, x, y, z, label, subject)."""
-        roles: dict[str, str | None] = {"label": self.label, "subject": self.subject}
+    def _triad(self, path: Path, table: Table) -> Triad | None:
+        """The accelerometer's columns; None of a file in a folder that has none."""
         if self.columns is not None:
-            axes = ("time", "x", "y", "z")[-len(self.columns) :]
-            roles.update(zip(axes, self.columns, strict=True))
+            require_columns(path, table.names, self.columns)
+            x, y, z = self.columns[-3:]
+            unit = next((triad.unit for triad in triads(table.names) if x in triad.columns), None)
+            return Triad("accel", (x, y, z), unit, 3)
+        found = choose_accelerometer(path, table.names)
+        if found is None and not table.header:
+            found = _after_time(table)
+        if found is not None or self.path.is_dir():
+            return found
+        hint = "" if table.header else ", by places from 1 as it has no header"
+        raise InputError(
+            f"{path} has no column known as x, y and z of an accelerometer: name them with "
+            f"--columns T,X,Y,Z{hint} (found: {listing(table.names)})"
+        )
+
+    def _choose(self, path: Path, table: Table, triad: Triad) -> dict[str, str]:
+        """Which column plays which role (time, x, y, z, label, subject)."""
+        roles: dict[str, str | None] = dict(zip("xyz", triad.columns, strict=True))
+        if self.columns is not None:
+            roles["time"] = self.columns[0] if len(self.columns) == 4 else None
         else:
-            roles |= {axis: _guess(path, names, axis) for axis in ("x", "y", "z")}
-            roles["time"] = _guess(path, names, "time", needed=self.given_rate is None)
+            roles["time"] = choose_time(table.names, table.head)
+            if roles["time"] is None and not (self.given_rate or table.rate):
+                raise InputError(
+                    f"{path} has no column known as time: name it with --columns T,X,Y,Z, or give "
+                    f"--rate HZ (found: {listing(table.names)})"
+                )
+        given = {"label": self.label, "subject": self.subject}
         for role in ("label", "subject"):
             grouped = self.pattern and role in self.pattern.groupindex
-            if roles[role] is None and not grouped:
-                roles[role] = _guess(path, names, role, needed=False)
-        chosen = {role: name for role, name in roles.items() if name is not None}
-        require_columns(path, names, chosen.values())
+            roles[role] = given[role]
+            if given[role] is None and not grouped:
+                roles[role] = choose_named(path, table.names, role)
+        order = ("time", "x", "y", "z", "label", "subject")
+        chosen = {role: name for role in order if (name := roles[role]) is not None}
+        require_columns(path, table.names, chosen.values())
         if len(set(chosen.values())) < len(chosen):
             listed = listing(f"{role}={name}" for role, name in chosen.items())
             raise InputError(f"One column of {path} is named for two things: {listed}")
         return chosen
 
-    def _clock(self, name: str | None, rows: Rows, dates: bool) -> _Clock:
-        if name is None:
-            return _Clock(None)
-        stamps = rows.columns["time"]
-        unit = "ns" if dates else self.time_unit or guess_time_unit(name, stamps)
-        return _Clock(TIME_UNITS[unit])
+    def _time_column(self, table: Table, name: str | None) -> TimeColumn:
+        return TimeColumn() if name is None else read_time(table.head(name), self.time_format)
 
-    def _settle(self, path: Path, rows: Rows, clock: _Clock) -> float:
-        """Rate and unit from the first file, held against every other; returns units per g."""
-        measured = clock.rate(rows)
-        if self._first is None:
-            rate = self.given_rate or (nominal_rate(measured) if measured else None)
-            if rate is None:
-                raise InputError(f"{path} has too few timestamps to tell its rate: give rate")
-            unit = self.unit or guess_unit(path, columns_to_g(rows, ("x", "y", "z"), 1.0))
-            self._first = (path, rate, UNITS[unit])
-            self.rate = rate
-        first, rate, per_g = self._first
-        if measured and abs(measured / rate - 1) > _RATE_TOLERANCE:
-            other = "as given" if self.given_rate else f"of {first}"
-            raise InputError(
-                f"Mixed sampling rates: {path} has about {measured:.4g} Hz, not the {rate:.4g} Hz "
-                f"{other}; read files of one rate at a time"
+    def _clock(self, plan: _Plan, rows: Rows) -> Clock:
+        """The clock of a file, whose rate is the given or the nominal one; None if unknown."""
+        given = self.given_rate
+        if "time" not in plan.columns:
+            return Clock(
+                None, given or plan.table.rate, moment=lambda row: stated_moment(plan.table.start)
             )
+        stamps, values = rows.columns["time"], columns_to_g(rows, ("x", "y", "z"), 1.0)
+        unit = self.time_unit or guess_time_unit(time_unit(plan.columns["time"]), stamps)
+        clock = create_clock(plan.time, unit, stamps, values, given or plan.table.rate)
+        plan.clock = plan.time.name if plan.time.dates else _of_numbers(unit, clock, stamps)
+        if clock.rate is None:
+            return clock
+        if given and abs(clock.rate / given - 1) > _RATE_TOLERANCE:
+            raise InputError(
+                f"{plan.path} has about {clock.rate:.4g} Hz by its timestamps, not the "
+                f"{given:.4g} Hz as given: leave out --rate, or give --time-unit, or count rows by "
+                "--columns X,Y,Z"
+            )
+        clock.rate = given or nominal_rate(clock.rate)
+        return clock
+
+    def _settle(self, plan: _Plan, rows: Rows, clock: Clock) -> float:
+        """Set the rate and tell what the file was taken for; returns units per g."""
+        assert clock.rate is not None
+        self.rate = clock.rate
+        raw = columns_to_g(rows, ("x", "y", "z"), 1.0)
+        per_g, told = self._unit(plan, raw)
+        self._warn(plan, doubt_of_unit(raw / per_g, told, plan.triad.sensor), clock)
+        reading = self._reading(plan, told)
+        reading.files += 1
+        rate = f"{clock.rate:.6g}"
+        reading.rates[rate] = reading.rates.get(rate, 0) + 1
+        if reading.files > 1:
+            return per_g
+        stamps = rows.columns.get("time")
+        began = clock.moment(0 if stamps is None else stamps[0])
+        reading.began = began.isoformat(timespec="milliseconds") if began else None
+        reading.magnitude = magnitude_of(raw / per_g)
+        reading.regular = None if stamps is None else _regular(clock, stamps)
+        labels = self._labels(rows, plan.groups.get("label"))
+        time = np.arange(len(rows)) / clock.rate
+        if stamps is not None:
+            clock.start(stamps[0])
+            time = clock.seconds(stamps[:_FIRST_ROWS])
+        for row in range(min(_FIRST_ROWS, len(rows))):
+            values = [round(float(value), 4) for value in raw[row] / per_g]
+            reading.rows.append([round(float(time[row]), 4), *values, str(labels[row])])
         return per_g
+
+    def _reading(self, plan: _Plan, unit: str) -> Reading:
+        """The report's entry of files of this form."""
+        form = plan.table.form
+        for reading in self.report.readings:
+            same = (reading.form, reading.columns, reading.unit, reading.clock)
+            if same == (form, plan.columns, unit, plan.clock):
+                return reading
+        used = set(plan.columns.values())
+        ignored = [name for name in plan.table.names if name and name not in used]
+        reading = Reading(
+            plan.name, 0, form, plan.columns, ignored, unit, clock=plan.clock,
+            labels=self._source(plan, "label", "none: name them by --label COLUMN, --labels FILE "
+                                "or --path-pattern '{label}/*'"),
+            subjects=self._source(plan, "subject", "one for each file, unless named by "
+                "--subject COLUMN or --path-pattern '{subject}/*'"),
+        )  # fmt: skip
+        self.report.readings.append(reading)
+        return reading
+
+    @staticmethod
+    def _source(plan: _Plan, role: str, otherwise: str) -> str:
+        if plan.groups.get(role) is not None:
+            return f"the file's path, {plan.groups[role]} in {plan.name}"
+        return f"column {plan.columns[role]}" if role in plan.columns else otherwise
+
+    def _unit(self, plan: _Plan, raw: NDArray[np.float64]) -> tuple[float, str]:
+        """Units per g, and how that was told: given, stated, the header, or gravity."""
+        if self._given_per_g is not None:
+            return self._given_per_g, f"{self.unit}, as given"
+        if plan.table.unit is not None:
+            return units_per_g(plan.table.unit), f"{plan.table.unit}, by the form of the file"
+        if plan.triad.unit is not None:
+            return UNITS[plan.triad.unit], f"{plan.triad.unit}, by the header"
+        key = (*plan.table.names, plan.table.form)
+        if key not in self._units:
+            self._units[key] = UNITS[guess_unit(plan.path, raw)]
+        per_g = self._units[key]
+        unit = next(name for name, value in UNITS.items() if value == per_g)
+        return per_g, f"{unit}, by gravity in the data"
+
+    def _warn(self, plan: _Plan, doubt: str | None, clock: Clock) -> None:
+        """Warn of what is plausible, and may be wrong."""
+        doubts = [doubt] if doubt else []
+        if plan.time.doubt:
+            doubts.append(
+                f"dates are read as {plan.time.name}, and may be {plan.time.doubt}: --time-format "
+                "settles it"
+            )
+        if clock.coarse:
+            doubts.append(
+                "several samples share each timestamp: they are spread evenly; if the sensor's "
+                "clock is no good, count rows by --columns X,Y,Z --rate HZ"
+            )
+        for each in doubts:
+            self.report.warn(each, plan.name)
+
+
+@dataclass
+class _Plan:
+    """How one file is read."""
+
+    path: Path
+    name: str
+    table: Table
+    columns: dict[str, str]
+    triad: Triad
+    time: TimeColumn
+    groups: dict[str, str | None]
+    clock: str = "rows, counted"
+
+
+def _after_time(table: Table) -> Triad | None:
+    """The three columns of numbers that follow a date, where no line names them.
+
+    So do OmGui and GENEActiv write, and both mean g.
+    """
+    if len(table.names) < 4 or not read_time(table.head("1")).dates:
+        return None
+    x, y, z = table.names[1:4]
+    return Triad("accel", (x, y, z), None, 1)
+
+
+def _of_numbers(unit: str, clock: Clock, stamps: NDArray[Any]) -> str:
+    names = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+    if unit == "days":
+        return "days of a spreadsheet"
+    if clock.moment(stamps[0]) is not None:
+        return f"{names[unit]} since 1970"
+    return names[unit] + (" of the day" if clock.period else "")
+
+
+def _regular(clock: Clock, stamps: NDArray[Any]) -> float | None:
+    """Share of the steps within 10 % of the rate's."""
+    if clock.scale is None or clock.rate is None or clock.coarse or len(stamps) < 2:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        periods = np.diff(stamps) * clock.scale * clock.rate
+    return round(float(np.mean(np.abs(periods - 1) <= 0.1)), 4)
+
+
+def _delimiter(given: str | None) -> str | None:
+    """A delimiter by its character or its name."""
+    names = {name: mark for mark, name in DELIMITERS.items()} | {"\\t": "\t"}
+    mark = names.get(given or "", given)
+    if mark is not None and (len(mark) != 1 or mark.isalnum()):
+        raise InputError(
+            f"delimiter must be one character or one of {', '.join(names)}, not {excerpt(given)!r}"
+        )
+    return mark
+
+
+def _decimal(given: str | None) -> str | None:
+    """A decimal sign by its character or its name."""
+    sign = {"point": ".", "comma": ","}.get(given or "", given)
+    if sign not in (None, ".", ","):
+        raise InputError(f"decimal must be point or comma, not {excerpt(given)!r}")
+    return sign
 
 
 def _compile(pattern: str | None) -> re.Pattern[str] | None:
     if pattern is None:
         return None
+    if re.search(r"(?<!P<)\{(label|subject)\}", pattern):
+        pattern = _from_template(pattern)
     try:
         compiled = re.compile(pattern)
     except re.error as error:
         raise InputError(f"path_pattern is no valid regular expression: {error}") from error
     unknown = set(compiled.groupindex) - {"label", "subject"}
     if unknown or not compiled.groupindex:
-        raise InputError("path_pattern needs the named groups label or subject, and no others")
+        raise InputError(
+            "path_pattern needs {label} or {subject}, or named groups of these names and no others"
+        )
     return compiled
 
 
+def _from_template(template: str) -> str:
+    """A pattern such as {label}/{subject}_*.csv as a regular expression."""
+    parts = {"{label}": r"(?P<label>[^/]+?)", "{subject}": r"(?P<subject>[^/]+?)", "*": "[^/]*"}
+    written = (
+        parts.get(part, re.escape(part))
+        for part in re.split(r"(\{label\}|\{subject\}|\*)", template)
+    )
+    return rf"(?:^|/){''.join(written)}$"
+
+
 def _without_suffix(name: str) -> str:
-    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
-    return name.removesuffix(suffix) or name
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _guess(path: Path, names: list[str], role: str, needed: bool = True) -> str | None:
-    """The one column whose name is usual for `role`."""
-    usual = {"time": _TIME_NAME, "label": _LABEL_NAME, "subject": _SUBJECT_NAME}
-    pattern = usual.get(role) or re.compile(_AXIS_NAME.format(axis=role))
-    found = [name for name in names if pattern.fullmatch(_plain(name))]
-    if len(found) == 1:
-        return found[0]
-    if found or needed:
-        problem = f"several columns for {role}" if found else f"no column known as {role}"
-        option = "columns" if role in ("time", "x", "y", "z") else role
-        raise InputError(f"{path} has {problem}: name it with {option} (found: {listing(names)})")
-    return None
+    fitting = [suffix for suffix in SUFFIXES if name.lower().endswith(suffix)]
+    return name[: -len(max(fitting, key=len))] or name if fitting else name
 
 
 def clean_labels(labels: NDArray[np.object_]) -> NDArray[np.object_]:
     """Labels without padding, and unlabelled where they only say that there is none."""
     stripped = {label: label.strip() for label in set(labels.tolist())}
     names = {label: UNLABELLED if text in MISSING else text for label, text in stripped.items()}
+    if all(label == name for label, name in names.items()):
+        return labels
     return map_labels(labels, names)
-
-
-def guess_unit(path: Path, values: NDArray[np.float64]) -> str:
-    """Unit in which the median magnitude of `values`, shape (n, 3), is that of gravity."""
-    with np.errstate(over="ignore"):
-        magnitude = float(np.median(np.linalg.norm(values, axis=1)))
-    for unit, per_g in UNITS.items():
-        if 0.8 < magnitude / per_g < 1.25:
-            return unit
-    raise InputError(
-        f"The unit of {path} cannot be told from gravity (median magnitude {magnitude:.3g}): "
-        f"give unit as one of {', '.join(UNITS)}"
-    )
-
-
-def nominal_rate(measured: float) -> float:
-    """The whole number of Hz within 2 % of a measured rate, or the rate to four digits."""
-    whole = round(measured)
-    return float(whole) if abs(measured - whole) <= 0.02 * measured else float(f"{measured:.4g}")
-
-
-@dataclass
-class _Clock:
-    """Turns recorded timestamps into seconds since the recording's first."""
-
-    scale: float | None  # seconds per unit; None where rows are counted instead
-    origin: Any = 0
-
-    def start(self, stamp: Any) -> None:
-        self.origin = stamp
-
-    @property
-    def epoch(self) -> float | None:
-        """When the recording began, in seconds since 1970; None where that is no date."""
-        seconds = float(self.origin) * (self.scale or 0.0)
-        return seconds if _EPOCH_SECONDS[0] <= seconds <= _EPOCH_SECONDS[1] else None
-
-    def seconds(self, stamps: NDArray[Any], rate: float) -> NDArray[np.float64]:
-        scale = 1 / rate if self.scale is None else self.scale
-        with np.errstate(over="ignore"):
-            time: NDArray[np.float64] = (stamps - self.origin) * scale
-        return time
-
-    def rate(self, rows: Rows) -> float | None:
-        """Samples per second over the steps that are no gaps; None without enough timestamps."""
-        if self.scale is None:
-            return None
-        stamps = rows.columns["time"]
-        usual = _median_step(stamps)
-        if usual is None:
-            return None
-        steps = np.diff(stamps)
-        steps = steps[
-            (steps >= 0) & (steps <= 5 * usual)
-        ]  # coarse clocks repeat, gaps do not count
-        return 1 / (float(steps.mean()) * self.scale)
-
-
-def _median_step(stamps: NDArray[Any]) -> float | None:
-    """Median step forwards; None where there are too few to tell."""
-    with np.errstate(over="ignore"):
-        steps = np.diff(stamps)
-    steps = steps[steps > 0]
-    return float(np.median(steps)) if len(steps) >= 8 else None
-
-
-def guess_time_unit(name: str, stamps: NDArray[Any]) -> str:
-    """Unit of numeric timestamps, by the rule of `Tabular`."""
-    match = _TIME_NAME.fullmatch(_plain(name))
-    if match and match[3]:
-        return match[3]
-    step, first = _median_step(stamps) or 0.0, float(stamps[0])
-    for unit, scale in TIME_UNITS.items():
-        if _EPOCH_SECONDS[0] <= first * scale <= _EPOCH_SECONDS[1] and step * scale <= 1:
-            return unit
-    bounds = {"s": 1.0, "ms": 1e3, "us": 1e6}
-    return next((unit for unit, bound in bounds.items() if step < bound), "ns")

@@ -18,15 +18,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, excerpt
 
-Kind = Literal["float", "int", "text", "datetime"]
-"""How a column is read: ``int`` and ``datetime`` (ns since 1970) become int64, ``text`` objects."""
+if TYPE_CHECKING:
+    from .clock import ClockFormat
+
+Kind = Literal["float", "int", "text", "datetime", "zoned", "clock"]
+"""How a column is read: ``text`` as objects, ``int`` and what is a time (in ns) as int64. Dates in
+ISO 8601 are ``datetime`` without a zone and ``zoned`` with one; ``clock`` has a format."""
 
 BLOCK_BYTES = 2 << 20
 """Bytes parsed at once."""
@@ -42,7 +46,6 @@ OUT_OF_RANGE = "infinite or out of range"
 _LARGEST_INT = 1 << 62  # so that no difference of two overflows
 _LONGEST_LINE = 1 << 16
 _GROUP_LINES = 500
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
@@ -53,6 +56,8 @@ class Layout:
     columns: tuple[str, ...]
     wanted: dict[str, Kind]
     delimiter: str = ","
+    decimal: str = "."
+    clock: ClockFormat | None = None
 
 
 @dataclass
@@ -81,9 +86,22 @@ class Rows:
 
 
 def open_binary(path: Path) -> IO[bytes]:
-    """Open a file for reading, decompressing .gz, .xz and .bz2."""
+    """Open a file for reading, decompressing .gz, .xz, .bz2 and .zst."""
     stream: IO[bytes] = _OPENERS.get(path.suffix.lower(), open)(path, "rb")
     return stream
+
+
+def _open_zstd(path: Path, mode: str) -> Any:
+    import pyarrow as pa
+
+    del mode
+    return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+
+
+_OPENERS: dict[str, Callable[..., Any]] = {
+    **{".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open},
+    ".zst": _open_zstd,
+}
 
 
 def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
@@ -100,11 +118,10 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
     rest, first = b"", True
     try:
         with open_binary(path) as stream:
-            head = stream.read(_LONGEST_LINE)
-            only_returns = b"\r" in head and b"\n" not in head
-            stream.seek(0)
-            while chunk := stream.read(size):
-                last = len(chunk) < size
+            chunk = stream.read(size)
+            only_returns = b"\r" in chunk and b"\n" not in chunk
+            while chunk:
+                following = stream.read(size)
                 chunk = chunk.replace(b"\r", b"\n") if only_returns else chunk
                 if first:
                     chunk, first = _check_start(path, chunk), False
@@ -112,10 +129,11 @@ def line_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
                 if len(tail) > _LONGEST_LINE:
                     raise InputError(f"{path} is not a text file: it has no line breaks")
                 block, rest = head + newline, tail
-                if last:  # its last line may lack the break
+                if not following:  # the last line may lack the break
                     block, rest = block + tail, b""
                 if block:
                     yield block
+                chunk = following
     except _DAMAGED as error:
         raise InputError(
             f"{path} is truncated or damaged ({excerpt(error)}): get it again"
@@ -157,6 +175,8 @@ def _parse_fast(block: bytes, layout: Layout) -> Rows | None:
         "int": pa.int64(),
         "text": pa.dictionary(pa.int32(), pa.string()),
         "datetime": pa.timestamp("ns"),
+        "zoned": pa.timestamp("ns", "UTC"),
+        "clock": pa.string(),
     }
     lines = _count_lines(block)
     if not lines:
@@ -170,6 +190,7 @@ def _parse_fast(block: bytes, layout: Layout) -> Rows | None:
                 include_columns=list(layout.wanted),
                 column_types={name: kinds[kind] for name, kind in layout.wanted.items()},
                 null_values=list(MISSING),
+                decimal_point=layout.decimal,
             ),
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError):
@@ -190,8 +211,11 @@ def _count_lines(block: bytes) -> int:
     return int(np.count_nonzero(lengths)) - lone_returns
 
 
-def _from_table(table: Any, layout: Layout) -> Rows:
-    """Arrays of a parsed table, without the rows in which a number is missing."""
+def _from_table(table: Any, layout: Layout) -> Rows | None:
+    """Arrays of a parsed table, without the rows in which a number is missing.
+
+    None if a time is not written as it should be.
+    """
     import pyarrow as pa
 
     columns: dict[str, NDArray[Any]] = {}
@@ -204,9 +228,16 @@ def _from_table(table: Any, layout: Layout) -> Rows:
             texts = np.array(column.dictionary.to_pylist(), dtype=object)
             columns[name] = texts[column.indices.to_numpy(zero_copy_only=False)]
             continue
+        if kind == "clock":
+            assert layout.clock is not None
+            times = None if column.null_count else layout.clock.parse_all(column)
+            if times is None:
+                return None
+            columns[name] = times
+            continue
         if column.null_count:
             missing |= ~column.is_valid().to_numpy(zero_copy_only=False)
-        if kind == "datetime":
+        if kind in ("datetime", "zoned"):
             column = column.cast(pa.int64())
         columns[name] = column.fill_null(0).to_numpy(zero_copy_only=False)
     return keep_usable(columns, missing)
@@ -241,7 +272,9 @@ def _parse_lines(lines: list[bytes], layout: Layout) -> Rows:
     for row, line in enumerate(texts):
         try:
             fields = _split(line, layout)
-            values = [_convert(fields[places[n]], kind) for n, kind in layout.wanted.items()]
+            values = [
+                _convert(fields[places[n]], kind, layout) for n, kind in layout.wanted.items()
+            ]
         except _BadLineError as bad:
             dropped[bad.reason] += 1
             continue
@@ -281,7 +314,7 @@ def _split_quoted(text: str, delimiter: str) -> list[str]:
         raise _BadLineError(WRONG_COUNT) from error
 
 
-def _convert(cell: str, kind: Kind) -> Any:
+def _convert(cell: str, kind: Kind, layout: Layout) -> Any:
     if kind == "text":
         return cell
     cell = cell.strip()
@@ -292,9 +325,14 @@ def _convert(cell: str, kind: Kind) -> Any:
         if "_" in cell or not cell.isascii():
             raise ValueError(cell)
         if kind == "float":
-            value = float(cell)
+            value = _number(cell, layout.decimal)
+        elif kind == "int":
+            value = int(cell)
+        elif kind == "clock":
+            assert layout.clock is not None
+            value = layout.clock.parse(cell)
         else:
-            value = int(cell) if kind == "int" else nanoseconds(cell)
+            value = nanoseconds(cell)
     except ValueError as error:
         raise _BadLineError(NOT_A_NUMBER) from error
     if math.isnan(value):
@@ -302,6 +340,14 @@ def _convert(cell: str, kind: Kind) -> Any:
     if math.isinf(value) or (kind != "float" and abs(value) >= _LARGEST_INT):
         raise _BadLineError(OUT_OF_RANGE)
     return value
+
+
+def _number(cell: str, decimal: str) -> float:
+    if decimal == ".":
+        return float(cell)
+    if "." in cell:
+        raise ValueError(cell)
+    return float(cell.replace(decimal, "."))
 
 
 def nanoseconds(text: str) -> int:
