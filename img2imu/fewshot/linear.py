@@ -20,7 +20,7 @@ QUIET = 0.1
 PRIOR = 500
 """How many windows the identity counts for in the covariance by which features are whitened."""
 
-SHARPNESS = 4.0
+SHARPNESS = 6.0
 """Of the first head's logits when it labels windows: learnt from few, it is surer than it says."""
 
 
