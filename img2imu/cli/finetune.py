@@ -30,7 +30,7 @@ def register(subparsers: Any) -> None:
     )
     add_evaluation(parser, replace(ProbeConfig(), seeds=1), PROTOCOL)
     add_settings(parser.add_argument_group("training"), FinetuneConfig)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, unlabelled=None)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from .options import (
     add_settings,
     add_windows,
     chosen_device,
+    chosen_subjects,
     chosen_windows,
     encoder_config,
     given,
@@ -53,7 +54,10 @@ def register(subparsers: Any) -> None:
     )
     add_evaluation(parser, ProbeConfig(), OPTIONS)
     parser.add_argument(
-        "--methods", nargs="+", metavar="NAME", help="rows of the table (all that learn no encoder)"
+        "--methods", nargs="+", metavar="NAME", help="rows of the table (those that take seconds)"
+    )
+    parser.add_argument(
+        "--unlabelled", metavar="MORE", help="more windows, without labels: how features vary"
     )
     parser.add_argument("--splits", metavar="FILE", help="write the split manifest")
     parser.set_defaults(run=run)
@@ -118,9 +122,13 @@ def _run_evaluation(
     training: FinetuneConfig | None,
 ) -> tuple[dict[str, Any], Any]:
     from ..fewshot import evaluate, fit_classifier
+    from ..recordings import load_windows, with_unlabelled
 
     device = chosen_device(args)
     windows = chosen_windows(args)
+    if args.unlabelled:
+        more = load_windows(args.unlabelled, args.sampling_rate)
+        windows = with_unlabelled(windows, chosen_subjects(args).of(more))
     outcome = evaluate(
         windows,
         config,
@@ -152,8 +160,9 @@ def format_outcome(outcome: dict[str, Any]) -> str:
     """What was evaluated, which classes some folds cannot test, and the table."""
     settings = outcome["settings"]
     described = settings["windows"]
+    beside = f" and {described['unlabelled']} unlabelled ones" if described["unlabelled"] else ""
     lines = [
-        f"{described['count']} windows, {described['subjects']} subjects, "
+        f"{described['count']} windows{beside}, {described['subjects']} subjects, "
         f"{len(described['classes'])} classes; encoder {encoder_title(settings)}"
     ]
     for fold, missing in enumerate(settings["missing_classes"]):

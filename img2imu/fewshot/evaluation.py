@@ -21,19 +21,39 @@ from ..recordings.plausible import require_testable
 from ..recordings.splits import missing_classes
 from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
-from .finetuning import FineTuning
+from .finetuning import FineTuning, SearchedTuning
 from .learners import ORDERS, Learner, LogisticLearner, PaperLearner
-from .methods import FeatureMethod, encoder_features, hand_forest, minirocket
+from .methods import (
+    UNLABELLED_SAMPLE,
+    FeatureMethod,
+    encoder_features,
+    hand_forest,
+    quant,
+    rocket,
+)
 from .protocol import Method, Outcome, Task, summarize
 from .vote import VOTES, Vote
 
-FROM_SCRATCH = FinetuneConfig(stages_trained=None, lr=1e-3, epochs=60, patience=20, policy=None)
-"""How a 1-D network learns that starts from random weights."""
+UNLABELLED_WINDOWS = 2 * UNLABELLED_SAMPLE
+"""That are read at most: some may be of subjects whom a fold tests."""
+
+FROM_SCRATCH = FinetuneConfig(stages_trained=None, epochs=60, patience=20, policy=None)
+"""How a 1-D network learns that starts from random weights, but for its learning rate."""
+
+SCRATCH_RATES = (3e-4, 1e-3, 3e-3)
+"""Of these, for which validation subjects choose."""
+
+PAPER_RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+PAPER_DECAYS = (0.0, 1e-3, 1e-4)
+"""Learning rates and weight decays of the paper's linear layer on 1-D encoders (§IV-A4)."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What methods are made from: the windows, the settings, and where things are kept and run."""
+    """What methods are made from: the windows, the settings, and where things are kept and run.
+
+    Unlabelled `windows` stand behind the labelled ones.
+    """
 
     windows: Windows
     config: ProbeConfig
@@ -41,6 +61,11 @@ class Setting:
     cache: Path
     device: str
     progress: Progress
+
+    @property
+    def labelled(self) -> Windows:
+        """The windows with a label."""
+        return self.windows.select(self.windows.y != UNLABELLED)
 
 
 def evaluate(
@@ -60,11 +85,12 @@ def evaluate(
     Parameters
     ----------
     windows
-        Labelled windows; unlabelled ones are left out.
+        Labelled windows, and unlabelled ones, of which 2,000 at most tell more about the features;
+        in a fold that tests a subject, nothing is learnt from the subject's windows.
     config
         What is drawn, read and tested.
     methods
-        Rows wanted, among :data:`METHODS` and :data:`VOTES`; None takes the frozen ones.
+        Rows wanted, among :data:`METHODS` and :data:`VOTES`; None takes :data:`FROZEN`.
     training
         How networks are fine-tuned; None takes the defaults.
     name
@@ -96,15 +122,16 @@ def evaluate(
     unknown = [name for name in wanted if name not in METHODS | VOTES]
     if unknown:
         raise InputError(f"unknown method {unknown[0]!r}; known: {', '.join(METHODS | VOTES)}")
-    windows = windows.select(windows.y != UNLABELLED)
-    require_testable(windows)
-    require_live_axes(windows)
-    seeds = range(config.seed, config.seed + config.seeds)
-    manifest = SplitManifest.create(name, windows, config.shots, seeds, config.folds, config.seed)
-    task = Task.from_manifest(windows, manifest)
+    windows = _labelled_first(windows)
     setting = Setting(
         windows, config, training or FinetuneConfig(), cache or cache_folder(), device, progress
     )
+    labelled = setting.labelled
+    require_testable(labelled)
+    require_live_axes(labelled)
+    seeds = range(config.seed, config.seed + config.seeds)
+    manifest = SplitManifest.create(name, labelled, config.shots, seeds, config.folds, config.seed)
+    task = Task.from_manifest(windows, manifest)
     members = dict.fromkeys(member for row in wanted for member in VOTES.get(row, (row,)))
     outcomes = {
         member: [(m, m.run(task, progress, jobs)) for m in METHODS[member](setting)]
@@ -115,6 +142,13 @@ def evaluate(
             outcomes[row] = [_vote(row, task, outcomes, progress)]
     results = [record for row in wanted for pair in outcomes[row] for record in summarize(*pair)]
     return {"settings": _describe(setting, task), "results": results}
+
+
+def _labelled_first(windows: Windows) -> Windows:
+    """The labelled windows, and behind them so many of the others as are of use."""
+    known = windows.y != UNLABELLED
+    others = np.random.default_rng(0).permutation(np.flatnonzero(~known))[:UNLABELLED_WINDOWS]
+    return windows.select(np.concatenate([np.flatnonzero(known), others]))
 
 
 def require_live_axes(windows: Windows) -> None:
@@ -138,9 +172,16 @@ def _probes(setting: Setting, name: str = "img2imu") -> list[Method]:
             LogisticLearner(C, order, whiten=True)
             for C, order in itertools.product(config.C, orders)
         ],
-        "paper": [PaperLearner()],
+        "paper": _paper_learners(config.encoder),
     }
     return [FeatureMethod(name, probe, sets, learners[probe]) for probe in config.probes]
+
+
+def _paper_learners(encoder: EncoderConfig) -> list[Learner]:
+    """The paper's layer; on 1-D encoders it has searched learning rate and weight decay."""
+    if not encoder.reads_windows:
+        return [PaperLearner()]
+    return [PaperLearner(*each) for each in itertools.product(PAPER_RATES, PAPER_DECAYS)]
 
 
 def _random_2d(setting: Setting) -> list[Method]:
@@ -154,33 +195,42 @@ def _random_2d(setting: Setting) -> list[Method]:
     return _probes(replace(setting, config=config), "random-2d")
 
 
-def _fine_tuned(setting: Setting, name: str = "finetune") -> list[Method]:
-    folder = setting.cache / "finetune"
-    return [
-        FineTuning(name, setting.windows, setting.config, setting.training, setting.device, folder)
-    ]
+def _fine_tuned(setting: Setting) -> list[Method]:
+    return [_tuning("finetune", setting)]
 
 
 def _supervised_1d(setting: Setting) -> list[Method]:
     """A 1-D network that learns all it knows from these labels."""
     encoder = EncoderConfig("conv1d", seed=setting.config.seed)
-    config = replace(setting.config, encoder=encoder)
-    scratch = replace(setting, config=config, training=FROM_SCRATCH)
-    return _fine_tuned(scratch, "supervised-1d")
+    scratch = replace(setting, config=replace(setting.config, encoder=encoder))
+    candidates = [
+        _tuning("supervised-1d", replace(scratch, training=replace(FROM_SCRATCH, lr=lr)))
+        for lr in SCRATCH_RATES
+    ]
+    return [SearchedTuning("supervised-1d", candidates)]
+
+
+def _tuning(name: str, setting: Setting) -> FineTuning:
+    folder = setting.cache / "finetune"
+    return FineTuning(
+        name, setting.labelled, setting.config, setting.training, setting.device, folder
+    )
 
 
 METHODS: dict[str, Callable[[Setting], list[Method]]] = {
     "img2imu": _probes,
     "random-2d": _random_2d,
     "hand-forest": lambda setting: [hand_forest(setting.windows)],
-    "minirocket": lambda setting: [minirocket(setting.windows)],
+    "quant": lambda setting: [quant(setting.windows)],
+    "minirocket": lambda setting: [rocket(setting.windows, "minirocket")],
+    "multirocket": lambda setting: [rocket(setting.windows, "multirocket")],
     "finetune": _fine_tuned,
     "supervised-1d": _supervised_1d,
 }
 """Rows of the result table by name; some come with several probes."""
 
-FROZEN = ("img2imu", "random-2d", "hand-forest", "minirocket")
-"""Those whose encoder is not changed by the labels."""
+FROZEN = ("img2imu", "random-2d", "hand-forest", "quant", "minirocket")
+"""Those taken where none are named: labels change no encoder, and all take seconds."""
 
 
 def _vote(
@@ -194,7 +244,7 @@ def _vote(
 
 def _describe(setting: Setting, task: Task) -> dict[str, Any]:
     """All that the results depend on."""
-    windows, config = setting.windows, setting.config
+    windows, config = setting.labelled, setting.config
     drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
     return {
         "img2imu": __version__,
@@ -204,6 +254,7 @@ def _describe(setting: Setting, task: Task) -> dict[str, Any]:
         "drawings": [[view_to_dict(view) for view in views] for views in drawings],
         "windows": {
             "count": len(windows),
+            "unlabelled": len(setting.windows) - len(windows),
             "samples": windows.X.shape[-1],
             "sampling_rate": windows.sampling_rate,
             "subjects": len(windows.subjects),

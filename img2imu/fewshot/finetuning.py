@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..recordings.splits import Draw
 from .classifier import Img2ImuClassifier
 from .config import FinetuneConfig, ProbeConfig
 from .features import fast_precision
+from .methods import choose
 from .protocol import Answer, Method, Outcome, Rows, Task
 from .training import History, Labelled, confusion, finetune
 
@@ -157,6 +159,23 @@ class FineTuning(Method):
         """The file of a training, which `parts` tell from others."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f"{content_hash(self._content, *parts)}.{suffix}"
+
+
+@dataclass(frozen=True)
+class SearchedTuning(Method):
+    """Fine-tuning with several learning rates, of which validation subjects choose one."""
+
+    name: str
+    candidates: Sequence[FineTuning]
+    probe: str = "logistic"
+
+    def run(self, task: Task, progress: Progress, jobs: int | None = None) -> Outcome:
+        """Run each, and keep each fold's and number of shots' best."""
+        outcomes = [each.run(task, progress, jobs) for each in self.candidates]
+        tried = [
+            (number, answer) for number, each in enumerate(outcomes) for answer in each.answers
+        ]
+        return choose(task, [{"lr": each.training.lr} for each in self.candidates], tried)
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

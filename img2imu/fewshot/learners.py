@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .linear import (
+    PAPER_LR,
     LinearHead,
     Scale,
     combined,
@@ -128,12 +129,15 @@ class LogisticLearner:
 
 @dataclass(frozen=True)
 class PaperLearner:
-    """:func:`.linear.fit_paper`."""
+    """:func:`.linear.fit_paper`, with its highest learning rate and weight decay."""
+
+    lr: float = PAPER_LR
+    weight_decay: float = 0.0
 
     @property
     def settings(self) -> dict[str, Any]:
         """What a result says of this learner."""
-        return {}
+        return {"lr": self.lr, "weight_decay": self.weight_decay}
 
     def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """All problems side by side; trends over time are no part of the paper's."""
@@ -143,6 +147,8 @@ class PaperLearner:
             np.stack([problem.features[:, :views] for problem in problems]),
             np.stack([problem.labels for problem in problems]),
             [problem.seed for problem in problems],
+            lr=self.lr,
+            weight_decay=self.weight_decay,
         )
         return [partial(_of_views, head, views) for head in heads]
 

@@ -212,6 +212,10 @@ def _row_space(scaled: Array) -> tuple[Array, Array]:
     return vectors[:, kept] * root, (vectors[:, kept] / root).T @ scaled
 
 
+PAPER_LR = 1e-5
+"""Highest learning rate of the paper's linear layer."""
+
+
 def paper_learning_rate(epoch: int, epochs: int = 50, warmup: int = 10) -> float:
     """Learning rate of the paper's §IV-A4: 1e-8 up to 1e-5 over `warmup`, cosine down to 1e-6."""
     if epoch < warmup:
@@ -221,7 +225,14 @@ def paper_learning_rate(epoch: int, epochs: int = 50, warmup: int = 10) -> float
 
 
 def fit_paper(
-    features: Array, labels: NDArray[np.int_], seeds: list[int], epochs: int = 50, batch: int = 4
+    features: Array,
+    labels: NDArray[np.int_],
+    seeds: list[int],
+    epochs: int = 50,
+    batch: int = 4,
+    *,
+    lr: float = PAPER_LR,
+    weight_decay: float = 0.0,
 ) -> list[LinearHead]:
     """The paper's linear layer: Adam with :func:`paper_learning_rate`, batch 4, raw features.
 
@@ -235,6 +246,10 @@ def fit_paper(
         Shape (problems, n), class numbers.
     seeds
         One per problem: initial weights and the order of the samples.
+    lr
+        Highest learning rate; the schedule's others are in proportion.
+    weight_decay
+        L2 penalty on weights and bias, as of torch's Adam.
 
     Returns
     -------
@@ -254,14 +269,14 @@ def fit_paper(
     first, second = torch.zeros_like(parameters), torch.zeros_like(parameters)
     step = 0
     for epoch in range(epochs):
-        rate = paper_learning_rate(epoch, epochs)
+        rate = paper_learning_rate(epoch, epochs) * lr / PAPER_LR
         order = torch.stack([torch.randperm(n, generator=g) for g in generators])
         for start in range(0, n, batch):
             rows = order[:, start : start + batch, None]
             inputs = x.gather(1, rows.expand(-1, -1, width + 1))
             wanted = target.gather(1, rows.expand(-1, -1, classes))
             error = torch.softmax(inputs @ parameters.mT, dim=-1) - wanted
-            gradient = error.mT @ inputs / rows.shape[1]
+            gradient = error.mT @ inputs / rows.shape[1] + weight_decay * parameters
             step += 1
             first.lerp_(gradient, 1 - 0.9)
             second.lerp_(gradient.square_(), 1 - 0.999)

@@ -24,12 +24,17 @@ from .features import FeatureCache, trend_flags, view_widths
 from .handmade import handmade_features
 from .learners import Background, Features, ForestLearner, Learner, LogisticLearner, Problem
 from .protocol import Answer, Method, Outcome, Task, mean_validation_f1
+from .quant import ExtraTreesLearner, quant_features
 
 UNLABELLED_SAMPLE = 1000
 """Windows of the training subjects that tell how features vary; more hardly tell it better."""
 
-MINIROCKET_C = 0.01
-"""Inverse penalty of MiniRocket's regression: of 9,996 features, not of one view's."""
+ROCKETS = {
+    "minirocket": ("MiniRocketMultivariate", 0.01),
+    "multirocket": ("MultiRocketMultivariate", 0.002),
+}
+"""sktime's transformations, and inverse penalties of the regressions on their 9,996 and 49,728
+features: the same for each feature."""
 
 MARGIN = 0.01
 """What a weight of order has to gain on validation subjects: of many, one gains less by chance."""
@@ -54,7 +59,7 @@ class FeatureSet(Protocol):
         ...
 
     def of_fold(self, training: NDArray[np.intp]) -> Features:
-        """All windows' features, (n, d); `training` are the rows that may be learnt from."""
+        """All windows' features, (n, d); `training` may be learnt from, without labels."""
         ...
 
 
@@ -73,21 +78,29 @@ class FixedFeatures:
 
 
 @dataclass(frozen=True)
-class MiniRocketFeatures:
-    """MiniRocket's 9,996 features; its biases come from the fold's unlabelled training windows."""
+class RocketFeatures:
+    """Features of random kernels, whose biases come from the fold's unlabelled training windows.
+
+    Attributes
+    ----------
+    kind
+        Name of the class in sktime. It compiles at its first use, MultiRocket for a minute, and
+        keeps the result on disk.
+    """
 
     settings: dict[str, Any]
     windows: NDArray[np.float32]
+    kind: str
     widths: None = None
     trends: tuple[bool, ...] = ()
 
     def of_fold(self, training: NDArray[np.intp]) -> Features:
         """Fit the kernels' biases on the training windows and transform all."""
-        from sktime.transformations.panel.rocket import MiniRocketMultivariate
+        from sktime.transformations.panel import rocket
 
         # More than a thousand windows do not sharpen the quantiles the biases are drawn from.
         sample = np.random.default_rng(0).permutation(training)[:1000]
-        transform = MiniRocketMultivariate(random_state=0)
+        transform = getattr(rocket, self.kind)(random_state=0)
         transform.fit(self.windows[sample].astype(np.float64))
         return np.asarray(transform.transform(self.windows.astype(np.float64)), np.float32)
 
@@ -208,9 +221,10 @@ def learn_fold(
 
     `first` is the number of the first learner's setting.
     """
-    array = features.of_fold(task.training[fold])
+    known = task.known[fold]
+    array = features.of_fold(known)
     validation, test = array[task.validation[fold]], array[task.test[fold]]
-    sample = np.random.default_rng(0).permutation(task.training[fold])[:UNLABELLED_SAMPLE]
+    sample = np.random.default_rng(0).permutation(known)[:UNLABELLED_SAMPLE]
     unlabelled = array[np.sort(sample)]
     draws = [draw for draw in task.manifest.draws if draw.fold == fold]
     background = Background(unlabelled, features.widths, features.trends)
@@ -279,8 +293,14 @@ def hand_forest(windows: Windows) -> FeatureMethod:
     return FeatureMethod("hand-forest", "forest", [FixedFeatures({}, features)], [ForestLearner()])
 
 
-def minirocket(windows: Windows) -> FeatureMethod:
-    """MiniRocket with the same logistic regression as ours.
+def quant(windows: Windows) -> FeatureMethod:
+    """QUANT: quantiles of intervals with extremely randomised trees."""
+    features = FixedFeatures({}, quant_features(windows.X))
+    return FeatureMethod("quant", "forest", [features], [ExtraTreesLearner()])
+
+
+def rocket(windows: Windows, name: str) -> FeatureMethod:
+    """One of :data:`ROCKETS` with the same logistic regression as ours.
 
     Raises
     ------
@@ -288,6 +308,7 @@ def minirocket(windows: Windows) -> FeatureMethod:
         If sktime is not installed.
     """
     if find_spec("sktime") is None:
-        raise InputError("minirocket needs sktime: pip install 'img2imu[baselines]'")
-    learners = [LogisticLearner(MINIROCKET_C)]
-    return FeatureMethod("minirocket", "logistic", [MiniRocketFeatures({}, windows.X)], learners)
+        raise InputError(f"{name} needs sktime: pip install 'img2imu[baselines]'")
+    kind, C = ROCKETS[name]
+    features = RocketFeatures({}, windows.X, kind)
+    return FeatureMethod(name, "logistic", [features], [LogisticLearner(C)])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..progress import Progress
-from ..recordings import SplitManifest, Windows
+from ..recordings import UNLABELLED, SplitManifest, Windows
 from ..recordings.splits import Draw
 from .metrics import confusion_matrix, macro_f1
 
@@ -21,7 +21,11 @@ Probabilities = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt and tested, the same in all methods: labels as numbers, rows by fold."""
+    """What is learnt and tested, the same in all methods: labels as numbers, rows by fold.
+
+    `known` are the rows that a fold may learn from without labels: those of its training subjects,
+    and unlabelled windows of anybody but its validation and test subjects.
+    """
 
     labels: NDArray[np.int_]
     classes: list[str]
@@ -29,22 +33,29 @@ class Task:
     training: list[Rows]
     validation: list[Rows]
     test: list[Rows]
+    known: list[Rows]
 
     @classmethod
     def from_manifest(cls, windows: Windows, manifest: SplitManifest) -> Task:
-        """The rows of `windows` that each part of each fold holds."""
+        """The rows of `windows` that each part of each fold holds; unlabelled ones stand last."""
+        labelled = windows.y != UNLABELLED
+        count = int(labelled.sum())
         rows = {
-            part: [fold.windows(part, windows.subject) for fold in manifest.folds]
+            part: [fold.windows(part, windows.subject[:count]) for fold in manifest.folds]
             for part in ("train", "validation", "test")
         }
-        labels = np.searchsorted(windows.classes, windows.y)
+        others = [
+            np.flatnonzero(~labelled & ~np.isin(windows.subject, [*fold.validation, *fold.test]))
+            for fold in manifest.folds
+        ]
         return cls(
-            labels,
+            np.searchsorted(windows.classes, windows.y[:count]),
             windows.classes,
             manifest,
             rows["train"],
             rows["validation"],
             rows["test"],
+            [np.concatenate(pair) for pair in zip(rows["train"], others, strict=True)],
         )
 
 

@@ -1,7 +1,7 @@
 """Sensor recordings: readers, resampling, windows, subject-disjoint splits."""
 
 from .labels import as_labels, labelled
-from .merging import merge_windows
+from .merging import merge_windows, with_unlabelled
 from .registry import DATASETS, open_source
 from .splits import Fold, SplitManifest, few_shot, subject_folds
 from .types import UNLABELLED, Piece, RowReport, Source
@@ -40,4 +40,5 @@ __all__ = [
     "open_source",
     "save_windows",
     "subject_folds",
+    "with_unlabelled",
 ]

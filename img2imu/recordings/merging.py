@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, excerpt
+from .types import UNLABELLED
 from .windows import Windows
 
 
@@ -55,6 +56,18 @@ def merge_windows(sets: Mapping[str, Windows], *, same_people: bool = False) -> 
             for name, windows in sets.items()
         ]
     )
+
+
+def with_unlabelled(windows: Windows, more: Windows) -> Windows:
+    """`windows`, and behind them `more` without labels; subjects of one name are one person.
+
+    Raises
+    ------
+    InputError
+        As :func:`merge_windows`.
+    """
+    bare = replace(more, y=np.full(len(more), UNLABELLED))
+    return merge_windows({"labelled": windows, "unlabelled": bare}, same_people=True)
 
 
 def shared_subjects(sets: Mapping[str, Windows]) -> list[str]:

@@ -17,9 +17,11 @@ from img2imu.errors import InputError
 from img2imu.export import end_to_end, export_onnx
 from img2imu.fewshot import FinetuneConfig, ProbeConfig, evaluate, fit_classifier
 from img2imu.fewshot import finetuning as module
-from img2imu.fewshot.finetuning import JUDGES, FineTuning
+from img2imu.fewshot.finetuning import JUDGES, FineTuning, SearchedTuning
+from img2imu.fewshot.protocol import Answer, Outcome, Task
 from img2imu.fewshot.training import finetune
 from img2imu.models import EncoderConfig
+from img2imu.progress import silent
 from img2imu.recordings import SplitManifest, few_shot
 from img2imu.recordings.windows_file import save_windows
 
@@ -47,6 +49,28 @@ def windows():
 def outcome(windows, tmp_path_factory):
     cache = tmp_path_factory.mktemp("runs")
     return evaluate(windows, CONFIG, METHODS, training=TRAINING, cache=cache)
+
+
+def test_validation_subjects_choose_the_learning_rate(windows):
+    """Each fold has a rate of its own, whatever the test subjects say."""
+    task = Task.from_manifest(windows, SplitManifest.create("w", windows, (2,), range(2)))
+
+    class Known:
+        def __init__(self, lr, good):
+            self.training, self.good = replace(TRAINING, lr=lr), good
+
+        def run(self, task, progress, jobs):
+            answers = [
+                Answer(draw, 0.9 if draw.fold in self.good else 0.1, np.full((3, 3), draw.fold))
+                for draw in task.manifest.draws
+            ]
+            return Outcome(answers, {})
+
+    method = SearchedTuning("searched", [Known(1e-4, {0, 1}), Known(1e-3, {2, 3, 4})])
+    outcome = method.run(task, silent)
+    assert [setting["lr"] for setting in outcome.chosen[2]] == [1e-4, 1e-4, 1e-3, 1e-3, 1e-3]
+    assert [answer.validation_f1 for answer in outcome.answers] == [0.9] * 10
+    assert [answer.draw for answer in outcome.answers] == list(task.manifest.draws)
 
 
 def test_a_training_starts_from_the_estimator(windows, tmp_path, monkeypatch):
