@@ -10,7 +10,7 @@ from typing import Any
 from ..fewshot.config import READINGS, SHOTS, ProbeConfig
 from ..files import claimed
 from ..settings import require
-from ..studies.config import StudyConfig
+from ..studies.config import ScaleConfig, StudyConfig
 from .options import (
     add_device,
     add_output,
@@ -26,7 +26,7 @@ from .probe import OPTIONS
 _EXAMPLES = """\
 examples:
   img2imu study {study} exercise.npz daphnet.npz -o out/{study} \\
-      --encoders supervised=resnet18.safetensors sensor-aware=runs/moco
+      {more}
 
 A repeated command goes on where the last one stopped. rows.json holds rows by name, each a file
 or the fields of an encoder: {{"supervised": {{"name": "resnet18.tv_in1k", "pretrained": true}}}}
@@ -43,6 +43,11 @@ def register(subparsers: Any) -> None:
     made = table1.add_argument_group("encoders that --encoders does not name")
     made.add_argument("--source", metavar="STORE", help="packed store to pre-train them on")
     made.add_argument("--epochs", type=int, help="of each (the recommended recipe's)")
+    scale = studies.choices["scale"].add_argument_group("encoders")
+    scale.add_argument(
+        "--source", nargs="+", required=True, metavar="FILE.npz", help="unlabelled windows"
+    )
+    add_settings(scale, ScaleConfig)
 
 
 STUDIES = {
@@ -51,6 +56,7 @@ STUDIES = {
     "grid": ("the landscape over nfft and noverlap", ProbeConfig()),
     "gradcam": ("where in the pictures networks look", ProbeConfig()),
     "table1": ("altered signals by augmentation left out", ProbeConfig()),
+    "scale": ("hours of unlabelled windows and size of the encoder", ProbeConfig()),
 }
 """By name, what each shows, and its settings where none are given."""
 
@@ -58,17 +64,22 @@ STUDIES = {
 def _add_study(studies: Any, name: str, description: str) -> None:
     reference = "sensor-aware" if name == "table1" else "shipped"
     shown = STUDIES[name][1]
+    more = "--encoders supervised=resnet18.safetensors sensor-aware=runs/moco"
+    if name == "scale":
+        more = "--source unlabelled.npz --hours 0 0.5 2 8"
     parser = studies.add_parser(
         name,
         help=description,
-        epilog=_EXAMPLES.format(study=name),
+        epilog=_EXAMPLES.format(study=name, more=more),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_windows(parser, "windows_files", nargs="+")
     add_output(parser, "folder of the study")
     protocol = parser.add_argument_group("protocol")
     add_settings(protocol, ProbeConfig, OPTIONS, shown=shown)
-    add_settings(protocol, StudyConfig, ("windows",))
+    add_settings(
+        protocol, StudyConfig, ("windows", "untouched") if name == "table2" else ("windows",)
+    )
     rows = parser.add_argument_group("rows")
     rows.add_argument(
         "--encoders", nargs="+", default=[], metavar="NAME=FILE",
@@ -82,7 +93,7 @@ def _add_study(studies: Any, name: str, description: str) -> None:
     # The others draw what they are about.
     if name in ("table1", "table2", "shots"):
         rows.add_argument(
-            "--preset", choices=("recommended", "fast"), default="recommended",
+            "--preset", choices=tuple(READINGS), default="recommended",
             help="views of image encoders (recommended)",
         )  # fmt: skip
     else:
@@ -110,21 +121,28 @@ def _run(args: argparse.Namespace) -> None:
         probe,
         reference=args.reference,
         device=chosen_device(args),
-        **given(args, StudyConfig, ("windows",)),
+        **given(args, StudyConfig, ("windows", "untouched")),
     )
     stages = args.stages or READINGS[args.preset]["stages"]
     out = Path(args.output)
-    encoders = read_encoders(args.encoders, stages)
+    encoders = read_encoders(args.encoders, stages, args.preset)
+    # What cannot take part is better known before a pre-training than after it.
+    sets, missing = load_sets(args.windows_files, config, args.sampling_rate, chosen_subjects(args))
     if args.study == "table1" and args.source:
         from ..studies.table1 import pretrain_policies
 
         made = pretrain_policies(
             out, args.source, args.epochs, list(encoders), args.jobs, progress_bar
         )
-        encoders |= read_encoders(made, stages)
+        encoders |= read_encoders(made, stages, args.preset)
+    if args.study == "scale":
+        from ..studies.scale import pretrain_sizes
+
+        plan = ScaleConfig(**given(args, ScaleConfig))
+        encoders |= pretrain_sizes(out, args.source, plan, args.stages, args.jobs, progress_bar)
+        args.rows = [*encoders, *(args.rows or ())]
     wanted = args.rows or _default_rows(args.study, list(encoders))
-    rows, lacking = build_rows(encoders, wanted, args.reference, stages)
-    sets, missing = load_sets(args.windows_files, config, args.sampling_rate, chosen_subjects(args))
+    rows, lacking = build_rows(encoders, wanted, args.reference, stages, args.preset)
     study = import_module(f"..studies.{args.study}", __package__)
     text = study.run(
         out, sets, rows, config, [*lacking, *missing], jobs=args.jobs,

@@ -83,6 +83,11 @@ def score(value: float) -> str:
     return f"{value:.3f}".removeprefix("0")
 
 
+def difference(value: float) -> str:
+    """The same with its sign, as in +.021."""
+    return f"{'−' if value < 0 else '+'}{score(abs(value))}"
+
+
 def markdown(table: Table) -> str:
     """The table below its caption."""
     empty = [""] * (len(table.columns) - 1)

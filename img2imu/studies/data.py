@@ -42,6 +42,11 @@ class DataSet:
     identity: dict[str, str] = field(default_factory=dict)
 
     @property
+    def seconds(self) -> float:
+        """Length of a window."""
+        return self.windows.X.shape[-1] / self.windows.sampling_rate
+
+    @property
     def shots(self) -> tuple[int, ...]:
         """Shots that every class has windows for."""
         return tuple(dict.fromkeys(draw.shots for draw in self.manifest.draws if draw.shots))

@@ -10,13 +10,13 @@ from typing import Any
 
 from ..convert import view_to_dict
 from ..errors import InputError
-from ..fewshot import ProbeConfig
+from ..fewshot import VOTES, ProbeConfig
 from ..models import EncoderConfig
 from ..progress import Progress, silent
 from .cells import Cell, run_cells
 from .config import StudyConfig
 from .data import DataSet
-from .results import Missing, Result
+from .results import Missing, Result, averaged
 from .rows import ALL_LABELS, Row, identity, lacking
 
 LEAST_FINETUNED = 10
@@ -32,11 +32,46 @@ def probe_rows(
     progress: Progress = silent,
 ) -> tuple[list[Result], list[Missing]]:
     """Every row on every data set, in the cells of ``out/cells``."""
+    networks = {row.name: row.networks() for row in rows}
+    each = [network for row in rows for network in networks[row.name]]
+    results, missing = _probe_each(out, sets, each, config, jobs, progress)
+    for name, members in networks.items():
+        if len(members) > 1:
+            results, missing = _as_one(name, [row.name for row in members], results, missing)
+    return results, missing
+
+
+def _as_one(
+    name: str, members: Sequence[str], results: Sequence[Result], missing: Sequence[Missing]
+) -> tuple[list[Result], list[Missing]]:
+    """Put the mean of the rows `members` under one name."""
+    groups: dict[tuple[str, str, int | None], list[Result]] = {}
+    for result in results:
+        if result.row in members:
+            groups.setdefault((result.dataset, result.probe, result.shots), []).append(result)
+    means = [
+        replace(averaged(group), row=name)
+        for group in groups.values()
+        if len(group) == len(members)
+    ]
+    gaps = [replace(gap, row=name) if gap.row in members else gap for gap in missing]
+    others = [result for result in results if result.row not in members]
+    return [*others, *means], list(dict.fromkeys(gaps))
+
+
+def _probe_each(
+    out: Path,
+    sets: Sequence[DataSet],
+    rows: Sequence[Row],
+    config: StudyConfig,
+    jobs: int | None,
+    progress: Progress,
+) -> tuple[list[Result], list[Missing]]:
     absent = [
         Missing(data.name, row.name, reason)
         for row in rows
         for data in sets
-        if (reason := lacking(row, data.name))
+        if (reason := lacking(row, data))
     ]
     without = {(entry.dataset, entry.row) for entry in absent}
     pairs = [
@@ -61,14 +96,15 @@ def _bundles(rows: Sequence[Row]) -> list[list[Row]]:
 
     They take longest, so they start first.
     """
-    votes = any(row.group == "vote" for row in rows)
-    together = [row for row in rows if votes and row.group in ("usual", "vote")]
+    votes = [row for row in rows if row.group == "vote"]
+    voters = {member for row in votes for member in VOTES[row.method]}
+    together = [row for row in rows if row.group == "usual" and row.method in voters] + votes
     alone = [[row] for row in rows if row not in together]
     return [together, *alone] if together else alone
 
 
 def _cell(data: DataSet, bundle: Sequence[Row], config: StudyConfig) -> Cell:
-    encoder = next((row.encoder_for(data.name) for row in bundle if row.encoder), None)
+    encoder = next((row.encoder_for(data) for row in bundle if row.encoder), None)
     probe = replace(config.probe, shots=data.shots, encoder=encoder or config.probe.encoder)
     if len(bundle) > 1:
         # Of an encoder's probes only the first votes.
@@ -140,4 +176,5 @@ def _result(data: DataSet, bundle: Sequence[Row], record: dict[str, Any]) -> Res
         tuple(record["f1_each"]),
         record["validation_f1"],
         tuple(chosen["stage"] for chosen in record["chosen"] if "stage" in chosen),
+        row.has_seen(data.name),
     )

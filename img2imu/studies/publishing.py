@@ -55,6 +55,7 @@ def begin(
             **config.shared(),
             "windows": config.windows,
             "reference": config.reference,
+            "untouched": list(config.untouched),
         },
         "data": {data.name: data.describe() for data in sets},
         "rows": {row.name: identity(row.encoder) for row in rows},
@@ -183,7 +184,7 @@ def facts(
 def _describe(data: DataSet) -> str:
     windows = data.windows
     return (
-        f"{len(windows):,} windows of {windows.X.shape[-1] / windows.sampling_rate:g} s at "
+        f"{len(windows):,} windows of {data.seconds:g} s at "
         f"{windows.sampling_rate:g} Hz, {len(windows.subjects)} subjects, "
         f"{len(windows.classes)} classes"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from ..files import write_csv
 from . import paper
 
 COLUMNS = (
-    "dataset", "row", "probe", "shots", "f1_mean", "f1_std", "f1_each", "validation_f1", "stages",
-    "gain", "p", "paper_f1", "paper_std", "missing",
+    "dataset", "row", "probe", "shots", "f1_mean", "f1_std", "f1_each", "f1_networks",
+    "validation_f1", "stages", "seen", "gain", "p", "paper_f1", "paper_std", "missing",
 )  # fmt: skip
 
 
@@ -48,6 +48,10 @@ class Result:
         Mean macro-F1 on validation subjects, which choose settings.
     stages
         Stage of the encoder that each fold chose; empty where there is none.
+    seen
+        Whether the encoder has learnt from this data set.
+    networks
+        Mean of each of several random networks, whose mean :attr:`each` is; empty for others.
     gain, p
         Mean difference to the reference row, and p of Wilcoxon's signed-rank test against it;
         None where there is nothing to compare with.
@@ -60,6 +64,8 @@ class Result:
     each: tuple[float, ...]
     validation: float
     stages: tuple[int, ...] = ()
+    seen: bool = False
+    networks: tuple[float, ...] = ()
     gain: float | None = None
     p: float | None = None
 
@@ -76,7 +82,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Overall:
-    """A row over all data sets: the mean of their means, its gain, and `p` over all their pairs."""
+    """A row over all data sets: the mean of their means, its gain, and `p` over all their pairs.
+
+    `networks` are the means of each of several random networks; `seen` is whether the encoder has
+    learnt from any of the sets.
+    """
 
     row: str
     probe: str
@@ -84,6 +94,16 @@ class Overall:
     mean: float
     gain: float | None
     p: float | None
+    networks: tuple[float, ...] = ()
+    seen: bool = False
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """The best of several rows on a data set, and how far the reference is above it."""
+
+    result: Result
+    lead: float
 
 
 def compare(results: Sequence[Result], reference: str) -> list[Result]:
@@ -120,8 +140,47 @@ def over_sets(results: Sequence[Result], reference: str) -> list[Overall]:
                     [value for result, _ in pairs for value in result.each],
                     [value for other in others for value in other.each],
                 )
-            overall.append(Overall(*key, mean, gain, p))
+            networks = zip(*(result.networks for result, _ in pairs), strict=True)
+            seen = any(result.seen for result, _ in pairs)
+            overall.append(
+                Overall(*key, mean, gain, p, tuple(float(np.mean(each)) for each in networks), seen)
+            )
     return overall
+
+
+def averaged(results: Sequence[Result]) -> Result:
+    """The mean of several networks that differ in their random weights, draw by draw."""
+    draws = zip(*(result.each for result in results), strict=True)
+    return replace(
+        results[0],
+        each=tuple(round(float(np.mean(draw)), 4) for draw in draws),
+        validation=float(np.mean([result.validation for result in results])),
+        networks=tuple(result.mean for result in results),
+    )
+
+
+def best_opponents(
+    results: Sequence[Result], reference: str, opponents: Collection[str]
+) -> dict[str, Opponent]:
+    """By data set the best row among `opponents`; none where they or the reference are missing.
+
+    The best is told by test subjects, in the opponents' favour.
+    """
+    best: dict[str, Opponent] = {}
+    for ours in results:
+        if ours.row != reference or ours.dataset in best:
+            continue
+        theirs = [
+            result
+            for result in results
+            if (result.dataset, result.shots) == (ours.dataset, ours.shots)
+            and result.row in opponents
+            and result.row != reference
+        ]
+        if theirs:
+            top = max(theirs, key=lambda result: result.mean)
+            best[ours.dataset] = Opponent(top, ours.mean - top.mean)
+    return best
 
 
 def _opponents(results: Sequence[Result], reference: str) -> list[Result | None]:
@@ -159,12 +218,18 @@ def write_scores(
     path: Path,
     results: Sequence[Result],
     missing: Sequence[Missing],
-    overall: Sequence[Overall] = (),
+    means: Mapping[str, Sequence[Overall]] | None = None,
 ) -> None:
-    """Write one row for each result, each mean over data sets, and each thing missing."""
+    """Write one row for each result, each mean over data sets, and each thing missing.
+
+    `means` are called as the column of their tables.
+    """
     rows = [_columns_of(result) for result in results]
-    for entry in overall:
-        rows.append({"dataset": "mean", **_shared_columns(entry), "f1_mean": f"{entry.mean:.4f}"})
+    for title, overall in (means or {}).items():
+        rows += [
+            {"dataset": title, **_shared_columns(entry), "f1_mean": f"{entry.mean:.4f}"}
+            for entry in overall
+        ]
     for gap in missing:
         rows.append({"dataset": gap.dataset, "row": gap.row, "missing": gap.reason})
     write_csv(path, COLUMNS, rows)
@@ -189,6 +254,8 @@ def _shared_columns(entry: Result | Overall) -> dict[str, Any]:
         "row": entry.row,
         "probe": entry.probe,
         "shots": entry.shots or "all",
+        "f1_networks": " ".join(f"{value:.4f}" for value in entry.networks),
+        "seen": "yes" if entry.seen else "",
         "gain": "" if entry.gain is None else f"{entry.gain:.4f}",
         "p": "" if entry.p is None else f"{entry.p:.3g}",
     }

@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..fewshot import READINGS
 from ..files import sha256_of
 from ..models import DEFAULT_ENCODER, WINDOW_ENCODERS, EncoderConfig, find_weights
 from .results import Missing
+
+if TYPE_CHECKING:
+    from ..fewshot.config import PresetName
+    from .data import DataSet
 
 GROUPS = {
     "sensor": "Sensor-based, 1-D",
@@ -39,7 +43,9 @@ TITLES = {
     "left-out": ("image", "weights of the toolkit, the set left out"),
     "finetune": ("image", "fine-tuned"),
     "hand-forest": ("usual", "hand-made features + forest"),
+    "quant": ("usual", "QUANT + extra trees"),
     "minirocket": ("usual", "MiniRocket + logistic"),
+    "multirocket": ("usual", "MultiRocket + logistic"),
     "vote": ("vote", "vote with forest and MiniRocket"),
     "vote-no-images": ("vote", "vote of forest and MiniRocket alone"),
     "all-labels": ("ceiling", "all labels"),
@@ -54,7 +60,15 @@ BORROWERS = ("finetune", "vote", "all-labels", "finetune-all")
 ALL_LABELS = ("all-labels", "finetune-all", "supervised-1d")
 """Rows that learn from all labels of the training subjects."""
 
-WITHOUT_ENCODER = ("hand-forest", "minirocket", "vote-no-images")
+NETWORKS = 5
+"""Random networks, of the seeds 0 to 4, whose mean stands in the rows of :data:`RANDOM`."""
+
+RANDOM = ("random-1d", "random-2d")
+
+SEEN_BY_SHIPPED = ("wisdm-2019", "motionsense", "daphnet", "cow", "cattle", "road")
+"""What the names of data sets begin with whose windows and labels the shipped encoder learnt."""
+
+WITHOUT_ENCODER = ("hand-forest", "quant", "minirocket", "multirocket", "vote-no-images")
 
 OWN_METHODS = {
     **{name: name for name in (*WITHOUT_ENCODER, "vote", "finetune", "supervised-1d")},
@@ -62,10 +76,11 @@ OWN_METHODS = {
 }
 """Methods of the rows that are something else than an encoder's frozen probe."""
 
-SET = "{set}"
-"""Stands for a data set's name in the path of weights, where each set has some of its own."""
+SET, SECONDS = "{set}", "{seconds}"
+"""Stand in the path of weights for a data set's name, where each set has some of its own, and for
+the length of its windows, where each length has."""
 
-NEEDING_SKTIME = ("minirocket", "vote", "vote-no-images")
+NEEDING_SKTIME = ("minirocket", "multirocket", "vote", "vote-no-images")
 
 
 @dataclass(frozen=True)
@@ -92,15 +107,34 @@ class Row:
     encoder: EncoderConfig | None
     method: str
 
-    def encoder_for(self, dataset: str) -> EncoderConfig | None:
-        """The encoder that reads a data set: :data:`SET` in the path of weights is its name."""
-        if self.encoder is None or self.encoder.checkpoint is None:
+    def encoder_for(self, data: DataSet) -> EncoderConfig | None:
+        """The encoder that reads a data set, :data:`SET` and :data:`SECONDS` being the set's."""
+        if self.encoder is None or not _is_pattern(self.encoder):
             return self.encoder
-        return replace(self.encoder, checkpoint=self.encoder.checkpoint.replace(SET, dataset))
+        path = str(self.encoder.checkpoint).replace(SET, data.name)
+        found, architecture = find_weights(path.replace(SECONDS, f"{data.seconds:g}"))
+        return replace(self.encoder, name=architecture or self.encoder.name, checkpoint=str(found))
+
+    def has_seen(self, dataset: str) -> bool:
+        """Whether the encoder is known to have learnt from a data set of this name."""
+        shipped = self.encoder is not None and self.encoder.name == DEFAULT_ENCODER.name
+        return shipped and dataset.lower().startswith(SEEN_BY_SHIPPED)
+
+    def networks(self) -> list[Row]:
+        """The row itself; or, of random weights, one for each seed."""
+        encoder = self.encoder
+        if self.name not in RANDOM or encoder is None or encoder.checkpoint or encoder.pretrained:
+            return [self]
+        return [
+            replace(self, name=f"{self.name}.{seed}", encoder=replace(encoder, seed=seed))
+            for seed in range(NETWORKS)
+        ]
 
 
 def read_encoders(
-    entries: Sequence[str], stages: Sequence[int] | None = None
+    entries: Sequence[str],
+    stages: Sequence[int] | None = None,
+    preset: PresetName = "recommended",
 ) -> dict[str, EncoderConfig]:
     """Encoders by row, from the command line.
 
@@ -108,17 +142,20 @@ def read_encoders(
     ----------
     entries
         Each ``NAME=FILE``, the weights or the folder of a pre-training, or a JSON file of such
-        pairs. A file with :data:`SET` in its path is one for each data set. In JSON a value may
-        also hold fields of :class:`EncoderConfig`; its paths start from the JSON file's folder.
+        pairs. With :data:`SET` or :data:`SECONDS` in its path it is one for each data set, or for
+        each length of windows. In JSON a value may also hold fields of :class:`EncoderConfig`; its
+        paths start from the JSON file's folder.
     stages
-        Read where an entry states none; None takes the recommended preset's.
+        Read where an entry states none; None takes the preset's.
+    preset
+        Of the views.
 
     Raises
     ------
     InputError
         If an entry cannot be understood. A missing file of weights is the row's matter.
     """
-    reading = _reading(stages)
+    reading = _reading(stages, preset)
     encoders: dict[str, EncoderConfig] = {}
     for entry in entries:
         name, given, path = entry.partition("=")
@@ -138,6 +175,7 @@ def build_rows(
     wanted: Sequence[str] | None = None,
     reference: str = "shipped",
     stages: Sequence[int] | None = None,
+    preset: PresetName = "recommended",
 ) -> tuple[list[Row], list[Missing]]:
     """The rows to compute, and those that cannot be, with the reason.
 
@@ -149,8 +187,8 @@ def build_rows(
         Names; None takes all. The reference is always among them.
     reference
         Row that the others are compared with, and whose encoder :data:`BORROWERS` read.
-    stages
-        Read by the random and the shipped encoder, too; None leaves each its own.
+    stages, preset
+        Where the random and the shipped encoder are read, as of :func:`read_encoders`.
 
     Raises
     ------
@@ -160,8 +198,8 @@ def build_rows(
     known = {
         "random-1d": EncoderConfig("conv1d"),
         "supervised-1d": EncoderConfig("conv1d"),
-        "random-2d": EncoderConfig(**_reading(stages)),
-        "shipped": replace(DEFAULT_ENCODER, stages=tuple(stages or DEFAULT_ENCODER.stages)),
+        "random-2d": EncoderConfig(**_reading(stages, preset)),
+        "shipped": replace(DEFAULT_ENCODER, **_reading(stages, preset)),
         **encoders,
     }
     own = [name for name in encoders if name not in TITLES]
@@ -188,17 +226,16 @@ def identity(encoder: EncoderConfig | None) -> dict[str, Any] | None:
 
     if encoder is None:
         return None
-    several = encoder.checkpoint is not None and SET in encoder.checkpoint
-    path = Path(encoder.checkpoint) if encoder.checkpoint and not several else None
+    path = Path(encoder.checkpoint) if encoder.checkpoint and not _is_pattern(encoder) else None
     if encoder.pretrained and encoder.name in REGISTRY:
         path = shipped_path(encoder.name)
     sha256 = sha256_of(path) if path else None
     return {**asdict(encoder), "checkpoint": None, "sha256": sha256}
 
 
-def _reading(stages: Sequence[int] | None) -> dict[str, Any]:
+def _reading(stages: Sequence[int] | None, preset: PresetName) -> dict[str, Any]:
     """Where an image encoder is read."""
-    return {**READINGS["recommended"], **({"stages": tuple(stages)} if stages else {})}
+    return {**READINGS[preset], **({"stages": tuple(stages)} if stages else {})}
 
 
 def _described(name: str) -> tuple[str, str]:
@@ -223,12 +260,17 @@ def _lacks(row: Row, reference: str) -> str:
     if row.encoder is None:
         name = reference if row.name in BORROWERS else row.name
         return f"no encoder given (--encoders {name}=FILE)"
-    return _no_file(row.encoder) if SET not in str(row.encoder.checkpoint) else ""
+    return "" if _is_pattern(row.encoder) else _no_file(row.encoder)
 
 
-def lacking(row: Row, dataset: str) -> str:
+def _is_pattern(encoder: EncoderConfig) -> bool:
+    """Whether the path of the weights depends on the data set."""
+    return any(part in str(encoder.checkpoint) for part in (SET, SECONDS))
+
+
+def lacking(row: Row, data: DataSet) -> str:
     """Why a row cannot be computed on a data set; empty when nothing is known against it."""
-    encoder = row.encoder_for(dataset)
+    encoder = row.encoder_for(data)
     return _no_file(encoder) if encoder else ""
 
 

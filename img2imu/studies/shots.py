@@ -16,7 +16,7 @@ from .few_shot import probe_rows
 from .publishing import begin, protocol, publish, reading
 from .results import Missing, Result, compare, require_any, write_scores
 from .rows import GROUPS, Row
-from .table2 import legend_of_marks, score_entry
+from .table2 import legend_of_marks, score_entry, spreads
 
 DASHES = {
     "sensor": "dotted",
@@ -78,6 +78,7 @@ def run(
         tables=tables,
         figures={"Macro-F1 over labelled windows per class": ("figure.png", figure)},
         missing=missing,
+        findings=spreads(results, rows),
     )
 
 
@@ -100,7 +101,7 @@ def build_table(
             groups.setdefault(GROUPS[row.group], []).append(line)
     caption = (
         f"Macro-F1 on test subjects of {data.name} by labelled windows per class, "
-        f"{protocol(config)}. {reading(rows)} {legend_of_marks(rows, config.reference)}"
+        f"{protocol(config)}. {reading(rows)} {legend_of_marks(results, rows, config.reference)}"
     )
     return Table(["method", "probe", *(str(k or "all") for k in columns)], groups, caption)
 

@@ -235,13 +235,19 @@ def pretrain_policies(
 
 
 def _pretrain(settings: Any, source: str, folder: Path) -> dict[str, Any]:
+    from ..images import ImageStore
+
+    return run_pretraining(settings, ImageStore.open(source), folder)
+
+
+def run_pretraining(settings: Any, source: Any, folder: Path) -> dict[str, Any]:
+    """Pre-train as one process, on CUDA where there is one; the numbers of the last epoch."""
     import torch
 
-    from ..images import ImageStore
     from ..pretrain import World, pretrain
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return dict(pretrain(settings, ImageStore.open(source), folder, World(device)))
+    return dict(pretrain(settings, source, folder, World(device)))
 
 
 def alter(data: DataSet, copy: str) -> DataSet:

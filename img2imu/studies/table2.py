@@ -5,20 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import InputError
 from ..progress import Progress, silent
 from ..report.charts import Dot, draw_scores
-from ..report.tables import Entry, Line, Table, score
+from ..report.tables import Entry, Line, Table, difference, score
 from . import paper
 from .config import StudyConfig
 from .data import DataSet
 from .few_shot import probe_rows
 from .publishing import begin, protocol, publish, reading
-from .results import Missing, Overall, Result, compare, over_sets, require_any, write_scores
+from .results import (
+    Missing,
+    Opponent,
+    Overall,
+    Result,
+    best_opponents,
+    compare,
+    over_sets,
+    require_any,
+    write_scores,
+)
 from .rows import GROUPS, Row
 
 SIGNIFICANT = 0.05
 """Below this p a difference from the reference row is marked."""
+
+SEEN = "†"
+"""Marks scores of an encoder that has learnt from the data set."""
+
+ALL_SETS = "mean"
 
 KINDS = {"main": "logistic probe or forest", "paper": "the paper's probe", "published": "published"}
 """Kinds of dots in the figure."""
@@ -60,6 +77,9 @@ def run(
     """
     if len(config.probe.shots) != 1:
         raise InputError(f"table2 takes one number of shots, not {config.probe.shots}")
+    unknown = set(config.untouched) - {data.name for data in sets}
+    if unknown:
+        raise InputError(f"untouched names {min(unknown)!r}, which is not among the windows files")
     held = {paper.dataset_of(data.name) for data in sets}
     absent = [
         Missing(title, "", "a data set of the paper, not among the windows files")
@@ -72,12 +92,12 @@ def run(
     missing += failed
     require_any(results, missing)
     results = compare(results, config.reference)
-    overall = over_sets(results, config.reference)
-    table = build_table(results, overall, rows, config)
+    means = _means(results, config)
+    table = build_table(results, means, rows, config)
     titles = {row.name: row.title for row in rows}
     reference = titles.get(config.reference, "")
-    figure = draw_scores(_panels(results, titles), _shown(table), reference, KINDS)
-    write_scores(out / "table.csv", results, missing, overall)
+    figure = draw_scores(_panels(results, titles), _shown(results, rows), reference, KINDS)
+    write_scores(out / "table.csv", results, missing, means)
     shown = "Mean and deviation of every method on every data set"
     return publish(
         out,
@@ -85,23 +105,36 @@ def run(
         sets,
         config,
         title=f"Macro-F1 from {config.probe.shots[0]} labelled windows per class",
-        lead=_lead(overall, titles, config),
+        lead=_lead(means.get(ALL_SETS, ()), titles, config),
         tables={"Every method on every data set": table},
         figures={shown: ("figure.png", figure)},
         missing=missing,
+        findings=[*_against_the_best(results, rows, config), *spreads(results, rows)],
     )
 
 
+def _means(results: Sequence[Result], config: StudyConfig) -> dict[str, list[Overall]]:
+    """Every row over all data sets, and over those that took no part in any choice, by title."""
+    sets = {result.dataset for result in results}
+    untouched = [result for result in results if result.dataset in config.untouched]
+    means = {ALL_SETS: over_sets(results, config.reference)} if len(sets) > 1 else {}
+    if config.untouched:
+        means["mean of the untouched"] = over_sets(untouched, config.reference)
+    return means
+
+
 def build_table(
-    results: Sequence[Result], overall: Sequence[Overall], rows: Sequence[Row], config: StudyConfig
+    results: Sequence[Result],
+    means: Mapping[str, Sequence[Overall]],
+    rows: Sequence[Row],
+    config: StudyConfig,
 ) -> Table:
-    """Rows by group; a column for each data set, the paper's beside it, and their mean."""
+    """Rows by group; a column for each data set, the paper's beside it, and their means."""
     sets = list(dict.fromkeys(result.dataset for result in results))
     columns = ["method", "probe"]
     for name in sets:
         columns += [name, "paper"] if paper.dataset_of(name) else [name]
-    if len(sets) > 1:
-        columns.append("mean")
+    columns += means
     groups: dict[str, list[Line]] = {}
     for row in rows:
         for probe in dict.fromkeys(r.probe for r in results if r.row == row.name):
@@ -112,11 +145,76 @@ def build_table(
                 )
                 if paper.dataset_of(name):
                     entries.append(_published(row, name, config))
-            if len(sets) > 1:
-                entries.append(_mean(row, probe, overall))
+            entries += [_mean(row, probe, overall) for overall in means.values()]
             line = Line(row.title, entries, row.name == config.reference)
             groups.setdefault(GROUPS[row.group], []).append(line)
-    return Table(columns, groups, _caption(rows, config))
+    best = best_opponents(results, config.reference, _usual(rows))
+    if best:
+        groups[GROUPS["usual"]].append(_best_line(best, sets, list(means), config))
+    return Table(columns, groups, _caption(results, rows, config))
+
+
+def _usual(rows: Sequence[Row]) -> list[str]:
+    """Names of the rows of what one would use otherwise."""
+    return [row.name for row in rows if row.group == "usual"]
+
+
+def _best_line(
+    best: Mapping[str, Opponent], sets: Sequence[str], means: Sequence[str], config: StudyConfig
+) -> Line:
+    """The best opponent of each data set, and in brackets how far the reference is above it."""
+    entries = [Entry()]
+    for name in sets:
+        entries.append(_led([best[name]] if name in best else []))
+        if paper.dataset_of(name):
+            entries.append(Entry())
+    for title in means:
+        wanted = sets if title == ALL_SETS else config.untouched
+        found = [best[name] for name in wanted if name in best]
+        entries.append(_led(found if len(found) == len(wanted) else []))
+    return Line("the best of these", entries)
+
+
+def _led(opponents: Sequence[Opponent]) -> Entry:
+    if not opponents:
+        return Entry()
+    mean = float(np.mean([opponent.result.mean for opponent in opponents]))
+    return Entry(score(mean), f"({difference(float(np.mean([each.lead for each in opponents])))})")
+
+
+def _against_the_best(
+    results: Sequence[Result], rows: Sequence[Row], config: StudyConfig
+) -> list[str]:
+    """How far the reference is above the best opponent of each data set, in a sentence."""
+    best = best_opponents(results, config.reference, _usual(rows))
+    if not best:
+        return []
+    title = next(row.title for row in rows if row.name == config.reference)
+    titles = {row.name: row.title for row in rows}
+    each = ", ".join(
+        f"{difference(opponent.lead)} on {name} ({titles[opponent.result.row]})"
+        for name, opponent in best.items()
+    )
+    mean = difference(float(np.mean([opponent.lead for opponent in best.values()])))
+    return [
+        f"{title} against the best of {', '.join(titles[name] for name in _usual(rows))} on each "
+        f"data set, told by test subjects: {mean} in the mean; {each}."
+    ]
+
+
+def spreads(results: Sequence[Result], rows: Sequence[Row]) -> list[str]:
+    """How far the networks of each random row lie apart, in sentences."""
+    sentences = []
+    for row in rows:
+        for probe in dict.fromkeys(r.probe for r in results if r.row == row.name and r.networks):
+            each = [r.networks for r in results if (r.row, r.probe) == (row.name, probe)]
+            means = np.mean(each, axis=0)
+            sentences.append(
+                f"{row.title} ({probe}) is the mean of {len(means)} networks, which have "
+                f"{score(means.min())} to {score(means.max())} in the mean of what is shown, with "
+                f"a standard deviation of {score(means.std())}."
+            )
+    return sentences
 
 
 def score_entry(row: str, probe: str, column: Sequence[Result]) -> Entry:
@@ -126,7 +224,7 @@ def score_entry(row: str, probe: str, column: Sequence[Result]) -> Entry:
         return Entry()
     [result] = found
     best = max(r.mean for r in column if r.shots == result.shots)
-    small = f"± {score(result.std)} {_mark(result)}".rstrip()
+    small = f"± {score(result.std)} {marks(result)}".rstrip()
     return Entry(score(result.mean), small, bool(result.shots) and result.mean == best)
 
 
@@ -141,29 +239,47 @@ def _mean(row: Row, probe: str, overall: Sequence[Overall]) -> Entry:
         return Entry()
     [entry] = found
     best = max(other.mean for other in overall if other.shots == entry.shots)
-    return Entry(score(entry.mean), _mark(entry), bool(entry.shots) and entry.mean == best)
+    return Entry(score(entry.mean), marks(entry), bool(entry.shots) and entry.mean == best)
 
 
-def _mark(entry: Result | Overall) -> str:
-    if entry.p is None or entry.gain is None or entry.p >= SIGNIFICANT:
-        return ""
-    return "↑" if entry.gain > 0 else "↓"
+def marks(entry: Result | Overall) -> str:
+    """An arrow where it differs from the reference, a dagger where the encoder knows the set."""
+    arrow = ""
+    if entry.p is not None and entry.gain is not None and entry.p < SIGNIFICANT:
+        arrow = "↑" if entry.gain > 0 else "↓"
+    return f"{arrow}{SEEN if entry.seen else ''}"
 
 
-def legend_of_marks(rows: Sequence[Row], reference: str) -> str:
-    """What arrows and bold numbers mean, in sentences."""
+def legend_of_marks(results: Sequence[Result], rows: Sequence[Row], reference: str) -> str:
+    """What arrows, daggers and bold numbers mean, in sentences."""
     title = next((row.title for row in rows if row.name == reference), reference)
+    seen = (
+        f" {SEEN}: the encoder has learnt from windows of this data set, with their labels: that "
+        "is no test of it."
+    )
     return (
         f"↑ and ↓: better or worse than {title} by Wilcoxon's signed-rank test over pairs of fold "
         f"and draw, p < {SIGNIFICANT:g}; p is not corrected for the number of comparisons, and "
         "optimistic, since the draws of a fold share their test subjects. The best is in bold."
+        f"{seen if any(result.seen for result in results) else ''}"
     )
 
 
-def _caption(rows: Sequence[Row], config: StudyConfig) -> str:
+def _caption(results: Sequence[Result], rows: Sequence[Row], config: StudyConfig) -> str:
+    legend = legend_of_marks(results, rows, config.reference)
+    best = (
+        " The best of these: in brackets how far the row compared with is above it."
+        if best_opponents(results, config.reference, _usual(rows))
+        else ""
+    )
+    untouched = (
+        f" Untouched, no part of any choice: {', '.join(config.untouched)}."
+        if config.untouched
+        else ""
+    )
     return (
         f"Macro-F1 on test subjects from {config.probe.shots[0]} labelled windows per class, "
-        f"{protocol(config)}. {reading(rows)} {legend_of_marks(rows, config.reference)}"
+        f"{protocol(config)}. {reading(rows)} {legend}{best}{untouched}"
     )
 
 
@@ -181,12 +297,14 @@ def _lead(overall: Sequence[Overall], titles: Mapping[str, str], config: StudyCo
     return f"{text}; {titles[mine.row]} ({mine.probe}) reaches {score(mine.mean)}."
 
 
-def _shown(table: Table) -> dict[str, list[str]]:
-    """Titles of the table's lines by group, each once."""
-    return {
-        group: list(dict.fromkeys(line.title for line in lines))
-        for group, lines in table.groups.items()
-    }
+def _shown(results: Sequence[Result], rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Titles of the rows with a score, by group."""
+    found = {result.row for result in results}
+    shown: dict[str, list[str]] = {}
+    for row in rows:
+        if row.name in found:
+            shown.setdefault(GROUPS[row.group], []).append(row.title)
+    return shown
 
 
 def _panels(

@@ -66,7 +66,9 @@ def test_scores_are_those_of_the_probe(landscapes, tmp_path):
     view = SpectrogramConfig(20.0, 32, 28)
     arrays = FeatureCache().get(data.windows.X, (view,), build_encoder(TINY))
     features = [FixedFeatures({"stage": k}, a) for k, a in zip((1, 2), arrays, strict=True)]
-    method = FeatureMethod("tiny", "logistic", features, [LogisticLearner(CONFIG.probe.C[0])])
+    method = FeatureMethod(
+        "tiny", "logistic", features, [LogisticLearner(CONFIG.probe.C[0], whiten=True)]
+    )
     task = Task.from_manifest(data.windows, data.manifest)
     [expected] = summarize(method, method.run(task, silent, jobs=1))
     [record] = [r for r in records if (r["nfft"], r["noverlap"]) == ("32", "28")]

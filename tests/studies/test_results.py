@@ -5,7 +5,14 @@ import pytest
 from scipy.stats import wilcoxon
 
 from img2imu.studies import paper
-from img2imu.studies.results import Result, compare, over_sets, signed_rank
+from img2imu.studies.results import (
+    Result,
+    averaged,
+    best_opponents,
+    compare,
+    over_sets,
+    signed_rank,
+)
 
 
 def result(dataset, row, probe, shots=10, shift=0.0, n=10, seed=0):
@@ -54,6 +61,32 @@ def test_over_all_sets_pairs_are_pooled_and_means_weigh_the_same(results):
     assert entry.gain == pytest.approx(entry.mean - overall["ours", "logistic"].mean)
     assert entry.p == wilcoxon(np.concatenate(trees), np.concatenate(ours)).pvalue
     assert overall["ours", "logistic"].p is None
+
+
+def test_networks_are_averaged_draw_by_draw():
+    each = [result("one", "random", "logistic", seed=seed) for seed in range(3)]
+    together = averaged(each)
+    assert together.each == pytest.approx(np.mean([r.each for r in each], axis=0), abs=1e-4)
+    assert together.networks == pytest.approx([np.mean(r.each) for r in each])
+
+
+def test_the_best_opponent_is_that_of_each_set_and_number_of_shots():
+    results = [
+        result("one", "ours", "logistic", shift=0.1),
+        result("one", "trees", "forest"),
+        result("one", "kernels", "logistic", shift=0.2),
+        result("one", "images", "logistic", shift=0.5),
+        result("one", "trees", "forest", shots=None, shift=0.5),
+        result("three", "ours", "logistic", shift=0.1),
+        result("three", "trees", "forest"),
+        result("alone", "trees", "forest"),
+    ]
+    best = best_opponents(results, "ours", ["trees", "kernels", "ours"])
+    assert {name: opponent.result.row for name, opponent in best.items()} == {
+        "one": "kernels",
+        "three": "trees",
+    }
+    assert best["one"].lead == pytest.approx(results[0].mean - results[2].mean)
 
 
 def test_equal_values_do_not_differ():

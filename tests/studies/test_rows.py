@@ -1,13 +1,23 @@
 """Rows: which encoders are read where, and which are missing."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
 from img2imu.errors import InputError
+from img2imu.fewshot import ProbeConfig
 from img2imu.models import DEFAULT_ENCODER, EncoderConfig
+from img2imu.models.encoder import shipped_path
+from img2imu.studies import table2
+from img2imu.studies.config import StudyConfig
+from img2imu.studies.data import load_sets
 from img2imu.studies.publishing import reading
-from img2imu.studies.rows import TITLES, build_rows, identity, read_encoders
+from img2imu.studies.results import Result
+from img2imu.studies.rows import TITLES, build_rows, identity, lacking, read_encoders
+
+from .samples import windows_file
 
 
 @pytest.fixture
@@ -50,6 +60,32 @@ def test_stages_are_those_asked_for(weights):
     assert stages["simclr-1d"] == stages["random-1d"] == EncoderConfig().stages
 
 
+def test_the_preset_says_where_encoders_are_read(weights):
+    encoders = read_encoders([f"supervised={weights}"], preset="paper")
+    rows, _ = build_rows(encoders, ["supervised", "random-2d"], preset="paper")
+    read = {row.name: (row.encoder.stages, row.encoder.bands) for row in rows}
+    assert read == dict.fromkeys(("shipped", "supervised", "random-2d"), ((4,), 1))
+
+
+def test_each_length_of_windows_may_have_an_encoder_of_its_own(tmp_path):
+    """Runs of a pre-training, in folders that tell the seconds; one is still lacking."""
+    folder = tmp_path / "cpc-3.2s"
+    folder.mkdir()
+    (folder / "encoder.safetensors").write_bytes(b"weights")
+    (folder / "config.json").write_text(json.dumps({"pretrain": {"encoder": "cpc1d"}}))
+    entry = f"cpc-1d={tmp_path}/cpc-{{seconds}}s"
+    rows, missing = build_rows(read_encoders([entry]), ["cpc-1d"], "cpc-1d")
+    [row], config = rows, StudyConfig(ProbeConfig(shots=(3,), seeds=1))
+    assert not missing and identity(row.encoder)["sha256"] is None
+    files = [windows_file(tmp_path, "short"), windows_file(tmp_path, "long", samples=100)]
+    (short, long), _ = load_sets(files, config)
+    assert (short.seconds, long.seconds) == (3.2, 5)
+    found = row.encoder_for(short)
+    assert (found.name, found.checkpoint) == ("cpc1d", str(folder / "encoder.safetensors"))
+    assert lacking(row, short) == ""
+    assert lacking(row, long) == f"no weights file at {tmp_path}/cpc-5s"
+
+
 def test_a_file_of_rows(tmp_path, weights):
     path = tmp_path / "rows.json"
     entries = {
@@ -81,6 +117,22 @@ def test_identity_knows_the_weights_not_their_place(tmp_path, weights):
     other.write_bytes(b"others")
     assert identity(EncoderConfig(checkpoint=str(other))) != one
     assert identity(DEFAULT_ENCODER)["sha256"]
+
+
+def test_what_the_shipped_encoder_has_seen_is_what_its_card_says():
+    card = shipped_path(DEFAULT_ENCODER.name).with_suffix(".md").read_text(encoding="utf-8")
+    seen = re.findall(r"^\| ([^|]+) \| (yes|no) \|", card, re.MULTILINE)
+    rows = {row.name: row for row in build_rows({}, ["random-2d", "all-labels"])[0]}
+    assert {answer for _, answer in seen} == {"yes", "no"}
+    for title, answer in seen:
+        name = re.sub(r"\W+", "-", title)
+        assert rows["shipped"].has_seen(name) == rows["all-labels"].has_seen(name)
+        assert rows["shipped"].has_seen(name) == (answer == "yes"), name
+        assert not rows["random-2d"].has_seen(name)
+    reference = Result("daphnet", "shipped", "logistic", 10, (0.5,), 0.5, seen=True)
+    assert "†" in table2.marks(reference)
+    assert "learnt from windows" in table2.legend_of_marks([reference], [], "shipped")
+    assert "†" not in table2.marks(replace(reference, seen=False))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from img2imu.studies.data import prepare
 from img2imu.studies.results import Result
 from img2imu.studies.rows import Row, read_encoders
 
-from .samples import make_windows
+from .samples import make_windows, windows_file
 
 CONFIG = StudyConfig(ProbeConfig(shots=(2,), seeds=1), windows=None, reference="sensor-aware")
 
@@ -178,6 +178,7 @@ def test_encoders_are_trained_where_none_are_given(tmp_path, monkeypatch):
 
 
 def test_a_missing_store_is_one_sentence(tmp_path, capsys):
-    options = ["study", "table1", "nothing.npz", "-o", str(tmp_path / "out"), "--source=nowhere"]
+    path = str(windows_file(tmp_path))
+    options = ["study", "table1", path, "-o", str(tmp_path / "out"), "--source=nowhere"]
     assert main(options) == 2
     assert "no packed store at nowhere" in capsys.readouterr().err

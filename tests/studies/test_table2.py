@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
+from img2imu.errors import InputError
 from img2imu.fewshot import FinetuneConfig, ProbeConfig, evaluate, evaluation
 from img2imu.models import EncoderConfig, create_backbone
 from img2imu.pretrain.checkpoint import save_encoder
 from img2imu.recordings import SplitManifest
 from img2imu.studies import few_shot, table2
+from img2imu.studies import rows as rows_module
 from img2imu.studies.config import StudyConfig
 from img2imu.studies.data import load_sets
 from img2imu.studies.rows import build_rows
@@ -150,15 +152,17 @@ def test_processes_change_nothing(tmp_path, files, records):
 
 
 def test_voters_and_votes_share_a_cell():
-    names = ["tiny", "hand-forest", "minirocket", "vote", "vote-no-images", "all-labels"]
+    usual = ["hand-forest", "quant", "minirocket"]
+    names = ["tiny", *usual, "vote", "vote-no-images", "all-labels"]
     rows, _ = build_rows({"tiny": TINY}, names, "tiny")
     assert [[row.name for row in bundle] for bundle in few_shot._bundles(rows)] == [
         ["hand-forest", "minirocket", "vote", "vote-no-images"],
         ["tiny"],
+        ["quant"],
         ["all-labels"],
     ]
     apart = [row for row in rows if row.group != "vote"]
-    assert [len(bundle) for bundle in few_shot._bundles(apart)] == [1] * 4
+    assert [len(bundle) for bundle in few_shot._bundles(apart)] == [1] * 5
 
 
 def test_votes_are_the_probes(tmp_path, files):
@@ -177,6 +181,7 @@ def test_votes_are_the_probes(tmp_path, files):
 def test_trained_rows_are_those_of_finetune(files, tmp_path, monkeypatch):
     shorter = replace(evaluation.FROM_SCRATCH, epochs=12, patience=6)
     monkeypatch.setattr(evaluation, "FROM_SCRATCH", shorter)
+    monkeypatch.setattr(evaluation, "SCRATCH_RATES", (1e-3,))
     monkeypatch.setattr(evaluation, "FinetuneConfig", lambda: FinetuneConfig(epochs=1, steps=2))
     config = replace(
         CONFIG,
@@ -195,6 +200,60 @@ def test_trained_rows_are_those_of_finetune(files, tmp_path, monkeypatch):
     assert scratch["shots"] == "all" and len(values(scratch)) == 5 and not scratch["p"]
     # Sines of three paces, from all labels: far above a guess, a third.
     assert float(scratch["f1_mean"]) > 0.5
+
+
+def test_a_random_row_is_the_mean_of_its_networks(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(rows_module, "NETWORKS", 2)
+    config = replace(CONFIG, probe=replace(CONFIG.probe, probes=("logistic",), seeds=1))
+    rows, _ = build_rows({"tiny": TINY, "random-2d": TINY}, ["random-2d"], "tiny")
+    sets, _ = load_sets(files[:1], config)
+    text = table2.run(tmp_path / "out", sets, rows, config, jobs=1)
+    with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
+        found = {r["row"]: r for r in csv.DictReader(stream) if r["dataset"] == "toy"}
+    each = []
+    for seed in range(2):
+        probe = replace(config.probe, encoder=replace(TINY, seed=seed))
+        [record] = evaluate(sets[0].windows, probe, ["img2imu"], jobs=1)["results"]
+        each.append(record["f1_each"])
+    random = found["random-2d"]
+    assert values(random) == pytest.approx(np.mean(each, axis=0), abs=1e-4)
+    networks = [float(value) for value in random["f1_networks"].split()]
+    assert networks == pytest.approx(np.mean(each, axis=1), abs=1e-4)
+    low, high = (f"{value:.3f}"[1:] for value in sorted(np.mean(each, axis=1)))
+    assert f"the mean of 2 networks, which have {low} to {high}" in text
+    assert found["tiny"]["f1_networks"] == "" and "random-2d.0" not in text
+
+
+def test_the_best_opponent_of_each_set_and_the_mean_of_untouched_sets(files, tmp_path):
+    config = replace(
+        CONFIG,
+        probe=replace(CONFIG.probe, probes=("logistic",), seeds=1),
+        untouched=("daphnet",),
+    )
+    names = ["hand-forest", "quant"]
+    study(tmp_path / "out", files[:2], config, names=names)
+    with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
+        records = list(csv.DictReader(stream))
+    f1 = {(r["dataset"], r["row"]): float(r["f1_mean"]) for r in records if r["f1_mean"]}
+    lines = (tmp_path / "out" / "table.md").read_text().splitlines()
+    [head] = [line for line in lines if line.startswith("| method")]
+    assert head == "| method | probe | toy | daphnet | paper | mean | mean of the untouched |"
+    [line] = [line for line in lines if line.startswith("| the best of these")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")][2:]
+    best = {name: max(f1[name, row] for row in names) for name in ("toy", "daphnet")}
+    leads = {name: f1[name, "tiny"] - value for name, value in best.items()}
+    both = (np.mean(list(best.values())), np.mean(list(leads.values())))
+    for cell, (value, lead) in zip(
+        (cells[0], cells[1], cells[3], cells[4]),
+        ((best["toy"], leads["toy"]), (best["daphnet"], leads["daphnet"]), both,
+         (best["daphnet"], leads["daphnet"])), strict=True,
+    ):  # fmt: skip
+        shown = cell.replace("−", "-").replace("(", "").replace(")", "").split()
+        assert [float(part) for part in shown] == pytest.approx([value, lead], abs=1.1e-3)
+    for row in ("tiny", *names):
+        assert f1["mean of the untouched", row] == f1["daphnet", row]
+    with pytest.raises(InputError, match="'goat'"):
+        study(tmp_path / "out", files[:1], replace(config, untouched=("goat",)), names=names)
 
 
 def test_too_few_shots_to_finetune_are_said(files, tmp_path):

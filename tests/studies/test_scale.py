@@ -1,0 +1,104 @@
+"""Hours and sizes: what is cut from the source, and what is trained, probed and shown."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from img2imu.cli import main
+from img2imu.errors import InputError
+from img2imu.fewshot import ProbeConfig, evaluate
+from img2imu.models import EncoderConfig, build_encoder
+from img2imu.recordings import Windows, load_windows, neighbours, save_windows
+from img2imu.studies.config import ScaleConfig
+from img2imu.studies.data import thin
+from img2imu.studies.scale import added_seconds, cut, first_seconds
+
+from .samples import windows_file
+
+
+def overlapping(recordings=4, each=10):
+    """Recordings of windows of 4 s, every 1 s."""
+    n = recordings * each
+    names = np.repeat([f"r{i}" for i in range(recordings)], each)
+    start = np.tile(np.arange(each, dtype=float), recordings)
+    X = np.random.default_rng(0).normal(size=(n, 3, 40)).astype(np.float32)
+    return Windows(X, np.full(n, ""), np.full(n, "s"), names, start, 10.0)
+
+
+def test_overlap_counts_once():
+    windows = overlapping()
+    assert added_seconds(windows).sum() == 4 * (9 + 4)
+    mixed = windows.select(np.random.default_rng(1).permutation(len(windows)))
+    assert added_seconds(mixed).sum() == 4 * (9 + 4)
+    assert added_seconds(replace(windows, start=np.zeros(40))).sum() == 40 * 4
+
+
+def test_fewer_hours_are_a_part_of_more_in_whole_recordings():
+    windows = overlapping()
+    before: set[tuple[str, float]] = set()
+    for seconds in (5, 13, 20, 52):
+        some = first_seconds(windows, seconds)
+        assert added_seconds(some).sum() == seconds
+        told = set(zip(some.recording.tolist(), some.start.tolist(), strict=True))
+        assert before <= told
+        before = told
+        # A recording is begun when the one before it is through.
+        counts = sorted(np.unique(some.recording, return_counts=True)[1])
+        assert all(count == 10 for count in counts[1:])
+        assert len(neighbours(some)) == len(some) - len(counts)
+
+
+def test_each_source_gives_its_share(tmp_path):
+    paths = []
+    for name, recordings in (("one", 2), ("other", 6)):
+        paths.append(tmp_path / f"{name}.npz")
+        save_windows(paths[-1], overlapping(recordings))
+    half = cut([str(path) for path in paths], 52 / 3600)
+    assert [added_seconds(part).sum() for part in half.sets] == [13, 39]
+    with pytest.raises(InputError, match=r"has 0\.03 hours, of which 1 are wanted"):
+        cut([str(path) for path in paths], 1)
+
+
+def test_the_study_probes_what_it_trained(tmp_path, capsys):
+    path = windows_file(tmp_path)
+    source = windows_file(tmp_path, "source", each=10, seed=1)
+    out = tmp_path / "out"
+    arguments = ["study", "scale", path, "-o", out, "--source", source, "--hours", 0.12, 0,
+                 "--architectures", "resnet18", "resnet10t", "--steps", 1, "--stages", 1,
+                 "--rows", "hand-forest", "--reference", "hand-forest", "--method", "simsiam",
+                 "--shots", 3, "--seeds", 1, "--windows", 45, "--jobs", 1]  # fmt: skip
+    assert main([str(argument) for argument in arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    with (out / "table.csv").open(newline="", encoding="utf-8") as stream:
+        found = {r["row"]: r for r in csv.DictReader(stream)}
+    places = [f"{name}-{hours}h" for name in ("resnet10t", "resnet18") for hours in (0, 0.12)]
+    assert set(found) == {*places, "hand-forest"}
+    assert found["resnet18-0h"]["f1_each"] != found["resnet18-0.12h"]["f1_each"]
+    [head] = [line for line in lines if line.startswith("|  |")]
+    assert head == "|  | 0 h | 0.12 h |"
+    for name in ("resnet10t", "resnet18"):
+        encoder = build_encoder(EncoderConfig(name, stages=(1,)))
+        size = sum(parameter.numel() for parameter in encoder.parameters())
+        [line] = [line for line in lines if line.startswith(f"| {name}")]
+        assert line.startswith(f"| {name}, {size / 1e6:.2g} M |")
+        assert f"{float(found[f'{name}-0.12h']['f1_mean']):.3f}"[1:] in line
+    assert any(line.startswith("- hand-made features + forest on toy:") for line in lines)
+    weights = out / "encoders" / "resnet18-0.12h" / "encoder.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert main([str(argument) for argument in arguments]) == 0
+    assert weights.stat().st_mtime_ns == before
+    read = EncoderConfig("resnet18", checkpoint=str(weights), stages=(1,))
+    probe = ProbeConfig(encoder=read, shots=(3,), seeds=1)
+    [record] = evaluate(thin(load_windows(path), 45), probe, ["img2imu"], jobs=1)["results"]
+    assert [float(v) for v in found["resnet18-0.12h"]["f1_each"].split()] == record["f1_each"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"hours": ()}, {"hours": (-1.0,)}, {"architectures": ("../x",)}, {"steps": 0}],
+)
+def test_bad_settings_are_refused(settings):
+    with pytest.raises(InputError):
+        ScaleConfig(**settings)
