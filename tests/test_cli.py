@@ -155,27 +155,6 @@ def test_convert_refuses_files(tmp_path, refused, name, content):
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
 
 
-def test_convert_refuses_mixed_rates(tmp_path, refused):
-    folder = tmp_path / "set"
-    folder.mkdir()
-    csv_file(folder / "a.csv")
-    rows = [f"{i / 20:.3f},0.{i % 7},0.{i % 5},1,walk" for i in range(600)]
-    csv_file(folder / "b.csv", rows=rows)
-    said = refused(
-        "convert",
-        folder,
-        "-o",
-        tmp_path / "out",
-        "--format",
-        "tabular",
-        "--label",
-        "label",
-        "--unit",
-        "g",
-    )
-    assert "rate" in said
-
-
 def test_predict_refuses_a_broken_model(tmp_path, refused):
     path = csv_file(tmp_path / "walk.csv")
     assert "not a classifier" in refused("predict", tmp_path, path)

@@ -34,6 +34,8 @@ out   windows.npz   the windows, for probe, study, finetune and export
 """
 _HELPS = {
     "noverlap": "samples that neighbouring frames share (nfft - 4)",
+    "overlap": "share of a window that the next one repeats",
+    "detrend": "remove each axis' mean first, and with it gravity",
     "normalize": "decibels to colours by the range of each axis, of the window, or a fixed one",
 }
 
@@ -43,7 +45,6 @@ examples:
   img2imu convert recordings -o out/walk --path-pattern '{label}/{subject}_*'
   img2imu convert walk.csv -o out/walk --labels intervals.csv
   img2imu convert walk.csv -o out/walk --columns t,ax,ay,az --unit m/s2 --label activity
-  img2imu convert wisdm-2019 -o out/wisdm --classes walking,jogging,stairs,sitting,standing
 """
 
 
@@ -59,7 +60,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("source", help="file, folder, archive, or name of a data set")
     add_output(parser, "folder to write")
     windows = parser.add_argument_group("windows")
-    add_settings(windows, WindowConfig, ("seconds", "overlap", "sampling_rate"))
+    add_settings(windows, WindowConfig, ("seconds", "overlap", "sampling_rate"), helps=_HELPS)
     windows.add_argument("--classes", metavar="A,B,...", help="labels to keep (all)")
     windows.add_argument(
         "--keep-unlabelled", action="store_true", help="keep windows that have no label too"

@@ -189,8 +189,15 @@ def _files(names: list[str]) -> str:
 class Source(Protocol):
     """A set of recordings in one format: the readers' common shape."""
 
-    name: str
-    report: RowReport
+    @property
+    def name(self) -> str:
+        """Of the data set or the file."""
+        ...
+
+    @property
+    def report(self) -> RowReport:
+        """What became of the rows read so far."""
+        ...
 
     def pieces(self) -> Iterator[Piece]:
         """Yield every recording from the start, piece by piece, filling `report` on the way."""
