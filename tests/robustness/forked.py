@@ -104,9 +104,9 @@ def wait(pid: int, seconds: float) -> End:
     return ended
 
 
-def succeed(argv: Sequence[str], folder: Path) -> None:
-    """Run a command that must succeed."""
-    status = wait(start(argv, folder), 600).status
+def succeed(argv: Sequence[str], folder: Path, seconds: float = 600) -> None:
+    """Run a command that must succeed, within so many seconds."""
+    status = wait(start(argv, folder), seconds).status
     if status:
         told = [
             (folder / name).read_text()

@@ -193,9 +193,9 @@ class Killer:
     def __init__(self, writer: Writer, healthy: Path, base: Path, rng: random.Random) -> None:
         self._writer, self._healthy, self._base, self._rng = writer, healthy, base, rng
         self.kills, self.lives, self.failures = 0, 0, list[str]()
-        began = time.monotonic()
         folder = self._folder("undisturbed")
-        forked.succeed(writer.argv, folder)
+        began = time.monotonic()
+        forked.succeed(writer.argv, folder, SECONDS)
         self._seconds = time.monotonic() - began
         files = results(folder / "work", writer.inputs)
         self._wanted = {name: digest(path) for name, path in files.items() if compared(name)}
@@ -215,10 +215,12 @@ class Killer:
         self.lives += 1
         kills = 0
         for _ in range(self._rng.randint(1, most)):
-            moment = self._rng.uniform(0, self._seconds)
+            moment, began = self._rng.uniform(0, self._seconds), time.monotonic()
             pid = forked.start(self._writer.argv, folder)
             status = forked.wait(pid, moment).status
             if not os.WIFSIGNALED(status):
+                if not kills:  # The machine is less busy by now: else most runs would end unkilled.
+                    self._seconds = time.monotonic() - began
                 break
             kills += 1
             self._look(folder, f"killed after {moment:.2f} s")
