@@ -14,6 +14,7 @@ from ..convert import SpectrogramConfig
 from ..errors import InputError
 from ..files import appearing, write_json
 from ..recordings import WindowConfig, Windows
+from ..recordings.sensors import axis_names
 from .data import add_source_options, print_doubts, source_options
 from .options import add_output, add_settings, given, parse_size, progress_bar
 
@@ -45,6 +46,7 @@ examples:
   img2imu convert recordings -o out/walk --path-pattern '{label}/{subject}_*'
   img2imu convert walk.csv -o out/walk --labels intervals.csv
   img2imu convert walk.csv -o out/walk --columns t,ax,ay,az --unit m/s2 --label activity
+  img2imu convert walk.csv -o out/walk --sensors accel gyro
 """
 
 
@@ -135,13 +137,15 @@ class _Sample:
     def __init__(self, per_class: int = 3) -> None:
         self._kept: dict[str, list[Any]] = {}
         self._per_class = per_class
-        self._alive = np.zeros(3, dtype=bool)
+        self._alive: NDArray[np.bool_] | bool = False
+        self._sensors: tuple[str, ...] = ()
         self._count = 0
 
     def add(self, batch: Windows) -> None:
         """Look at a batch: at most one window of each class is kept, so that they differ."""
         self._count += len(batch)
-        self._alive |= (np.ptp(batch.X, axis=2) > 0).any(axis=0)
+        self._sensors = batch.sensors
+        self._alive = self._alive | (np.ptp(batch.X, axis=2) > 0).any(axis=0)
         for label in np.unique(batch.y):
             kept = self._kept.setdefault(str(label), [])
             if len(kept) < self._per_class:
@@ -150,8 +154,8 @@ class _Sample:
 
     def require_live_axes(self, source: str) -> None:
         """Raise :class:`InputError` if an axis never changed: a dead sensor or a wrong column."""
-        if self._count and not self._alive.all():
-            axis = "xyz"[int(np.argmin(self._alive))]
+        if self._count and not np.all(self._alive):
+            axis = axis_names(self._sensors)[int(np.argmin(self._alive))]
             raise InputError(
                 f"axis {axis} of {source} is constant in all {self._count} windows: "
                 "a dead sensor axis or the wrong column"

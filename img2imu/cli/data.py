@@ -20,7 +20,7 @@ examples:
 """
 
 _READING = (
-    *("label", "labels", "subject", "path_pattern", "rate", "unit"),
+    *("label", "labels", "subject", "path_pattern", "rate", "unit", "sensors"),
     *("time_unit", "time_format", "delimiter", "decimal"),
 )
 """Options that go to the reader as they are."""
@@ -57,7 +57,20 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--columns",
         metavar="T,X,Y,Z",
-        help="columns for time, x, y, z; X,Y,Z where there is no time",
+        help="columns for time, x, y, z, of a gyroscope after them; X,Y,Z where there is no time",
+    )
+    group.add_argument(
+        "--sensors",
+        nargs="+",
+        metavar="NAME",
+        help="accel, gyro, magn, or all (the accelerometer, or those whose columns are named)",
+    )
+    group.add_argument(
+        "--sensor",
+        action="append",
+        dest="triads",
+        metavar="NAME=X,Y,Z:UNIT",
+        help="columns of a sensor, such as gyro=gx,gy,gz:deg/s (repeatable)",
     )
     group.add_argument("--label", metavar="COLUMN", help="column with the class")
     group.add_argument(
@@ -98,12 +111,24 @@ def source_options(args: argparse.Namespace) -> dict[str, Any]:
     for name in _READING:
         options[name] = getattr(args, name)
     options["columns"] = args.columns.split(",") if args.columns else None
+    options["triads"] = dict(map(_triad, args.triads)) if args.triads else None
     for pair in args.option:
         name, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"--option takes NAME=VALUE, not {pair!r}")
         options[name] = value
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _triad(text: str) -> tuple[str, list[str]]:
+    """Name and columns of ``gyro=gx,gy,gz``, and its unit where one stands behind a colon."""
+    from ..errors import InputError
+
+    name, equals, columns = text.partition("=")
+    if not equals:
+        raise InputError(f"--sensor takes NAME=X,Y,Z or NAME=X,Y,Z:UNIT, not {text!r}")
+    columns, *unit = columns.split(":")
+    return name, [*columns.split(","), *unit]
 
 
 def run_list(args: argparse.Namespace) -> None:

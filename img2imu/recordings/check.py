@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .resampling import default_max_gap
+from .sensors import ACCELEROMETER, UNIT_OF, axis_names, sensor_kind
 from .types import UNLABELLED, Piece, Reading, Source
 
 _NORMS_PER_PIECE = 1000
@@ -44,13 +45,16 @@ class CheckReport:
     repeated, backward
         Timestamps that equal the one before, or lie before it.
     minimum, maximum
-        Of x, y and z in g.
+        Of x, y and z of each sensor, in its unit.
     magnitude
-        Median of the acceleration's magnitude in g; about 1 where gravity is in the data.
+        Median of the first sensor's magnitude; of an accelerometer about 1 g where gravity is in
+        the data.
     readings
         What the user's own files were taken for.
     doubts
         What may be wrong with them, in sentences.
+    sensors
+        Their names.
     """
 
     format: str
@@ -66,11 +70,12 @@ class CheckReport:
     longest_gap: float = 0.0
     repeated: int = 0
     backward: int = 0
-    minimum: tuple[float, float, float] = (np.inf, np.inf, np.inf)
-    maximum: tuple[float, float, float] = (-np.inf, -np.inf, -np.inf)
+    minimum: tuple[float, ...] = (np.inf, np.inf, np.inf)
+    maximum: tuple[float, ...] = (-np.inf, -np.inf, -np.inf)
     magnitude: float = 0.0
     readings: list[Reading] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    sensors: tuple[str, ...] = ACCELEROMETER
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -83,8 +88,7 @@ class CheckReport:
             + (f"{measured:.4g} Hz by the timestamps" if measured else "not measurable")
             for nominal, measured in self.rates.items()
         )
-        spans = zip("xyz", self.minimum, self.maximum, strict=True)
-        ranges = ", ".join(f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in spans)
+        units = [UNIT_OF[sensor_kind(name)] for name in self.sensors]
         lines = [
             f"format      {self.format}",
             *(reading.to_text() for reading in self.readings),
@@ -94,12 +98,24 @@ class CheckReport:
             f"rate        {rates}",
             f"timestamps  {self.gaps} gaps (longest {self.longest_gap:.4g} s), "
             f"{self.repeated} repeated, {self.backward} backward",
-            f"range in g  {ranges}; median magnitude {self.magnitude:.3f}",
+            *(
+                f"{f'range in {unit}':<12}{self._range(place)}"
+                + ("" if place else f"; median magnitude {self.magnitude:.3f}")
+                for place, unit in enumerate(units)
+            ),
             f"hours       {self.hours:.2f}",
             _hours_line("subjects", len(self.subjects), self.subjects),
             _hours_line("classes", len(self.classes.keys() - {_NONE}), self.classes),
         ]
         return "\n".join(lines)
+
+    def _range(self, sensor: int) -> str:
+        """From the least to the largest value of each axis of one sensor."""
+        axes = slice(3 * sensor, 3 * sensor + 3)
+        spans = zip(
+            axis_names(self.sensors)[axes], self.minimum[axes], self.maximum[axes], strict=True
+        )
+        return ", ".join(f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in spans)
 
 
 def _hours_line(title: str, count: int, hours: dict[str, float]) -> str:
@@ -148,6 +164,8 @@ class _Tally:
         self._steps: defaultdict[float, int] = defaultdict(int)
         self._seconds: defaultdict[float, float] = defaultdict(float)
         self._norms: list[NDArray[np.floating[Any]]] = []
+        self._low: NDArray[np.floating[Any]] = np.array(np.inf)
+        self._high: NDArray[np.floating[Any]] = np.array(-np.inf)
 
     def add(self, piece: Piece) -> None:
         report, key = self.report, (piece.subject, piece.recording)
@@ -157,10 +175,12 @@ class _Tally:
         self._subjects[piece.subject] += len(piece) * hours
         for label, count in Counter(piece.labels.tolist()).items():
             self._classes[_NONE if label == UNLABELLED else label] += count * hours
-        report.minimum = _triple(np.minimum(report.minimum, piece.values.min(axis=0)))
-        report.maximum = _triple(np.maximum(report.maximum, piece.values.max(axis=0)))
+        self._low = np.minimum(self._low, piece.values.min(axis=0))
+        self._high = np.maximum(self._high, piece.values.max(axis=0))
+        report.minimum, report.maximum = tuple(self._low.tolist()), tuple(self._high.tolist())
+        report.sensors = piece.sensors
         stride = -(-len(piece) // _NORMS_PER_PIECE)
-        self._norms.append(np.linalg.norm(piece.values[::stride], axis=1))
+        self._norms.append(np.linalg.norm(piece.values[::stride, :3], axis=1))
         self._add_steps(piece, key)
 
     def _add_steps(self, piece: Piece, key: tuple[str, str]) -> None:
@@ -194,8 +214,3 @@ class _Tally:
         }
         report.readings, report.doubts = rows.readings, rows.doubts()
         return report
-
-
-def _triple(values: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
-    x, y, z = values.tolist()
-    return x, y, z

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, excerpt
 from .types import UNLABELLED
-from .windows import Windows
+from .windows import Windows, describe, form_of
 
 
 def merge_windows(sets: Mapping[str, Windows], *, same_people: bool = False) -> Windows:
@@ -25,7 +25,7 @@ def merge_windows(sets: Mapping[str, Windows], *, same_people: bool = False) -> 
     Parameters
     ----------
     sets
-        By name; of one length and sampling rate.
+        By name; of one length, sampling rate and list of sensors.
     same_people
         Subjects of one name are one person: their windows are never on two sides of a split.
         Recordings are told apart even so.
@@ -33,15 +33,15 @@ def merge_windows(sets: Mapping[str, Windows], *, same_people: bool = False) -> 
     Raises
     ------
     InputError
-        If lengths or rates differ, or a window is in two sets.
+        If lengths, rates or sensors differ, or a window is in two sets.
     """
     (first, one), *others = sets.items()
     for name, windows in others:
-        if _form(windows) != _form(one):
+        if form_of(windows) != form_of(one):
             raise InputError(
-                f"{excerpt(name)} holds windows of {_described(windows)} and {excerpt(first)} of "
-                f"{_described(one)}: convert the recordings with the same --seconds and "
-                "--sampling-rate"
+                f"{excerpt(name)} holds windows of {describe(form_of(windows))} and "
+                f"{excerpt(first)} of {describe(form_of(one))}: convert the recordings with the "
+                "same --seconds and --sampling-rate, and --sensors where they have several"
             )
     _require_apart(sets)
     subjects = [] if same_people else shared_subjects(sets)
@@ -96,15 +96,6 @@ def set_names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     while len({path[-length:] for path in parts}) < len(parts):
         length += 1
     return ["/".join(path[-length:]) for path in parts]
-
-
-def _form(windows: Windows) -> tuple[int, float]:
-    return windows.X.shape[2], windows.sampling_rate
-
-
-def _described(windows: Windows) -> str:
-    samples, rate = _form(windows)
-    return f"{samples} samples at {rate:g} Hz"
 
 
 def _require_apart(sets: Mapping[str, Windows]) -> None:

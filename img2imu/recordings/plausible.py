@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, excerpt
 from .readers.units import UNITS, guess_unit
+from .sensors import ACCELEROMETER, axes_of, sensor_kind
 from .windows import Windows
 
 LOOKED_AT = 1000
@@ -19,19 +21,29 @@ LEAST_TESTED = 5
 """Windows of a class below which a score of it says nothing: one error is a fifth of it."""
 
 
-def require_g(X: NDArray[np.floating], what: str = "windows") -> None:
+def require_g(
+    X: NDArray[np.floating], what: str = "windows", sensors: Sequence[str] = ACCELEROMETER
+) -> None:
     """Raise :class:`InputError` if gravity tells that acceleration is in another unit than g.
 
     Parameters
     ----------
     X
-        Shape (n, 3, samples).
+        Shape (n, 3 * sensors, samples).
     what
         Whose they are, for the error.
+    sensors
+        Of which the accelerometers are looked at.
     """
     if not len(X):
         return
-    some = X[:: max(1, len(X) // LOOKED_AT)]
+    every = X[:: max(1, len(X) // LOOKED_AT)]
+    for name in sensors:
+        if sensor_kind(name) == "accel":
+            _require_g(every[:, axes_of(sensors, (name,))], what)
+
+
+def _require_g(some: NDArray[np.floating], what: str) -> None:
     try:
         unit = guess_unit(Path(), some.transpose(0, 2, 1).reshape(-1, 3).astype(np.float64))
     except InputError:
@@ -44,7 +56,7 @@ def require_g(X: NDArray[np.floating], what: str = "windows") -> None:
 
 
 def require_different(X: NDArray[np.floating]) -> None:
-    """Raise :class:`InputError` if all windows, shape (n, 3, samples), are the same."""
+    """Raise :class:`InputError` if all windows, shape (n, axes, samples), are the same."""
     if len(X) > 1 and np.array_equal(X[0], X[-1]) and (X[0] == X).all():
         raise InputError(f"all {len(X)} windows are alike: nothing can be learnt from them")
 
@@ -68,7 +80,7 @@ def require_testable(windows: Windows) -> None:
                 f"class {excerpt(name)!r} has {count} windows: {LEAST_TESTED} are needed to say "
                 "how well it is recognised (img2imu fit learns from fewer)"
             )
-    require_g(windows.X)
+    require_g(windows.X, sensors=windows.sensors)
     require_different(windows.X)
     _require_own(windows)
 

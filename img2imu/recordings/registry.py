@@ -203,7 +203,8 @@ def open_source(
         Passed to the reader: ``device`` (wisdm-2019), ``position`` (daphnet, goat),
         ``placement``, ``side``, ``task`` (pvs), ``scheme`` (capture24), ``columns``, ``label``,
         ``subject``, ``rate``, ``unit``, ``time_unit``, ``time_format``, ``delimiter``,
-        ``decimal``, ``path_pattern`` (tabular).
+        ``decimal``, ``path_pattern`` (tabular), ``sensors`` (exercise, tabular), ``triads``
+        (tabular).
 
     Returns
     -------
@@ -216,7 +217,7 @@ def open_source(
         If there is no such file, its format is unknown, or an option does not fit the format.
     """
     if labels is not None:
-        from .labelled import Labelled
+        from .interval_labels import Labelled
 
         column = options.pop("label", None)
         return Labelled(open_source(path_or_name, format, **options), labels, column)
@@ -274,6 +275,8 @@ def _construct(entry: Dataset, path: Path | None, options: dict[str, Any]) -> So
     reader = entry.reader_class()
     known = [name for name in inspect.signature(reader).parameters if name != "path"]
     for name in options:
+        if name == "sensors" and name not in known:
+            raise InputError(f"the format {entry.name} is read for its accelerometer alone so far")
         if name not in known:
             listed = ", ".join(known) or "none"
             raise InputError(f"The format {entry.name} has no option {name} (options: {listed})")

@@ -76,7 +76,7 @@ class UniformBlock:
     start
         Time of the first sample in seconds, on the recording's own clock.
     values
-        Shape (n, 3), float32; n may be 0.
+        Shape (n, axes), float32; n may be 0.
     labels
         Shape (n,), of the dtype that was pushed.
     rows
@@ -156,7 +156,7 @@ class Resampler:
         time
             Shape (n,), seconds.
         values
-            Shape (n, 3).
+            Shape (n, axes): all the recording's sensors. A row counts whole or not at all.
         labels
             Shape (n,), any dtype.
         """

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import excerpt, listing
+from .sensors import ACCELEROMETER, UNIT_OF, sensor_kind
 
 UNLABELLED = ""
 """Label of a sample that belongs to no class."""
@@ -36,12 +37,15 @@ class Piece:
     time
         Shape (n,), float64, seconds, as recorded: may repeat or step backwards.
     values
-        Shape (n, 3), float32, acceleration in g, axes x, y, z.
+        Shape (n, 3 * sensors), float32: axes x, y, z of each sensor in turn, acceleration in g,
+        rotation in rad/s, magnetic field in uT.
     labels
         Shape (n,), object array of str; ``UNLABELLED`` where there is none.
     began
         Wall-clock time at which the recording's time is 0, aware where its file tells the zone;
         None where the file knows no date.
+    sensors
+        Their names.
     """
 
     subject: str
@@ -51,6 +55,7 @@ class Piece:
     values: NDArray[np.float32]
     labels: NDArray[np.object_]
     began: datetime | None = None
+    sensors: tuple[str, ...] = ACCELEROMETER
 
     def __len__(self) -> int:
         return len(self.time)
@@ -69,13 +74,14 @@ class Reading:
     form
         How the file separates its cells.
     columns
-        Columns by role: time, x, y, z, label, subject.
+        Columns by role: time, x, y, z, of other sensors gyro.x and so on, label, subject.
     ignored
         The other columns.
     unit
-        Of the acceleration, and how that was told.
+        Of each sensor, and how that was told.
     magnitude
-        Median of the first rows in g; about 1 where gravity is in the data.
+        Median of the first sensor's first rows; of an accelerometer, in g, about 1 where gravity
+        is in the data.
     clock
         How timestamps are written.
     began
@@ -87,7 +93,9 @@ class Reading:
     labels, subjects
         Where they come from.
     rows
-        The first rows: time in s, x, y and z in g, label.
+        The first rows: time in s, x, y and z of each sensor, label.
+    sensors
+        Their names.
     """
 
     example: str
@@ -104,6 +112,7 @@ class Reading:
     labels: str = "none"
     subjects: str = ""
     rows: list[list[Any]] = field(default_factory=list)
+    sensors: tuple[str, ...] = ACCELEROMETER
 
     def to_text(self) -> str:
         """Some lines to read."""
@@ -117,21 +126,31 @@ class Reading:
         if self.regular is not None:
             rates += f"; {self.regular:.1%} of the steps are within 10 % of it"
         clock = self.clock + (f", from {self.began}" if self.began else "")
-        rows = [
-            f"{t:9.3f} s {x:8.3f} {y:8.3f} {z:8.3f} g  {excerpt(label)}".rstrip()
-            for t, x, y, z, label in self.rows
-        ]
+        units = [UNIT_OF[sensor_kind(name)] for name in self.sensors]
         lines = [
             ("read as", f"{count}{self.example}: {self.form}"),
             ("columns", columns + ignored),
-            ("unit", f"{self.unit}; median magnitude {self.magnitude:.3g} g"),
+            ("unit", f"{self.unit}; median magnitude {self.magnitude:.3g} {units[0]}"),
             ("time", clock),
             ("rate", rates),
             ("labels", self.labels),
             ("subjects", self.subjects),
-            *(("first rows" if not place else "", row) for place, row in enumerate(rows)),
+            *(
+                ("first rows" if not place else "", _row(row, units))
+                for place, row in enumerate(self.rows)
+            ),
         ]
         return "\n".join(_wrapped(title, text) for title, text in lines)
+
+
+def _row(row: list[Any], units: list[str]) -> str:
+    time, *values, label = row
+    triads = [values[place : place + 3] for place in range(0, len(values), 3)]
+    told = " ".join(
+        "".join(f"{value:8.3f} " for value in triad) + unit
+        for triad, unit in zip(triads, units, strict=True)
+    )
+    return f"{time:9.3f} s {told}  {excerpt(label)}".rstrip()
 
 
 def _wrapped(title: str, text: str) -> str:
@@ -146,7 +165,7 @@ class RowReport:
 
     ``used`` counts rows handed on in pieces; ``dropped`` counts the others by reason. ``readings``
     says what files of the user's own were taken for, ``warnings`` what is doubtful in which of
-    them, and ``skipped`` which hold no recording.
+    them, and ``skipped`` which hold no recording of what was ``sought``.
     """
 
     rows: int = 0
@@ -155,6 +174,7 @@ class RowReport:
     readings: list[Reading] = field(default_factory=list)
     warnings: dict[str, list[str]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    sought: str = "an accelerometer"
 
     def drop(self, reason: str, count: int) -> None:
         """Count `count` rows as dropped for `reason`."""
@@ -177,7 +197,7 @@ class RowReport:
         """The warnings as sentences, each with the files it is about."""
         told = [f"{doubt} ({_files(files)})" for doubt, files in self.warnings.items()]
         if self.skipped:
-            told.append(f"no columns of an accelerometer in {_files(self.skipped)}: not read")
+            told.append(f"no columns of {self.sought} in {_files(self.skipped)}: not read")
         return told
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from itertools import chain, groupby
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, excerpt, listing
 from .labels import is_missing, label_texts
 from .resampling import CleanReport, Resampler, UniformBlock
+from .sensors import ACCELEROMETER, as_sensors, axes_of
 from .types import UNLABELLED, Piece, RowReport, Source
 
 BLOCK = 65_536
@@ -84,7 +85,8 @@ class Windows:
     Attributes
     ----------
     X
-        Shape (n, 3, samples), float32, acceleration in g.
+        Shape (n, 3 * sensors, samples), float32: x, y and z of each sensor in turn, acceleration in
+        g, rotation in rad/s, magnetic field in uT.
     y
         Shape (n,), str: class, or ``UNLABELLED``; made from any :func:`label_texts` takes.
     subject
@@ -98,6 +100,8 @@ class Windows:
     epoch
         Shape (n,), float64: when each began, in seconds since 1970 in UTC; NaN where the recording
         does not tell the date, and where not given.
+    sensors
+        Their names: ``accel``, ``gyro``, ``magn``, or with a place before, as in ``wrist.gyro``.
     """
 
     X: NDArray[np.float32]
@@ -107,13 +111,14 @@ class Windows:
     start: NDArray[np.float64]
     sampling_rate: float
     epoch: NDArray[np.float64] = None  # type: ignore[assignment]
+    sensors: tuple[str, ...] = ACCELEROMETER
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "y", label_texts(self.y))
         if self.epoch is None:
             object.__setattr__(self, "epoch", np.full(len(self), np.nan))
-        if self.X.ndim != 3 or self.X.shape[1] != 3:
-            raise InputError(f"X must have shape (n, 3, samples), not {self.X.shape}")
+        object.__setattr__(self, "sensors", as_sensors(self.sensors))
+        require_axes(self.X, self.sensors)
         for name in ("y", "subject", "recording", "start", "epoch"):
             shape = getattr(self, name).shape
             if shape != (len(self),):
@@ -134,18 +139,44 @@ class Windows:
 
     def select(self, index: NDArray[Any] | slice) -> Windows:
         """The windows under a mask, an index array or a slice."""
-        return Windows(
-            **{name: getattr(self, name)[index] for name in _PER_WINDOW},
-            sampling_rate=self.sampling_rate,
-        )
+        return replace(self, **{name: getattr(self, name)[index] for name in _PER_WINDOW})
+
+    def only(self, sensors: Sequence[str]) -> Windows:
+        """The windows as some of their sensors saw them."""
+        if tuple(sensors) == self.sensors:
+            return self
+        X = np.ascontiguousarray(self.X[:, axes_of(self.sensors, sensors)])
+        return replace(self, X=X, sensors=tuple(sensors))
 
     @staticmethod
     def concatenate(batches: Sequence[Windows]) -> Windows:
-        """All windows of one or more batches of the same length and rate."""
-        return Windows(
-            **{name: np.concatenate([getattr(b, name) for b in batches]) for name in _PER_WINDOW},
-            sampling_rate=batches[0].sampling_rate,
-        )
+        """All windows of one or more batches of the same length, rate and sensors."""
+        joined = {name: np.concatenate([getattr(b, name) for b in batches]) for name in _PER_WINDOW}
+        return replace(batches[0], **joined)
+
+
+def require_axes(X: NDArray[Any], sensors: Sequence[str], what: str = "X") -> None:
+    """Raise :class:`InputError` unless `X` has three axes for each sensor."""
+    axes = 3 * len(sensors)
+    if X.ndim == 3 and X.shape[1] == axes:
+        return
+    named = f" for {' and '.join(sensors)}"
+    if tuple(sensors) == ACCELEROMETER:
+        several = X.ndim == 3 and X.shape[1] and X.shape[1] % 3 == 0
+        named = ": three axes of each sensor, named by sensors" if several else ""
+    raise InputError(f"{what} must have shape (n, {axes}, samples), not {X.shape}{named}")
+
+
+def form_of(windows: Windows) -> tuple[int, float, tuple[str, ...]]:
+    """What windows of one file share: samples, sampling rate and sensors."""
+    return windows.X.shape[2], windows.sampling_rate, windows.sensors
+
+
+def describe(form: tuple[int, float, tuple[str, ...]]) -> str:
+    """The form of windows, in words."""
+    samples, rate, sensors = form
+    named = "" if sensors == ACCELEROMETER else f" of {' and '.join(sensors)}"
+    return f"{samples} samples at {rate:g} Hz{named}"
 
 
 @dataclass(frozen=True)
@@ -235,7 +266,9 @@ def neighbours(windows: Windows) -> NDArray[np.intp]:
     return np.stack([one[touching], other[touching]], axis=1)
 
 
-_PER_WINDOW = [entry.name for entry in fields(Windows) if entry.name != "sampling_rate"]
+_PER_WINDOW = [
+    entry.name for entry in fields(Windows) if entry.name not in ("sampling_rate", "sensors")
+]
 
 
 @dataclass
@@ -287,23 +320,25 @@ class Framer:
         Length of a window.
     stride
         Samples between the starts of neighbouring windows, at most `samples`.
+    axes
+        Of a sample.
     """
 
-    def __init__(self, samples: int, stride: int) -> None:
+    def __init__(self, samples: int, stride: int, axes: int = 3) -> None:
         self.samples = samples
         self.stride = stride
         self.emitted = 0
-        self._values = np.empty((0, 3), dtype=np.float32)
+        self._values = np.empty((0, axes), dtype=np.float32)
         self._labels = np.empty(0, dtype=np.intp)
 
     def push(
         self, values: NDArray[np.float32], labels: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Take samples of shape (n, 3) and (n,); return whole windows.
+        """Take samples of shape (n, axes) and (n,); return whole windows.
 
         Returns
         -------
-        windows : ndarray of shape (n_windows, 3, samples)
+        windows : ndarray of shape (n_windows, axes, samples)
         labels : ndarray of shape (n_windows, samples)
             Both are views; `emitted` counts the windows so far.
         """
@@ -314,7 +349,7 @@ class Framer:
         self._values = values[count * self.stride :].copy()
         self._labels = labels[count * self.stride :].copy()
         if not count:
-            empty = np.empty((0, 3, self.samples), dtype=np.float32)
+            empty = np.empty((0, values.shape[1], self.samples), dtype=np.float32)
             return empty, np.empty((0, self.samples), dtype=labels.dtype)
         view = np.lib.stride_tricks.sliding_window_view
         return (
@@ -353,13 +388,13 @@ def iter_windows(
     """
     report = WindowReport() if report is None else report
     coder = _LabelCoder()
-    recordings = groupby(source.pieces(), key=lambda p: (p.subject, p.recording, p.rate))
-    for (subject, recording, rate), pieces in recordings:
+    recordings = groupby(source.pieces(), key=lambda p: (p.subject, p.recording, p.rate, p.sensors))
+    for (subject, recording, rate, sensors), pieces in recordings:
         resampler = Resampler(rate, config.sampling_rate, config.max_gap, report.samples)
         first = next(pieces)
         epoch = _epoch(first.began)
         blocks = _uniform(chain([first], pieces), resampler, coder)
-        for X, codes, start, origin in _cut(blocks, config, report.samples):
+        for X, codes, start, origin in _cut(blocks, config, 3 * len(sensors), report.samples):
             label, clear = _majority(codes, coder.names, config.min_label_share)
             keep = _choose(label, clear, classes, keep_unlabelled, report)
             if keep.any():
@@ -371,6 +406,7 @@ def iter_windows(
                     start=start[keep],
                     sampling_rate=config.sampling_rate,
                     epoch=epoch + origin + start[keep],
+                    sensors=sensors,
                 )
     report.rows = source.report
     _require_known(classes, coder.names, source.name)
@@ -467,7 +503,7 @@ def _uniform(
 
 
 def _cut(
-    blocks: Iterable[UniformBlock], config: WindowConfig, report: CleanReport
+    blocks: Iterable[UniformBlock], config: WindowConfig, axes: int, report: CleanReport
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64], float]]:
     """Windows, label codes and starts of one recording, segment by segment.
 
@@ -475,7 +511,7 @@ def _cut(
     """
     origin = None
     for _, segment in groupby(blocks, key=lambda block: block.segment):
-        framer = Framer(config.samples, config.stride)
+        framer = Framer(config.samples, config.stride, axes)
         opening, rows = None, 0
         for block in segment:
             opening = block.start if opening is None else opening

@@ -19,8 +19,9 @@ from ..files import writable, writing
 from .arrays import NpzFile, read_npy
 from .labels import label_texts
 from .plausible import require_g
+from .sensors import ACCELEROMETER, as_sensors
 from .types import UNLABELLED
-from .windows import Windows
+from .windows import Windows, describe, form_of, require_axes
 
 COLUMNS = ("y", "subject", "recording", "start", "epoch")
 REQUIRED = ("X", "y", "subject")
@@ -75,7 +76,7 @@ class WindowsWriter:
         self._path = writable(path)
         self._settings = json.dumps(settings or {})
         self._X: IO[bytes] = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115
-        self._form: tuple[int, float] | None = None
+        self._form: tuple[int, float, tuple[str, ...]] | None = None
         self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in COLUMNS}
 
     def __enter__(self) -> WindowsWriter:
@@ -95,11 +96,11 @@ class WindowsWriter:
         """Write a batch after those before it."""
         if not len(windows):
             return
-        form = windows.X.shape[2], windows.sampling_rate
+        form = form_of(windows)
         if self._form is not None and self._form != form:
             raise InputError(
-                f"{self._path} holds windows of {_describe(self._form)}, which windows of "
-                f"{_describe(form)} cannot join"
+                f"{self._path} holds windows of {describe(self._form)}, which windows of "
+                f"{describe(form)} cannot join"
             )
         self._form = form
         self._X.write(np.ascontiguousarray(windows.X, dtype="<f4").data)
@@ -109,12 +110,14 @@ class WindowsWriter:
     def _finish(self) -> None:
         if self._form is None:
             raise InputError(f"there are no windows to write to {self._path}")
-        samples, sampling_rate = self._form
+        samples, sampling_rate, sensors = self._form
         arrays = {name: np.concatenate(parts) for name, parts in self._columns.items()}
         arrays["sampling_rate"] = np.array(sampling_rate)
         arrays["settings"] = np.array(self._settings)
+        if sensors != ACCELEROMETER:
+            arrays["sensors"] = np.array(sensors)
         with writing(self._path) as partial, zipfile.ZipFile(partial, "w") as archive:
-            self._copy_values(archive, (len(arrays["y"]), 3, samples))
+            self._copy_values(archive, (len(arrays["y"]), 3 * len(sensors), samples))
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
@@ -133,7 +136,8 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
     Two forms are known:
 
     - an NPZ with ``X`` (n, 3, samples) in g, ``y`` (n,), ``subject`` (n,), ``sampling_rate``, and
-      optionally ``recording`` (n,), else the subject, ``start`` (n,) in seconds, else 0, and
+      optionally ``sensors`` (k,), where ``X`` is (n, 3 * k, samples) of others than the
+      accelerometer, ``recording`` (n,), else the subject, ``start`` (n,) in seconds, else 0, and
       ``epoch`` (n,), the same in seconds since 1970, else NaN;
     - a folder with ``X.npy`` of shape (n, samples, 3) or (n, 3, samples), ``Y.npy`` and
       ``pid.npy``, as ssl-wearables keeps it.
@@ -161,7 +165,9 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
         arrays = _read_npz(path)
     else:
         raise InputError(f"{path} does not exist")
-    X = _values(arrays["X"], path)
+    sensors = _sensors(arrays.get("sensors"), path)
+    require_axes(arrays["X"], sensors, f"X in {path}")
+    X = _values(arrays["X"], sensors, path)
     n = len(X)
     return Windows(
         X=X,
@@ -171,11 +177,8 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
         start=_seconds(arrays.get("start", np.zeros(n)), "start", n, path),
         epoch=_seconds(arrays.get("epoch", np.full(n, np.nan)), "epoch", n, path),
         sampling_rate=_rate(arrays.get("sampling_rate"), sampling_rate, path),
+        sensors=sensors,
     )
-
-
-def _describe(form: tuple[int, float]) -> str:
-    return f"{form[0]} samples at {form[1]:g} Hz"
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -184,11 +187,8 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     if missing:
         held = listing(sorted(file.names), "nothing")
         raise InputError(f"{path} has no array {missing[0]!r}; it holds: {held}")
-    known = [name for name in ("X", *COLUMNS, "sampling_rate") if name in file.names]
-    arrays = {name: file.read(name) for name in known}
-    if arrays["X"].ndim != 3 or arrays["X"].shape[1] != 3:
-        raise InputError(f"X in {path} must have shape (n, 3, samples), not {arrays['X'].shape}")
-    return arrays
+    known = [name for name in ("X", *COLUMNS, "sampling_rate", "sensors") if name in file.names]
+    return {name: file.read(name) for name in known}
 
 
 def _read_folder(path: Path) -> dict[str, NDArray[Any]]:
@@ -210,7 +210,19 @@ def _axes_first(X: NDArray[Any], path: Path) -> NDArray[Any]:
     return X if X.shape[1] == 3 else X.transpose(0, 2, 1)
 
 
-def _values(X: NDArray[Any], path: Path) -> NDArray[np.float32]:
+def _sensors(stored: NDArray[Any] | None, path: Path) -> tuple[str, ...]:
+    """The sensors that the file names; without any it is the accelerometer's."""
+    if stored is None:
+        return ACCELEROMETER
+    if stored.ndim != 1 or stored.dtype.kind != "U":
+        raise InputError(f"sensors in {path} must be a list of names, not {stored.dtype}")
+    try:
+        return as_sensors(stored.tolist())
+    except InputError as error:
+        raise InputError(f"sensors in {path}: {error}") from None
+
+
+def _values(X: NDArray[Any], sensors: tuple[str, ...], path: Path) -> NDArray[np.float32]:
     if X.dtype.kind not in "fiu":
         raise InputError(f"X in {path} must hold numbers, not {X.dtype}")
     if not X.size:
@@ -222,7 +234,7 @@ def _values(X: NDArray[Any], path: Path) -> NDArray[np.float32]:
         raise InputError(
             f"X in {path} has values that are not finite: window {bad[0]} and {len(bad) - 1} others"
         )
-    require_g(X, f"windows in {path}")
+    require_g(X, f"windows in {path}", sensors)
     return X
 
 

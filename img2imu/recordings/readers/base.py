@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, listing
+from ..sensors import ACCELEROMETER
 from ..types import Piece, RowReport
 from .text import (
     NOT_A_NUMBER,
@@ -49,6 +50,7 @@ class Reader(ABC):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.sensors = ACCELEROMETER
         self.report = RowReport()
 
     def pieces(self) -> Iterator[Piece]:
@@ -107,7 +109,7 @@ class Reader(ABC):
         for start in range(0, len(time), PIECE_ROWS):
             part = slice(start, start + PIECE_ROWS)
             parts = time[part], values[part], labels[part]
-            piece = Piece(subject, recording, self.rate, *parts, began)
+            piece = Piece(subject, recording, self.rate, *parts, began, self.sensors)
             self.report.used += len(piece)
             yield piece
 
@@ -132,7 +134,7 @@ def check_parsed(path: Path, rows: Rows, format_name: str) -> None:
 
 def _reasons(report: RowReport) -> str:
     if report.skipped and not report.rows:
-        return f": no columns of an accelerometer in {listing(report.skipped)} (--columns T,X,Y,Z)"
+        return f": no columns of {report.sought} in {listing(report.skipped)} (--columns T,X,Y,Z)"
     if not report.dropped:
         return ""
     listed = ", ".join(f"{reason}: {count}" for reason, count in report.dropped.most_common())
@@ -162,7 +164,7 @@ def find_files(path: Path, patterns: str | tuple[str, ...], format_name: str) ->
     return sorted(found)
 
 
-def columns_to_g(rows: Rows, names: tuple[str, str, str], unit: float) -> NDArray[np.float64]:
+def columns_to_g(rows: Rows, names: Sequence[str], unit: float) -> NDArray[np.float64]:
     """Three columns as an array (n, 3) in g, given how many units make one g."""
     return np.stack([rows.columns[name] for name in names], axis=1) / unit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,8 +27,20 @@ _TIME = {
     "us": r"us|µs|μs|usecs?|micro(second)?s?",
     "ns": r"ns|nsecs?|nano(second)?s?",
 }
-_ANGULAR = r"(deg|degrees?|°|rad|radians?|d) ?(/| per )? ?(s|secs?|seconds?)|dps|rps"
-_MAGNETIC = r"µt|μt|ut|(micro|m|n)?tesla|m?gauss|mg auss"
+_SECOND = r" ?(/| per )? ?(s|secs?|seconds?)"
+_ANGULAR = {
+    "rad/s": rf"(rad|radians?){_SECOND}",
+    "deg/s": rf"(deg|degrees?|°|d){_SECOND}|dps",
+    "": r"rps",  # radians or revolutions
+}
+_MAGNETIC = {
+    "uT": r"µt|μt|ut|microtesla",
+    "mT": r"mtesla",
+    "nT": r"ntesla",
+    "T": r"tesla",
+    "G": r"gauss",
+    "mG": r"mgauss|mg auss",
+}
 _ANGLE = r"deg|degrees?|°|rad"
 
 _BRACKETS = re.compile(r"[(\[{]\s*([^)\]}]*?)\s*[)\]}]")
@@ -72,7 +84,7 @@ class Triad:
     columns
         Names of x, y and z.
     unit
-        ``g``, ``mg`` or ``m/s2`` where the header says so.
+        One of `UNITS` of `units.py`, where the header says so.
     certainty
         How plainly the names say that it is this sensor: 3 by a word or a unit, 1 by bare axes.
     """
@@ -135,11 +147,12 @@ def triads(names: Sequence[str]) -> list[Triad]:
 
 
 def _triad(bare: str, unit: str, columns: tuple[str, str, str]) -> Triad:
-    known = next((name for name, form in _ACCELERATION.items() if re.fullmatch(form, unit)), None)
+    known = _spelled(_ACCELERATION, unit)
+    turning, field = _spelled(_ANGULAR, unit), _spelled(_MAGNETIC, unit)
     sensor, certainty = sensor_of(_starred(bare)) or ("other", 0)
-    if re.fullmatch(_ANGULAR, unit):
+    if turning is not None:
         sensor, certainty = "gyro", 3
-    elif re.fullmatch(_MAGNETIC, unit):
+    elif field is not None:
         sensor, certainty = "magn", 3
     elif re.fullmatch(_ANGLE, unit):
         sensor, certainty = "other", 3
@@ -147,7 +160,13 @@ def _triad(bare: str, unit: str, columns: tuple[str, str, str]) -> Triad:
         sensor, certainty = "accel", 3
     elif known:
         certainty = max(certainty, 2)
-    return Triad(sensor, columns, known if sensor in ("accel", "linear") else None, certainty)
+    units = {"accel": known, "linear": known, "gyro": turning, "magn": field}
+    return Triad(sensor, columns, units.get(sensor) or None, certainty)
+
+
+def _spelled(units: Mapping[str, str], written: str) -> str | None:
+    """The unit among these that a header's is."""
+    return next((name for name, form in units.items() if re.fullmatch(form, written)), None)
 
 
 def _starred(bare: str) -> str:
@@ -155,10 +174,10 @@ def _starred(bare: str) -> str:
     return re.sub(r"[^\w*]+", "_", words).strip("_")
 
 
-def choose_accelerometer(path: Path, names: Sequence[str]) -> Triad | None:
-    """The triad of the accelerometer; None where no column is one.
+def choose_triad(path: Path, names: Sequence[str], kind: str) -> Triad | None:
+    """The triad of an ``accel``, a ``gyro`` or a ``magn``; None where no column is one.
 
-    With gravity rather than without; the plainest name of several.
+    Acceleration with gravity rather than without; the plainest name of several.
 
     Raises
     ------
@@ -166,7 +185,7 @@ def choose_accelerometer(path: Path, names: Sequence[str]) -> Triad | None:
         If several are as plain.
     """
     every = triads(names)
-    for sensor in ("accel", "linear"):
+    for sensor in ("accel", "linear") if kind == "accel" else (kind,):
         fitting = [triad for triad in every if triad.sensor == sensor]
         plainest = max((triad.certainty for triad in fitting), default=0)
         fitting = [triad for triad in fitting if triad.certainty == plainest]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ..sensors import ACCELEROMETER, as_sensors, axes_of
 from ..types import Piece
 from .base import Reader, find_files
 
 SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
 """Of ``seglearn/data/watch_dataset.npy``, seglearn 1.2.5."""
+
+RECORDED = ("accel", "gyro")
+"""Sensors of the watch, in the order of the file's columns."""
 
 EXERCISES = {
     "PEN": "pendulum",
@@ -33,21 +37,27 @@ EXERCISES = {
 class Exercise(Reader):
     """The seglearn watch data: 10 subjects, 7 exercises, 140 sets of repetitions, 50 Hz, in g.
 
-    There are no timestamps: a row's time is its number over 50 Hz. A set is one recording. Of the
-    six channels the three of the accelerometer are read.
+    There are no timestamps: a row's time is its number over 50 Hz. A set is one recording.
 
     Parameters
     ----------
     path
         ``watch_dataset.npy`` or a folder that holds it; found in the installed package seglearn
         if not given.
+    sensors
+        ``accel``, ``gyro`` (in rad/s), both in this order or the other, or ``all``.
     """
 
     name = "exercise"
     rate = 50.0
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(
+        self, path: str | Path | None = None, sensors: Sequence[str] | None = None
+    ) -> None:
         super().__init__(path or locate())
+        wanted = ACCELEROMETER if sensors is None else tuple(sensors)
+        self.sensors = RECORDED if wanted == ("all",) else as_sensors(wanted)
+        self._axes = axes_of(RECORDED, self.sensors)
 
     def _files(self) -> list[Path]:
         return find_files(self.path, "watch_dataset.npy", self.name)
@@ -63,7 +73,7 @@ class Exercise(Reader):
                 str(subject),
                 f"set-{number:03d}",
                 np.arange(len(samples)) / self.rate,
-                samples[:, :3],
+                samples[:, self._axes],
                 np.full(len(samples), name, dtype=object),
             )
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, excerpt, listing
 from ..archives import unpack
+from ..sensors import ACCELEROMETER, UNIT_OF, as_sensors, axis_names, sensor_kind
 from ..types import UNLABELLED, Piece, Reading
 from .base import Reader, SubjectRuns, columns_to_g, map_labels
 from .clock import (
@@ -27,10 +28,11 @@ from .clock import (
     stated_moment,
 )
 from .columns import (
+    Sensor,
     Triad,
-    choose_accelerometer,
     choose_named,
     choose_time,
+    choose_triad,
     plain,
     sensor_of,
     time_unit,
@@ -39,7 +41,7 @@ from .columns import (
 from .dialect import DELIMITERS
 from .tables import KINDS, SUFFIXES, Table, is_table, open_table, require_columns
 from .text import MISSING, Rows
-from .units import UNITS, doubt_of_unit, guess_unit, magnitude_of, units_per_g
+from .units import OF_KIND, UNITS, doubt_of_unit, guess_unit, magnitude_of, units_per
 
 _RATE_TOLERANCE = 0.2
 _FIRST_ROWS = 3
@@ -60,16 +62,17 @@ class Tabular(Reader):
         those in its ZIP archives. Files of a folder without an accelerometer are left out.
     columns
         Names of the columns (time, x, y, z), or (x, y, z) for files without timestamps; places
-        from 1 where the file names none. Guessed from names if not given.
+        from 1 where the file names none. Three more are a gyroscope's, the next three a
+        magnetometer's. With `triads`, time alone. Guessed from names if not given.
     label, subject
         Names of the columns with the class and the subject; guessed likewise. Without a subject
         column or a ``path_pattern``, every file counts as a subject of its own.
     rate
         Sampling rate in Hz; needed without timestamps, otherwise measured, file by file.
     unit
-        ``g``, ``m/s2`` or ``mg``, or how many counts make one g. If not given it is read from the
-        header, or else told from gravity: the median magnitude of the first rows must be near 1
-        in one of them.
+        Of acceleration: ``g``, ``m/s2`` or ``mg``, or how many counts make one g. If not given it
+        is read from the header, or else told from gravity: the median magnitude of the first rows
+        must be near 1 in one of them.
     time_unit
         ``s``, ``ms``, ``us``, ``ns`` or ``days`` (of a spreadsheet). If not given: from the name
         (``time_ms``, ``Time (s)``); from the size, if the first timestamp is a date in one of the
@@ -83,6 +86,15 @@ class Tabular(Reader):
         Between cells, and within numbers; told from the data if not given.
     time_format
         How dates are written, as ``strptime`` takes it; told from the data if not given.
+    sensors
+        Which are read: ``accel``, ``gyro``, ``magn``, or ``all`` that the first file has. If not
+        given, those that `columns` or `triads` name, else the accelerometer alone. Files of a
+        folder that lack one of them are left out.
+    triads
+        Sensors by name, each with its columns (x, y, z) or (x, y, z, unit): of gyroscopes
+        ``rad/s`` or ``deg/s``, of magnetometers ``uT``, ``mT``, ``nT``, ``T``, ``G`` or ``mG``,
+        where the header does not say it. Names such as ``wrist.gyro`` tell several of a kind apart.
+        A row counts only where every sensor has a value.
 
     Examples
     --------
@@ -111,11 +123,13 @@ class Tabular(Reader):
         delimiter: str | None = None,
         decimal: str | None = None,
         time_format: str | None = None,
+        sensors: Sequence[str] | None = None,
+        triads: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__(path)
-        if columns is not None and len(columns) not in (3, 4):
-            raise InputError("columns must name time, x, y, z, or x, y, z")
-        if columns is not None and len(columns) == 3 and rate is None:
+        self._given, self._per_unit = _given_triads(columns, triads)
+        self._seek(sensors)
+        if columns is not None and len(columns) % 3 == 0 and rate is None:
             raise InputError("Without a time column the sampling rate is needed: give --rate HZ")
         if rate is not None and not 0 < rate < np.inf:
             raise InputError(f"rate must be a positive number of Hz, not {rate}")
@@ -128,9 +142,26 @@ class Tabular(Reader):
         self.columns = tuple(columns) if columns is not None else None
         self.label, self.subject = label, subject
         self.given_rate, self.time_unit, self.time_format = rate, time_unit, time_format
-        self.unit, self._given_per_g = unit, None if unit is None else units_per_g(unit)
+        self.unit, self._given_per_g = unit, None if unit is None else units_per("accel", unit)
         self.delimiter, self.decimal = _delimiter(delimiter), _decimal(decimal)
         self.pattern = _compile(path_pattern)
+
+    def _seek(self, sensors: Sequence[str] | None) -> None:
+        """Settle which sensors are read: `sensors`, or those whose columns are given."""
+        self._all = sensors is not None and tuple(sensors) == ("all",)
+        if sensors is None or self._all:
+            self.sensors = tuple(self._given) or ACCELEROMETER
+        else:
+            self.sensors = as_sensors(sensors)
+        unknown = [name for name in self.sensors if name not in (self._given or UNIT_OF)]
+        if unknown:
+            raise InputError(
+                f"the columns of {unknown[0]} must be named: --sensor {unknown[0]}=X,Y,Z:UNIT"
+            )
+        self._given = {name: self._given[name] for name in self.sensors if self._given}
+        self._all = self._all and not self._given
+        if self.sensors != ACCELEROMETER:
+            self.report.sought = " and ".join(self.sensors)
 
     def _files(self) -> list[Path]:
         self._names: dict[Path, str] = {}
@@ -164,14 +195,15 @@ class Tabular(Reader):
 
     def _without_doubles(self, files: list[Path]) -> list[Path]:
         """Without the files that are another sensor's by their names, where there are several."""
-        if len(files) < 2 or self.columns is not None:
+        if len(files) < 2 or self._given:
             return files
         whole = {file.parent for file in files if "total" in file.stem.lower()}
         kept = []
         for file in files:
             sensor, _ = sensor_of(plain(file.stem)) or ("accel", 0)
             double = file.parent in whole and "total" not in file.stem.lower()
-            if sensor in ("accel", "linear") and not (double and sensor_of(plain(file.stem))):
+            kind = "accel" if sensor == "linear" else sensor
+            if kind in self.sensors and not (double and sensor_of(plain(file.stem))):
                 kept.append(file)
             else:
                 self.report.skipped.append(self._names[file])
@@ -180,14 +212,14 @@ class Tabular(Reader):
     def _read_file(self, path: Path) -> Iterator[Piece]:
         name = self._names[path]
         table = open_table(path, self.delimiter, self.decimal)
-        triad = self._triad(path, table)
-        if triad is None:
+        sensors = self._triads(path, table)
+        if sensors is None:
             self.report.skipped.append(name)
             return
-        names = self._choose(path, table, triad)
+        names = self._choose(path, table, sensors)
         time = self._time_column(table, names.get("time"))
         found = self.pattern.search(name) if self.pattern else None
-        plan = _Plan(path, name, table, names, triad, time, found.groupdict() if found else {})
+        plan = _Plan(path, name, table, names, sensors, time, found.groupdict() if found else {})
         clock: Clock | None = None
         subjects, read = SubjectRuns(), 0
         for rows in table.rows(names, time):
@@ -203,8 +235,8 @@ class Tabular(Reader):
                     self.report.drop(_NO_RATE, len(rows))
                     clock = None
                     continue
-                per_g = self._settle(plan, rows, clock)
-            values = columns_to_g(rows, ("x", "y", "z"), per_g)
+                per_unit = self._settle(plan, rows, clock)
+            values = _values(rows, per_unit)
             labels = self._labels(rows, plan.groups.get("label"))
             stamps = rows.columns.get("time", position)
             for subject, new, run in subjects.split(self._owners(plan, rows)):
@@ -231,29 +263,41 @@ class Tabular(Reader):
             return clean_labels(rows.columns["label"])
         return np.full(len(rows), constant or UNLABELLED, dtype=object)
 
-    def _triad(self, path: Path, table: Table) -> Triad | None:
-        """The accelerometer's columns; None of a file in a folder that has none."""
-        if self.columns is not None:
-            require_columns(path, table.names, self.columns)
-            x, y, z = self.columns[-3:]
-            unit = next((triad.unit for triad in triads(table.names) if x in triad.columns), None)
-            return Triad("accel", (x, y, z), unit, 3)
-        found = choose_accelerometer(path, table.names)
-        if found is None and not table.header:
-            found = _after_time(table)
-        if found is not None or self.path.is_dir():
+    def _triads(self, path: Path, table: Table) -> dict[str, Triad] | None:
+        """Every sensor's columns; None of a file in a folder that has not all."""
+        if self._given:
+            return _named_triads(path, table, self._given)
+        found = {}
+        for name in UNIT_OF if self._all else self.sensors:
+            triad = choose_triad(path, table.names, name)
+            if triad is None and name == "accel" and not table.header:
+                triad = _after_time(table)
+            if triad is not None:
+                found[name] = triad
+        if self._all and found:
+            self.sensors, self._all = tuple(found), False
+            self.report.sought = " and ".join(self.sensors)
+        missing = [name for name in self.sensors if name not in found]
+        if not missing:
             return found
+        if self.path.is_dir():
+            return None
         hint = "" if table.header else ", by places from 1 as it has no header"
+        what, option = "an accelerometer", "--columns T,X,Y,Z"
+        if missing[0] != "accel":
+            what, option = missing[0], f"--sensor {missing[0]}=X,Y,Z:{UNIT_OF[missing[0]]}"
         raise InputError(
-            f"{path} has no column known as x, y and z of an accelerometer: name them with "
-            f"--columns T,X,Y,Z{hint} (found: {listing(table.names)})"
+            f"{path} has no column known as x, y and z of {what}: name them with "
+            f"{option}{hint} (found: {listing(table.names)})"
         )
 
-    def _choose(self, path: Path, table: Table, triad: Triad) -> dict[str, str]:
-        """Which column plays which role (time, x, y, z, label, subject)."""
-        roles: dict[str, str | None] = dict(zip("xyz", triad.columns, strict=True))
+    def _choose(self, path: Path, table: Table, sensors: dict[str, Triad]) -> dict[str, str]:
+        """Which column plays which role (time, x, y, z, gyro.x ..., label, subject)."""
+        columns = [column for triad in sensors.values() for column in triad.columns]
+        axes = axis_names(tuple(sensors))
+        roles: dict[str, str | None] = dict(zip(axes, columns, strict=True))
         if self.columns is not None:
-            roles["time"] = self.columns[0] if len(self.columns) == 4 else None
+            roles["time"] = self.columns[0] if len(self.columns) % 3 else None
         else:
             roles["time"] = choose_time(table.names, table.head)
             if roles["time"] is None and not (self.given_rate or table.rate):
@@ -267,7 +311,7 @@ class Tabular(Reader):
             roles[role] = given[role]
             if given[role] is None and not grouped:
                 roles[role] = choose_named(path, table.names, role)
-        order = ("time", "x", "y", "z", "label", "subject")
+        order = ("time", *axes, "label", "subject")
         chosen = {role: name for role in order if (name := roles[role]) is not None}
         require_columns(path, table.names, chosen.values())
         if len(set(chosen.values())) < len(chosen):
@@ -285,7 +329,8 @@ class Tabular(Reader):
             return Clock(
                 None, given or plan.table.rate, moment=lambda row: stated_moment(plan.table.start)
             )
-        stamps, values = rows.columns["time"], columns_to_g(rows, ("x", "y", "z"), 1.0)
+        stamps = rows.columns["time"]
+        values = _values(rows, dict.fromkeys(plan.sensors, 1.0))
         unit = self.time_unit or guess_time_unit(time_unit(plan.columns["time"]), stamps)
         clock = create_clock(plan.time, unit, stamps, values, given or plan.table.rate)
         plan.clock = plan.time.name if plan.time.dates else _of_numbers(unit, clock, stamps)
@@ -300,23 +345,33 @@ class Tabular(Reader):
         clock.rate = given or nominal_rate(clock.rate)
         return clock
 
-    def _settle(self, plan: _Plan, rows: Rows, clock: Clock) -> float:
-        """Set the rate and tell what the file was taken for; returns units per g."""
+    def _settle(self, plan: _Plan, rows: Rows, clock: Clock) -> dict[str, float]:
+        """Set the rate and tell what the file was taken for; returns how many of each sensor's
+        units make one of ours.
+        """
         assert clock.rate is not None
         self.rate = clock.rate
-        raw = columns_to_g(rows, ("x", "y", "z"), 1.0)
-        per_g, told = self._unit(plan, raw)
-        self._warn(plan, doubt_of_unit(raw / per_g, told, plan.triad.sensor), clock)
-        reading = self._reading(plan, told)
+        per_unit, told = {}, {}
+        for name, triad in plan.sensors.items():
+            raw = _values(rows, {name: 1.0})
+            per_unit[name], told[name] = self._unit(plan, name, raw)
+            self._warn(plan, doubt_of_unit(raw / per_unit[name], told[name], triad.sensor))
+        self._warn_of_time(plan, clock)
+        alone = tuple(told) == ACCELEROMETER
+        units = (
+            told["accel"] if alone else "; ".join(f"{name} {unit}" for name, unit in told.items())
+        )
+        reading = self._reading(plan, units)
         reading.files += 1
         rate = f"{clock.rate:.6g}"
         reading.rates[rate] = reading.rates.get(rate, 0) + 1
         if reading.files > 1:
-            return per_g
+            return per_unit
         stamps = rows.columns.get("time")
         began = clock.moment(0 if stamps is None else stamps[0])
         reading.began = began.isoformat(timespec="milliseconds") if began else None
-        reading.magnitude = magnitude_of(raw / per_g)
+        values = _values(rows, per_unit)
+        reading.magnitude = magnitude_of(values[:, :3])
         reading.regular = None if stamps is None else _regular(clock, stamps)
         labels = self._labels(rows, plan.groups.get("label"))
         time = np.arange(len(rows)) / clock.rate
@@ -324,9 +379,9 @@ class Tabular(Reader):
             clock.start(stamps[0])
             time = clock.seconds(stamps[:_FIRST_ROWS])
         for row in range(min(_FIRST_ROWS, len(rows))):
-            values = [round(float(value), 4) for value in raw[row] / per_g]
-            reading.rows.append([round(float(time[row]), 4), *values, str(labels[row])])
-        return per_g
+            shown = [round(float(value), 4) for value in values[row]]
+            reading.rows.append([round(float(time[row]), 4), *shown, str(labels[row])])
+        return per_unit
 
     def _reading(self, plan: _Plan, unit: str) -> Reading:
         """The report's entry of files of this form."""
@@ -343,6 +398,7 @@ class Tabular(Reader):
                                 "or --path-pattern '{label}/*'"),
             subjects=self._source(plan, "subject", "one for each file, unless named by "
                 "--subject COLUMN or --path-pattern '{subject}/*'"),
+            sensors=self.sensors,
         )  # fmt: skip
         self.report.readings.append(reading)
         return reading
@@ -353,36 +409,50 @@ class Tabular(Reader):
             return f"the file's path, {plan.groups[role]} in {plan.name}"
         return f"column {plan.columns[role]}" if role in plan.columns else otherwise
 
-    def _unit(self, plan: _Plan, raw: NDArray[np.float64]) -> tuple[float, str]:
-        """Units per g, and how that was told: given, stated, the header, or gravity."""
+    def _unit(self, plan: _Plan, name: str, raw: NDArray[np.float64]) -> tuple[float, str]:
+        """Units per one of ours, and how that was told: given, stated, the header, or gravity."""
+        unit, kind = plan.sensors[name].unit, sensor_kind(name)
+        if name in self._per_unit:
+            return self._per_unit[name], f"{unit}, as given"
+        if kind != "accel":
+            if unit is None:
+                listed = " or ".join(OF_KIND[kind])
+                raise InputError(
+                    f"the header of {plan.path} does not tell the unit of {name}: give --sensor "
+                    f"{name}={','.join(plan.sensors[name].columns)}:UNIT ({listed})"
+                )
+            return OF_KIND[kind][unit], f"{unit}, by the header"
         if self._given_per_g is not None:
             return self._given_per_g, f"{self.unit}, as given"
         if plan.table.unit is not None:
-            return units_per_g(plan.table.unit), f"{plan.table.unit}, by the form of the file"
-        if plan.triad.unit is not None:
-            return UNITS[plan.triad.unit], f"{plan.triad.unit}, by the header"
-        key = (*plan.table.names, plan.table.form)
+            return units_per(kind, plan.table.unit), f"{plan.table.unit}, by the form of the file"
+        if unit is not None:
+            return UNITS[unit], f"{unit}, by the header"
+        key = (*plan.table.names, plan.table.form, name)
         if key not in self._units:
             self._units[key] = UNITS[guess_unit(plan.path, raw)]
         per_g = self._units[key]
         unit = next(name for name, value in UNITS.items() if value == per_g)
         return per_g, f"{unit}, by gravity in the data"
 
-    def _warn(self, plan: _Plan, doubt: str | None, clock: Clock) -> None:
+    def _warn(self, plan: _Plan, doubt: str | None) -> None:
         """Warn of what is plausible, and may be wrong."""
-        doubts = [doubt] if doubt else []
+        if doubt:
+            self.report.warn(doubt, plan.name)
+
+    def _warn_of_time(self, plan: _Plan, clock: Clock) -> None:
         if plan.time.doubt:
-            doubts.append(
+            self._warn(
+                plan,
                 f"dates are read as {plan.time.name}, and may be {plan.time.doubt}: --time-format "
-                "settles it"
+                "settles it",
             )
         if clock.coarse:
-            doubts.append(
+            self._warn(
+                plan,
                 "several samples share each timestamp: they are spread evenly; if the sensor's "
-                "clock is no good, count rows by --columns X,Y,Z --rate HZ"
+                "clock is no good, count rows by --columns X,Y,Z --rate HZ",
             )
-        for each in doubts:
-            self.report.warn(each, plan.name)
 
 
 @dataclass
@@ -393,10 +463,61 @@ class _Plan:
     name: str
     table: Table
     columns: dict[str, str]
-    triad: Triad
+    sensors: dict[str, Triad]
     time: TimeColumn
     groups: dict[str, str | None]
     clock: str = "rows, counted"
+
+
+def _given_triads(
+    columns: Sequence[str] | None, triads: Mapping[str, Sequence[str]] | None
+) -> tuple[dict[str, tuple[str, ...]], dict[str, float]]:
+    """Columns by sensor, (x, y, z) and perhaps a unit, and how many of it make one of ours."""
+    if triads:
+        if not isinstance(triads, Mapping):
+            raise InputError("columns of sensors are named by --sensor NAME=X,Y,Z:UNIT")
+        as_sensors(list(triads))
+        if columns is not None and len(columns) != 1:
+            raise InputError("where sensors have their columns, columns names that of time alone")
+        for name, parts in triads.items():
+            if len(parts) not in (3, 4):
+                raise InputError(f"sensor {name} needs columns for x, y and z, and perhaps a unit")
+        given = {name: tuple(parts) for name, parts in triads.items()}
+        units = {name: parts[3] for name, parts in given.items() if len(parts) == 4}
+        return given, {name: units_per(sensor_kind(name), unit) for name, unit in units.items()}
+    if columns is None:
+        return {}, {}
+    if len(columns) not in (3, 4, 6, 7, 9, 10):
+        raise InputError(
+            "columns must name time, x, y, z, or x, y, z; then those of a gyroscope and of a "
+            "magnetometer"
+        )
+    axes = tuple(columns)[len(columns) % 3 :]
+    return {name: axes[3 * n : 3 * n + 3] for n, name in enumerate(UNIT_OF) if axes[3 * n :]}, {}
+
+
+def _named_triads(
+    path: Path, table: Table, given: Mapping[str, tuple[str, ...]]
+) -> dict[str, Triad]:
+    """The sensors whose columns are given, with the units that the header tells."""
+    known = {column: triad for triad in triads(table.names) for column in triad.columns}
+    found = {}
+    for name, (x, y, z, *unit) in given.items():
+        kind, told = sensor_kind(name), known.get(x)
+        if told and len(given) > 1 and told.sensor in UNIT_OF and told.sensor != kind:
+            raise InputError(
+                f"{path}: column {x} is a {told.sensor}'s by its name, and stands where {name}'s "
+                f"is expected: name it by --sensor {told.sensor}={x},{y},{z}"
+            )
+        stated = told.unit if told and told.unit in OF_KIND[kind] else None
+        found[name] = Triad(cast(Sensor, kind), (x, y, z), unit[0] if unit else stated, 3)
+    return found
+
+
+def _values(rows: Rows, per_unit: Mapping[str, float]) -> NDArray[np.float64]:
+    """The sensors' columns side by side, (n, 3 * sensors), in our units."""
+    triads = [columns_to_g(rows, axis_names((name,)), per) for name, per in per_unit.items()]
+    return triads[0] if len(triads) == 1 else np.concatenate(triads, axis=1)
 
 
 def _after_time(table: Table) -> Triad | None:

@@ -14,6 +14,16 @@ from .columns import Sensor
 UNITS = {"g": 1.0, "m/s2": STANDARD_GRAVITY, "mg": 1000.0}
 """How many of a unit make one g."""
 
+OF_KIND: dict[str, dict[str, float]] = {
+    "accel": UNITS,
+    "gyro": {"rad/s": 1.0, "deg/s": np.degrees(1.0)},
+    "magn": {"uT": 1.0, "mT": 1e-3, "nT": 1e3, "T": 1e-6, "G": 1e-2, "mG": 10.0},
+}
+"""How many of a unit make one of that in which a kind of sensor is kept."""
+
+FASTEST = 40.0
+"""Rotation in rad/s beyond the range of usual gyroscopes, 2,000 degrees a second."""
+
 _OF_GRAVITY = (0.8, 1.25)
 """In g, the median magnitude of a recording that has gravity in it."""
 
@@ -24,24 +34,25 @@ def magnitude_of(values: NDArray[np.float64]) -> float:
         return float(np.median(np.linalg.norm(values, axis=1)))
 
 
-def units_per_g(unit: str) -> float:
-    """How many of a unit make one g; a number is how many counts do.
+def units_per(kind: str, unit: str) -> float:
+    """How many of a unit make one of a kind's own; a number is how many counts do.
 
     Raises
     ------
     InputError
         If it is neither a unit nor a positive number.
     """
-    if unit in UNITS:
-        return UNITS[unit]
+    units = OF_KIND[kind]
+    if unit in units:
+        return units[unit]
     try:
         counts = float(unit.removeprefix("g/"))
     except ValueError:
         counts = 0.0
     if not 0 < counts < np.inf:
         raise InputError(
-            f"unit must be one of {', '.join(UNITS)}, or how many counts make one g, "
-            f"not {excerpt(unit)!r}"
+            f"unit must be one of {', '.join(units)}, or how many counts make one "
+            f"{next(iter(units))}, not {excerpt(unit)!r}"
         )
     return counts
 
@@ -69,12 +80,16 @@ def doubt_of_unit(values: NDArray[np.float64], told: str, sensor: Sensor) -> str
     Parameters
     ----------
     values
-        Shape (n, 3): the first rows in g, if the unit is right.
+        Shape (n, 3): the first rows in g, rad/s or uT, if the unit is right.
     told
-        The unit, a comma, and how it was told.
+        The unit, a comma, and how it was told; of acceleration alone.
     sensor
         What the names of the columns say.
     """
+    if sensor == "gyro":
+        return _doubt_of_rotation(values)
+    if sensor == "magn":
+        return None
     unit = told.partition(",")[0]
     magnitude = magnitude_of(values)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -91,7 +106,7 @@ def doubt_of_unit(values: NDArray[np.float64], told: str, sensor: Sensor) -> str
             "there is no gravity in it: this is linear acceleration, and a classifier tells "
             "postures by gravity; record acceleration with g"
         )
-    raw = magnitude * units_per_g(unit)
+    raw = magnitude * units_per("accel", unit)
     other = next((name for name, per_g in UNITS.items() if _like_gravity(raw / per_g)), None)
     if other is not None:
         return (
@@ -101,4 +116,15 @@ def doubt_of_unit(values: NDArray[np.float64], told: str, sensor: Sensor) -> str
     return (
         f"the median magnitude is {magnitude:.2g} g where gravity makes it 1: --unit, if it is "
         f"not {unit}"
+    )
+
+
+def _doubt_of_rotation(values: NDArray[np.float64]) -> str | None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        fast = float(np.mean(np.linalg.norm(values, axis=1) > FASTEST))
+    if fast < 0.01:
+        return None
+    return (
+        f"{fast:.0%} of the rotation is faster than {FASTEST:g} rad/s, which gyroscopes do not "
+        "measure: --sensor gyro=X,Y,Z:deg/s?"
     )
