@@ -18,6 +18,9 @@ MAX_ACCELERATION = 1e6
 """Largest magnitude accepted, in g: beyond it the squares of single precision overflow."""
 
 
+ACCELEROMETER = "accel"
+"""The sensor of windows of which nothing else is said."""
+
 LARGEST = 1024
 """Pixels of a picture's side: no encoder reads more, and no window says more."""
 
@@ -62,6 +65,9 @@ class SpectrogramConfig:
         The default lies 20 dB below the noise of a good phone sensor.
     width, height
         Of the picture in pixels: time left to right, low frequency at the bottom.
+    sensor
+        Which one's three axes are drawn. Of others than an accelerometer, their unit stands
+        wherever g does here: rad/s, uT.
 
     Raises
     ------
@@ -84,6 +90,7 @@ class SpectrogramConfig:
     floor: float = 1e-10
     width: int = 128
     height: int = 96
+    sensor: str = ACCELEROMETER
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "db_range", tuple(self.db_range))
@@ -108,6 +115,7 @@ class SpectrogramConfig:
         )
         _require(1e-30 <= self.floor < 1, f"floor must lie between 1e-30 and 1, not {self.floor}")
         _require_size(self.width, self.height)
+        _require_sensor(self.sensor)
 
     @property
     def hop(self) -> int:
@@ -144,12 +152,14 @@ class WaveformConfig:
     sampling_rate
         Of the windows, in Hz.
     low, high
-        Acceleration in g at the bottom and at the top row.
+        Acceleration in g, or rotation in rad/s, at the bottom and at the top row.
     detrend
         Take each axis' mean out first: a narrow range then shows small movements whatever the
         posture.
     width, height
         Of the picture in pixels.
+    sensor
+        Which one's three axes are drawn.
 
     Raises
     ------
@@ -163,6 +173,7 @@ class WaveformConfig:
     detrend: bool = False
     width: int = 128
     height: int = 96
+    sensor: str = ACCELEROMETER
 
     def __post_init__(self) -> None:
         _require_rate(self.sampling_rate)
@@ -172,6 +183,7 @@ class WaveformConfig:
             f"not {self.low} and {self.high}",
         )
         _require_size(self.width, self.height)
+        _require_sensor(self.sensor)
 
     def degenerate(self, samples: int) -> str:
         """Why a picture of `samples` says little, in words; empty when nothing is wrong."""
@@ -188,9 +200,15 @@ _KINDS: dict[str, type[SpectrogramConfig] | type[WaveformConfig]] = {
 
 
 def view_to_dict(view: View) -> dict[str, Any]:
-    """The settings of a view as plain JSON values, with its ``kind``."""
+    """The settings of a view as plain JSON values, with its ``kind``.
+
+    The ``sensor`` is named where it is not the accelerometer.
+    """
     kind = next(name for name, cls in _KINDS.items() if isinstance(view, cls))
-    return {"kind": kind, **asdict(view)}
+    settings = {"kind": kind, **asdict(view)}
+    if view.sensor == ACCELEROMETER:
+        del settings["sensor"]
+    return settings
 
 
 def view_from_dict(settings: Mapping[str, Any]) -> View:
@@ -215,6 +233,22 @@ def require_one_size(views: Sequence[View]) -> None:
     _require(len(views) > 0, "at least one view is needed")
     sizes = sorted({(view.width, view.height) for view in views})
     _require(len(sizes) == 1, f"all views must have one picture size, not {sizes}")
+
+
+def view_axes(view: View, sensors: Sequence[str]) -> slice:
+    """Which channels of windows of these sensors, three of each, a view draws.
+
+    Raises
+    ------
+    SignalError
+        If its sensor is not among them.
+    """
+    _require(
+        view.sensor in sensors,
+        f"a view draws the sensor {view.sensor}, and the windows are of {', '.join(sensors)}",
+    )
+    first = 3 * list(sensors).index(view.sensor)
+    return slice(first, first + 3)
 
 
 def paper_grid(
@@ -248,7 +282,7 @@ def pixel_axes(view: View, samples: int) -> tuple[NDArray[np.float64], NDArray[n
         Seconds from the window's first sample; for a spectrogram the middle of the frame, as in
         ``mlab.specgram``.
     level : ndarray of shape (height,)
-        From the top row down: Hz for a spectrogram, g for a waveform.
+        From the top row down: Hz for a spectrogram, the sensor's unit for a waveform.
     """
     if isinstance(view, WaveformConfig):
         column = source_positions(samples, view.width)
@@ -298,6 +332,11 @@ def _require_rate(sampling_rate: float) -> None:
 def _require_whole(**values: object) -> None:
     for name, value in values.items():
         _require(isinstance(value, int), f"{name} must be a whole number, not {value!r}")
+
+
+def _require_sensor(name: object) -> None:
+    named = isinstance(name, str) and name != ""
+    _require(named, f"sensor must be a name such as accel or gyro, not {name!r}")
 
 
 def _require_size(width: int, height: int) -> None:

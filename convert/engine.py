@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from .config import (
+    ACCELEROMETER,
     CONSTANT_DB,
     SpectrogramConfig,
     View,
     WaveformConfig,
     require_one_size,
+    view_axes,
 )
 
 DB_PER_NEPER = 10 / np.log(10)
@@ -164,16 +166,26 @@ class Waveform(nn.Module):
 
 
 class Views(nn.Module):
-    """Several pictures of one window, (n, 3, samples) to (n, views, 3, height, width)."""
+    """Several pictures of one window, (n, 3 * sensors, samples) to (n, views, 3, height, width).
 
-    def __init__(self, views: Sequence[View]) -> None:
+    Parameters
+    ----------
+    views
+        What is drawn; each names its sensor.
+    sensors
+        Those of the windows, in the order of their channels.
+    """
+
+    def __init__(self, views: Sequence[View], sensors: Sequence[str] = (ACCELEROMETER,)) -> None:
         super().__init__()
         require_one_size(views)
         self.views = nn.ModuleList(renderer(view) for view in views)
+        self.axes = [view_axes(view, sensors) for view in views]
 
     def forward(self, windows: Tensor) -> Tensor:
         """Render every view of every window."""
-        return torch.stack([view(windows) for view in self.views], dim=1)
+        drawn = [view(windows[:, axes]) for view, axes in zip(self.views, self.axes, strict=True)]
+        return torch.stack(drawn, dim=1)
 
 
 def renderer(view: View) -> Spectrogram | Waveform:

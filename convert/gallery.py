@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import SignalError, View, WaveformConfig, pixel_extent
+from .config import ACCELEROMETER, SignalError, View, WaveformConfig, pixel_extent
 from .images import to_images
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def save_npz(
     views: View | Sequence[View],
     arrays: Mapping[str, NDArray[Any]] | None = None,
     drawn: Callable[[int], object] | None = None,
+    sensors: Sequence[str] = (ACCELEROMETER,),
 ) -> None:
     """Draw windows as bytes into an NPZ, a batch at a time.
 
@@ -82,7 +83,7 @@ def save_npz(
     ----------
     path
         Of the file.
-    windows, views
+    windows, views, sensors
         As in :func:`to_images`; their pictures are stored as ``images``.
     arrays
         Stored too, under their names: labels ``y``, ``subject`` and so on.
@@ -99,13 +100,14 @@ def save_npz(
     for name, values in stored.items():
         if values.dtype.hasobject:
             raise SignalError(f"{name} holds Python objects: make it numbers or strings first")
-    one = to_images(windows[:1], views, dtype="uint8")
+    one = to_images(windows[:1], views, dtype="uint8", sensors=sensors)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(windows), *one.shape[1:])}
     with zipfile.ZipFile(path, "w") as archive:
         with archive.open("images.npy", "w", force_zip64=True) as member:
             np.lib.format.write_array_header_1_0(member, header)
             for start in range(0, len(windows), BATCH):
-                images = to_images(windows[start : start + BATCH], views, dtype="uint8")
+                part = windows[start : start + BATCH]
+                images = to_images(part, views, dtype="uint8", sensors=sensors)
                 # Plain writing: through a memory map, a full disk would be a signal, no error.
                 member.write(np.ascontiguousarray(images).data)
                 if drawn:
@@ -124,12 +126,14 @@ def save_gallery(
 ) -> None:
     """Draw one sheet: a few windows of each class, their traces and their pictures.
 
+    What is drawn is the sensor of the first view.
+
     Parameters
     ----------
     path
         Of the PNG.
     windows
-        Shape (n, 3, samples), in g.
+        Shape (n, 3, samples), in g (rad/s, uT).
     labels
         n class names; the sheet keeps their sorted order.
     views
@@ -150,7 +154,7 @@ def save_gallery(
             f"not {len(windows)} windows and {len(labels)} labels"
         )
     chosen = _spread(labels, per_class)
-    pictures = to_images(windows[chosen], views, dtype="uint8")
+    pictures = to_images(windows[chosen], views, dtype="uint8", sensors=(views[0].sensor,))
     figure = _sheet(windows[chosen], labels[chosen], pictures, views)
     figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.15)
 
@@ -201,7 +205,9 @@ def _sheet(
                 ax.set_axis_off()
         if block is blocks[0]:
             for axes in cells[:across]:
-                for ax, title in zip(axes, ("x, y, z in g", *map(_title, views)), strict=True):
+                for ax, title in zip(
+                    axes, (f"x, y, z in {_unit(views[0])}", *map(_title, views)), strict=True
+                ):
                     ax.set_title(title, fontsize=8, color="0.3")
     return figure
 
@@ -224,10 +230,15 @@ def _draw_trace(
     ax.set_ylim(limits)
 
 
+def _unit(view: View) -> str:
+    kind = view.sensor.rpartition(".")[2]
+    return {"gyro": "rad/s", "magn": "uT"}.get(kind, "g")
+
+
 def _title(view: View) -> str:
     detrended = ", detrended" if view.detrend else ""
     if isinstance(view, WaveformConfig):
-        return f"waveform{detrended}, g"
+        return f"waveform{detrended}, {_unit(view)}"
     return f"nfft {view.nfft}, hop {view.hop}, {view.normalize}{detrended}, Hz"
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import MAX_ACCELERATION, DegenerateWarning, SignalError, View, require_one_size
+from .config import (
+    ACCELEROMETER,
+    MAX_ACCELERATION,
+    DegenerateWarning,
+    SignalError,
+    View,
+    require_one_size,
+    view_axes,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,13 +44,14 @@ def to_images(
     engine: Engine = "compiled",
     dtype: Literal["float32", "uint8"] = "float32",
     device: str = "cpu",
+    sensors: Sequence[str] = (ACCELEROMETER,),
 ) -> NDArray[Any]:
     """Draw each window.
 
     Parameters
     ----------
     windows
-        Shape (n, 3, samples), floating point, in g; read in single precision.
+        Shape (n, 3 * sensors, samples), floating point, in g (rad/s, uT); read in single precision.
     config
         A view, or a sequence of views of one size.
     engine
@@ -53,6 +62,8 @@ def to_images(
         ``"float32"`` in [0, 1] or ``"uint8"`` in 0 to 255.
     device
         Where the torch engine computes; the others know only the CPU.
+    sensors
+        Those of the windows, in the order of their channels; each view draws one.
 
     Returns
     -------
@@ -83,48 +94,59 @@ def to_images(
     _require_choice("dtype", dtype, ("float32", "uint8"))
     if device != "cpu" and engine != "torch":
         raise SignalError(f'the {engine} engine draws on the CPU: on {device}, engine="torch" does')
-    windows = _checked(windows)
+    windows = _checked(windows, len(sensors))
+    axes = [view_axes(view, sensors) for view in views]
     _warn_degenerate(views, windows.shape[-1])
     # By numpy: it asks for huge pages, and with small ones the first touch of a picture's memory
     # takes longer than drawing it.
     images = np.empty((len(windows), len(views), views[0].height, views[0].width, 3), dtype)
     if engine == "reference":
-        _by_reference(windows, views, images)
+        _by_reference(windows, views, axes, images)
     elif engine == "compiled":
-        _by_compiled(windows, views, images)
+        _by_compiled(windows, views, axes, images)
     else:
-        _by_torch(windows, views, images, device)
+        _by_torch(windows, views, axes, images, device)
     images = images.transpose(0, 1, 4, 2, 3)
     return images if several else images[:, 0]
 
 
-def dead_axes(windows: NDArray[np.floating]) -> list[str]:
+def dead_axes(windows: NDArray[np.floating], names: Sequence[str] = "xyz") -> list[str]:
     """Names of the axes that never change over all windows: a sensor or a file is at fault.
 
     Parameters
     ----------
     windows
-        Shape (n, 3, samples).
+        Shape (n, axes, samples).
+    names
+        Of the axes.
     """
     still = windows.max((0, 2)) == windows.min((0, 2))
-    return [name for name, dead in zip("xyz", still, strict=True) if dead]
+    return [name for name, dead in zip(names, still, strict=True) if dead]
 
 
 def _by_reference(
-    windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any]
+    windows: NDArray[np.float32],
+    views: Sequence[View],
+    axes: Sequence[slice],
+    images: NDArray[Any],
 ) -> None:
     from .reference import render
 
     for start in range(0, len(windows), CPU_CHUNK):
         part = windows[start : start + CPU_CHUNK]
         for view, config in enumerate(views):
-            drawn = render(part, config).transpose(0, 2, 3, 1)
+            drawn = render(part[:, axes[view]], config).transpose(0, 2, 3, 1)
             if images.dtype == np.uint8:
                 drawn = drawn * 255 + 0.5
             images[start : start + CPU_CHUNK, view] = drawn
 
 
-def _by_compiled(windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any]) -> None:
+def _by_compiled(
+    windows: NDArray[np.float32],
+    views: Sequence[View],
+    axes: Sequence[slice],
+    images: NDArray[Any],
+) -> None:
     import torch
 
     from .engine import renderer
@@ -138,7 +160,7 @@ def _by_compiled(windows: NDArray[np.float32], views: Sequence[View], images: ND
                 chunk = slice(start, min(start + CPU_CHUNK, last))
                 part = torch.from_numpy(windows[chunk])
                 for view, module in enumerate(modules):
-                    draw(module, part, images[chunk], view)
+                    draw(module, part[:, axes[view]], images[chunk], view)
 
     _in_threads(paint, len(windows))
 
@@ -176,7 +198,11 @@ def _in_threads(work: Callable[[int, int], None], count: int) -> None:
 
 
 def _by_torch(
-    windows: NDArray[np.float32], views: Sequence[View], images: NDArray[Any], device: str
+    windows: NDArray[np.float32],
+    views: Sequence[View],
+    axes: Sequence[slice],
+    images: NDArray[Any],
+    device: str,
 ) -> None:
     import torch
 
@@ -190,7 +216,9 @@ def _by_torch(
             part = torch.from_numpy(windows[chunk]).to(device)
             for view, module in enumerate(modules):
                 # The resize may round to a little above 1.
-                drawn = _as_dtype(module(part).clamp(0, 1), images.dtype).permute(0, 2, 3, 1)
+                drawn = _as_dtype(module(part[:, axes[view]]).clamp(0, 1), images.dtype).permute(
+                    0, 2, 3, 1
+                )
                 images[chunk, view] = drawn.cpu()
 
 
@@ -200,10 +228,11 @@ def _as_dtype(drawn: Tensor, dtype: np.dtype) -> Tensor:
     return to_bytes(drawn) if dtype == np.uint8 else drawn
 
 
-def _checked(windows: NDArray[np.floating]) -> NDArray[np.float32]:
+def _checked(windows: NDArray[np.floating], sensors: int) -> NDArray[np.float32]:
     windows = np.asarray(windows)
-    if windows.ndim != 3 or windows.shape[1] != 3 or windows.shape[2] < 1:
-        raise SignalError(f"windows must have shape (n, 3, samples), not {windows.shape}")
+    if windows.ndim != 3 or windows.shape[1] != 3 * sensors or windows.shape[2] < 1:
+        wanted = f"(n, {3 * sensors}, samples)"
+        raise SignalError(f"windows must have shape {wanted}, not {windows.shape}")
     if not np.issubdtype(windows.dtype, np.floating):
         raise SignalError(f"windows must be floating point numbers in g, not {windows.dtype}")
     largest = np.maximum(windows.max((1, 2)), -windows.min((1, 2)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,9 @@ def run(args: argparse.Namespace) -> None:
         source = open_source(args.source, **source_options(args))
         _write_windows(args, folder / "windows.npz", source, config, report, sample)
         write_json(folder / "report.json", report.to_dict())
-        save_gallery(folder / "gallery.png", *sample.windows(), view)
+        X, labels = sample.windows()
+        first = replace(view, sensor=sample.sensors[0])
+        save_gallery(folder / "gallery.png", X[:, :3], labels, first)
         if args.images:
             _write_images(folder, view)
         written = [name for name in _FILES if (folder / name).exists()]
@@ -138,13 +140,13 @@ class _Sample:
         self._kept: dict[str, list[Any]] = {}
         self._per_class = per_class
         self._alive: NDArray[np.bool_] | bool = False
-        self._sensors: tuple[str, ...] = ()
+        self.sensors: tuple[str, ...] = ()
         self._count = 0
 
     def add(self, batch: Windows) -> None:
         """Look at a batch: at most one window of each class is kept, so that they differ."""
         self._count += len(batch)
-        self._sensors = batch.sensors
+        self.sensors = batch.sensors
         self._alive = self._alive | (np.ptp(batch.X, axis=2) > 0).any(axis=0)
         for label in np.unique(batch.y):
             kept = self._kept.setdefault(str(label), [])
@@ -155,7 +157,7 @@ class _Sample:
     def require_live_axes(self, source: str) -> None:
         """Raise :class:`InputError` if an axis never changed: a dead sensor or a wrong column."""
         if self._count and not np.all(self._alive):
-            axis = axis_names(self._sensors)[int(np.argmin(self._alive))]
+            axis = axis_names(self.sensors)[int(np.argmin(self._alive))]
             raise InputError(
                 f"axis {axis} of {source} is constant in all {self._count} windows: "
                 "a dead sensor axis or the wrong column"
@@ -174,7 +176,10 @@ def _write_images(folder: Path, view: SpectrogramConfig) -> None:
     windows = load_windows(folder / "windows.npz")
     arrays = {"y": windows.y, "subject": windows.subject}
     with progress_bar("pictures", len(windows)) as bar:
-        save_npz(folder / "images.npz", windows.X, view, arrays, bar.update)
+        # One picture of a window, or one for each of several sensors.
+        views = [replace(view, sensor=name) for name in windows.sensors]
+        shown = views[0] if len(views) == 1 else views
+        save_npz(folder / "images.npz", windows.X, shown, arrays, bar.update, windows.sensors)
 
 
 def _print_report(report: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from ..augment import (
 from ..convert import VIEW_PRESETS, SpectrogramConfig, View
 from ..errors import InputError
 from ..models import DEFAULT_ENCODER, EncoderConfig
+from ..recordings.sensors import ACCELEROMETER, require_accelerometer
 from ..settings import require, require_choice, require_positive, require_seed
 
 SHOTS = (1, 2, 5, 10, 20, 50)
@@ -106,21 +108,28 @@ class ProbeConfig:
         require(bool(self.C) and positive, f"C must be positive and finite, not {self.C}")
         require_seed(self.seed)
 
-    def drawings(self, sampling_rate: float, samples: int) -> list[tuple[View, ...]]:
+    def drawings(
+        self, sampling_rate: float, samples: int, sensors: Sequence[str] = ACCELEROMETER
+    ) -> list[tuple[View, ...]]:
         """Candidate sets of views for windows of `samples`; validation subjects choose one.
 
         The only one is empty for an encoder that reads the windows themselves.
         """
         if self.encoder.reads_windows:
+            require_accelerometer(sensors, f"the encoder {self.encoder.name}")
             return [()]
         if self.views is not None:
             return [self.views]
-        return VIEW_PRESETS[self.preset](sampling_rate, samples)
+        return VIEW_PRESETS[self.preset](sampling_rate, samples, sensors)
 
-    def drawing(self, sampling_rate: float, samples: int) -> tuple[View, ...]:
+    def drawing(
+        self, sampling_rate: float, samples: int, sensors: Sequence[str] = ACCELEROMETER
+    ) -> tuple[View, ...]:
         """The one set of views that a network is tuned on: of the paper's grid, nfft 64, hop 4."""
-        drawings = self.drawings(sampling_rate, samples)
-        return drawings[0] if len(drawings) == 1 else (SpectrogramConfig(sampling_rate),)
+        drawings = self.drawings(sampling_rate, samples, sensors)
+        if len(drawings) == 1:
+            return drawings[0]
+        return tuple(SpectrogramConfig(sampling_rate, sensor=sensor) for sensor in sensors)
 
 
 @dataclass(frozen=True)

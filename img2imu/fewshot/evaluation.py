@@ -18,6 +18,7 @@ from ..models import EncoderConfig
 from ..progress import Progress, silent
 from ..recordings import UNLABELLED, SplitManifest, Windows
 from ..recordings.plausible import require_testable
+from ..recordings.sensors import axis_names
 from ..recordings.splits import missing_classes
 from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
@@ -153,7 +154,7 @@ def _labelled_first(windows: Windows) -> Windows:
 
 def require_live_axes(windows: Windows) -> None:
     """Raise :class:`InputError` if an axis never changes in any window: a dead sensor."""
-    dead = dead_axes(windows.X) if len(windows) else []
+    dead = dead_axes(windows.X, axis_names(windows.sensors)) if len(windows) else []
     if dead:
         raise InputError(
             f"axis {dead[0]} is constant in all {len(windows)} windows: "
@@ -245,7 +246,7 @@ def _vote(
 def _describe(setting: Setting, task: Task) -> dict[str, Any]:
     """All that the results depend on."""
     windows, config = setting.labelled, setting.config
-    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
+    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
     return {
         "img2imu": __version__,
         "probe": asdict(config),
@@ -256,6 +257,7 @@ def _describe(setting: Setting, task: Task) -> dict[str, Any]:
             "count": len(windows),
             "unlabelled": len(setting.windows) - len(windows),
             "samples": windows.X.shape[-1],
+            "sensors": list(windows.sensors),
             "sampling_rate": windows.sampling_rate,
             "subjects": len(windows.subjects),
             "classes": task.classes,

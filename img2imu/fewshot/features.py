@@ -21,6 +21,7 @@ from ..convert import View, Views, to_images, view_to_dict
 from ..files import cache_folder, sha256_of, write_json
 from ..hashing import code_hash, content_hash
 from ..models import AnyEncoder
+from ..recordings.sensors import ACCELEROMETER
 
 Features = NDArray[np.float32]
 
@@ -49,6 +50,7 @@ def iter_features(
     views: Sequence[View],
     encoder: AnyEncoder,
     *,
+    sensors: Sequence[str] = ACCELEROMETER,
     precision: torch.dtype = torch.float32,
     device: str = "cpu",
 ) -> Iterator[list[Features]]:
@@ -57,9 +59,11 @@ def iter_features(
     Parameters
     ----------
     windows
-        Shape (n, 3, samples), float32, g.
+        Shape (n, 3 * sensors, samples), float32, g (rad/s, uT).
     views, encoder
         What is drawn and what reads it; without views the windows themselves are read.
+    sensors
+        Those of the windows.
     precision
         Of the encoder's arithmetic; pictures are drawn in float32.
     device
@@ -70,7 +74,7 @@ def iter_features(
     list of ndarray of shape (windows of the batch, features)
         One for each stage the encoder reads.
     """
-    draw = _drawing(views, device)
+    draw = _drawing(views, sensors, device)
     encoder = encoder.to(device)
     step = max(1, BATCH // max(1, len(views)))
     drawn = _ahead(draw, [windows[i : i + step] for i in range(0, len(windows), step)])
@@ -88,10 +92,11 @@ def extract(
     views: Sequence[View],
     encoder: AnyEncoder,
     *,
+    sensors: Sequence[str] = ACCELEROMETER,
     device: str = "cpu",
 ) -> list[Features]:
     """:func:`iter_features` of all windows, in float32: an array (n, features) for each stage."""
-    batches = iter_features(windows, views, encoder, device=device)
+    batches = iter_features(windows, views, encoder, sensors=sensors, device=device)
     return [np.concatenate(stage) for stage in zip(*batches, strict=True)]
 
 
@@ -113,13 +118,17 @@ def _ahead(
         torch.set_num_threads(threads)
 
 
-def _drawing(views: Sequence[View], device: str) -> Callable[[NDArray[np.float32]], torch.Tensor]:
+def _drawing(
+    views: Sequence[View], sensors: Sequence[str], device: str
+) -> Callable[[NDArray[np.float32]], torch.Tensor]:
     """Windows to pictures on the device, or to the windows themselves where there are no views."""
     if views and device == "cpu":
         # Several times as fast as the module, whose pictures these are but for rounding. The copy
         # is writable, as torch wants it, also where the windows are a memory map.
-        return lambda windows: torch.from_numpy(to_images(np.array(windows), views))
-    module = Views(views).to(device) if views else nn.Identity()
+        return lambda windows: torch.from_numpy(
+            to_images(np.array(windows), views, sensors=sensors)
+        )
+    module = Views(views, sensors).to(device) if views else nn.Identity()
 
     @torch.inference_mode()
     def draw(windows: NDArray[np.float32]) -> torch.Tensor:
@@ -165,6 +174,7 @@ class FeatureCache:
         views: Sequence[View],
         encoder: AnyEncoder,
         *,
+        sensors: Sequence[str] = ACCELEROMETER,
         device: str = "cpu",
         on_batch: Callable[[int], Any] = lambda count: None,
     ) -> list[Features]:
@@ -180,6 +190,7 @@ class FeatureCache:
         key = content_hash(
             windows,
             [view_to_dict(view) for view in views],
+            list(sensors),
             # The module as text tells its layers, strides and stages.
             [code_hash(*CODE), str(encoder), encoder.stages, encoder.bands, str(precision)],
             list(weights),
@@ -195,12 +206,14 @@ class FeatureCache:
         with tempfile.TemporaryDirectory(prefix=".", dir=self.folder) as scratch:
             part = Path(scratch) / key
             part.mkdir()
-            batches = iter_features(windows, views, encoder, precision=precision, device=device)
+            batches = iter_features(
+                windows, views, encoder, sensors=sensors, precision=precision, device=device
+            )
             _write(part, len(windows), batches, on_batch)
             shutil.rmtree(entry, ignore_errors=True)
             part.rename(entry)
         tidy()
-        return _read(entry) or self.get(windows, views, encoder, device=device)
+        return _read(entry) or self.get(windows, views, encoder, sensors=sensors, device=device)
 
 
 def _write(

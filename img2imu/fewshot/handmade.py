@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,25 +12,26 @@ BANDS = ((0.1, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 5.0), (5.0, 10.0)
 
 
 def handmade_features(windows: NDArray[np.float32], sampling_rate: float) -> NDArray[np.float32]:
-    """Time, frequency and correlation features of the three axes and of the magnitude.
+    """Time, frequency and correlation features of each sensor's three axes and magnitude.
 
-    For each of the four signals: mean, deviation, extremes, quartiles, interquartile range, mean
+    For each of these signals: mean, deviation, extremes, quartiles, interquartile range, mean
     absolute change, mean crossings, skewness, kurtosis, dominant frequency with its share of the
-    power, spectral entropy and log power in :data:`BANDS`; then the correlations of the axes.
+    power, spectral entropy and log power in :data:`BANDS`; then the correlations of all axes.
 
     Parameters
     ----------
     windows
-        Shape (n, 3, samples), g.
+        Shape (n, 3 * sensors, samples), g (rad/s, uT).
     sampling_rate
         In Hz.
 
     Returns
     -------
-    ndarray of shape (n, 87)
+    ndarray of shape (n, 87) of one sensor, and (n, 183) of two
     """
     axes = np.asarray(windows, np.float64)
-    magnitude = np.sqrt((axes**2).sum(1, keepdims=True))
+    triads = axes.reshape(len(axes), -1, 3, axes.shape[-1])
+    magnitude = np.sqrt((triads**2).sum(2))
     signals = np.concatenate([axes, magnitude], axis=1)
     features = [*_in_time(signals), *_in_frequency(signals, sampling_rate)]
     return np.concatenate([*features, _correlations(axes)], axis=1).astype(np.float32)
@@ -80,6 +83,6 @@ def _correlations(axes: NDArray[np.float64]) -> NDArray[np.float64]:
     norm = np.sqrt((centred**2).sum(-1))
     pairs = [
         (centred[:, i] * centred[:, j]).sum(-1) / np.maximum(norm[:, i] * norm[:, j], 1e-12)
-        for i, j in ((0, 1), (0, 2), (1, 2))
+        for i, j in combinations(range(axes.shape[1]), 2)
     ]
     return np.stack(pairs, axis=1)

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..models import EncoderConfig, WindowEncoder, build_encoder
 from ..progress import Progress
 from ..recordings import Windows
+from ..recordings.sensors import require_accelerometer
 from .config import ProbeConfig
 from .features import FeatureCache, trend_flags, view_widths
 from .handmade import handmade_features
@@ -264,14 +265,22 @@ def encoder_features(
 ) -> list[FeatureSet]:
     """The features of every candidate drawing and stage."""
     if config.encoder.reads_windows and not config.encoder.checkpoint:
+        require_accelerometer(windows.sensors, f"the encoder {config.encoder.name}")
         return [NormalisedFeatures({}, windows.X, config.encoder, cache, device)]
-    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
+    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
     bar = progress(f"{name} (features)", len(drawings) * len(windows))
     sets: list[FeatureSet] = []
     for views in drawings:
         ordered = traces(views)
         encoder = build_encoder(config.encoder, ordered)
-        arrays = cache.get(windows.X, views, encoder, device=device, on_batch=bar.update)
+        arrays = cache.get(
+            windows.X,
+            views,
+            encoder,
+            sensors=windows.sensors,
+            device=device,
+            on_batch=bar.update,
+        )
         told = _spectrogram(views) if len(drawings) > 1 else {}
         for stage, array in zip(config.encoder.stages, arrays, strict=True):
             settings = {**({"stage": stage} if views else {}), **told}

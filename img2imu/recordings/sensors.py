@@ -60,3 +60,11 @@ def axis_names(sensors: Sequence[str]) -> list[str]:
     """A name for each channel: x, y and z of the accelerometer, ``gyro.x`` of others."""
     before = ["" if name == "accel" else f"{name}." for name in sensors]
     return [f"{name}{axis}" for name in before for axis in "xyz"]
+
+
+def require_accelerometer(sensors: Sequence[str], what: str) -> None:
+    """Raise :class:`InputError` unless the accelerometer is the only sensor."""
+    if tuple(sensors) != ACCELEROMETER:
+        raise InputError(
+            f"{what} takes the accelerometer alone so far, not {' and '.join(sensors)}"
+        )

@@ -160,10 +160,10 @@ class Tabular(Reader):
             )
         self._given = {name: self._given[name] for name in self.sensors if self._given}
         self._all = self._all and not self._given
-        if self.sensors != ACCELEROMETER:
-            self.report.sought = " and ".join(self.sensors)
 
     def _files(self) -> list[Path]:
+        if self.sensors != ACCELEROMETER:
+            self.report.sought = " and ".join(self.sensors)
         self._names: dict[Path, str] = {}
         files = self._found(self.path, "")
         if self.pattern:
