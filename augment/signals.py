@@ -1,8 +1,8 @@
 """Augmentations of the signals themselves, as pure functions of windows.
 
-Windows are (n, 3, samples), floating point, in g; a new tensor of that shape comes back. Random
-numbers are drawn for each window from a generator on the windows' device. After Um et al. 2017
-(arXiv 1706.00527) and Saeed et al. 2019 (arXiv 1907.11879).
+Windows are (n, 3 * sensors, samples), floating point, in g; a new tensor of that shape comes back.
+Random numbers are drawn for each window from a generator on the windows' device. After Um et al.
+2017 (arXiv 1706.00527) and Saeed et al. 2019 (arXiv 1907.11879).
 """
 
 from __future__ import annotations
@@ -35,15 +35,19 @@ def uniform_noise(windows: Tensor, generator: torch.Generator, amplitude: float 
 def scale(windows: Tensor, generator: torch.Generator, sigma: float = 0.1) -> Tensor:
     """Multiply each axis by a factor from a normal distribution of mean 1, deviation `sigma`."""
     _require(sigma >= 0, f"sigma must not be negative, not {sigma}")
-    return windows * (1 + sigma * _normal(windows, generator, (len(windows), 3, 1)))
+    return windows * (1 + sigma * _normal(windows, generator, (*windows.shape[:2], 1)))
 
 
 def rotate(windows: Tensor, generator: torch.Generator, degrees: float = 180.0) -> Tensor:
-    """Turn the sensor: about an axis uniform on the sphere, by an angle uniform in ±`degrees`."""
+    """Turn the sensor: about an axis uniform on the sphere, by an angle uniform in ±`degrees`.
+
+    Several sensors are those of one unit, and turn together.
+    """
     axis = torch.nn.functional.normalize(_normal(windows, generator, (len(windows), 3)), dim=1)
     limit = math.radians(degrees)
     angle = _uniform(windows, generator, (len(windows),), -limit, limit)
-    return rotation_matrices(axis, angle) @ windows
+    turned = rotation_matrices(axis, angle)[:, None] @ windows.unflatten(1, (-1, 3))
+    return turned.flatten(1, 2)
 
 
 def permute(windows: Tensor, generator: torch.Generator, chunks: int = 4) -> Tensor:

@@ -205,9 +205,8 @@ def _sheet(
                 ax.set_axis_off()
         if block is blocks[0]:
             for axes in cells[:across]:
-                for ax, title in zip(
-                    axes, (f"x, y, z in {_unit(views[0])}", *map(_title, views)), strict=True
-                ):
+                titles = (f"x, y, z in {_unit(views[0])}", *map(_title, views))
+                for ax, title in zip(axes, titles, strict=True):
                     ax.set_title(title, fontsize=8, color="0.3")
     return figure
 

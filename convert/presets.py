@@ -79,10 +79,10 @@ def _of_gyroscope(
     short: SpectrogramConfig, long: SpectrogramConfig, trace: WaveformConfig
 ) -> tuple[View, ...]:
     return (
-        replace(short, normalize="fixed", db_range=(-60.0, 15.0)),
+        replace(short, normalize="fixed", db_range=(-40.0, 25.0)),
         replace(short, detrend=True, dynamic_range=80.0),
         replace(long, detrend=True, dynamic_range=80.0),
-        replace(trace, low=-5.0, high=5.0),
+        replace(trace, low=-10.0, high=10.0),
     )
 
 

@@ -26,6 +26,7 @@ from ..files import sha256_of
 from ..models import DEFAULT_ENCODER, EncoderConfig, build_encoder
 from ..models.encoder import shipped_path
 from ..models.weights import REGISTRY
+from ..recordings.sensors import ACCELEROMETER, sensor_metadata
 from .graphs import end_to_end
 from .parity import RELATIVE, TOLERANCE
 
@@ -74,7 +75,9 @@ class Golden:
         head = nn.Linear(weight.shape[1], weight.shape[0])
         head.load_state_dict({"weight": weight, "bias": bias})
         views = [view_from_dict(view) for view in self.settings["views"]]
-        drawing, ordered = Views(views), traces(views) if self.settings["order"] else ()
+        named = self.settings.get("sensors", [{"name": name} for name in ACCELEROMETER])
+        drawing = Views(views, [sensor["name"] for sensor in named])
+        ordered = traces(views) if self.settings["order"] else ()
         network = Img2ImuNetwork(drawing, build_encoder(config, ordered), head)
         return network.eval().requires_grad_(False)
 
@@ -93,7 +96,7 @@ def write_golden(
     classifier
         A fitted one.
     windows
-        Shape (n, 3, samples), in g; by default the windows that the classifier keeps for checks.
+        Shape (n, 3 * sensors, samples); by default those that the classifier keeps for checks.
 
     Raises
     ------
@@ -101,7 +104,9 @@ def write_golden(
         If the windows do not fit, or `folder` exists and holds something else.
     """
     check_is_fitted(classifier, "network_")
-    chosen = classifier.check_windows_ if windows is None else as_windows(windows)
+    chosen = classifier.check_windows_
+    if windows is not None:
+        chosen = as_windows(windows, classifier.sensors)
     if not len(chosen):
         raise InputError("golden vectors need at least one window")
     logits = classifier.decision_function(chosen)
@@ -120,7 +125,7 @@ def write_golden(
     settings = {
         "labels": classifier.classes_.tolist(),
         "sampling_rate": classifier.sampling_rate,
-        "unit": "g",
+        **sensor_metadata(classifier.sensors),
         "samples": classifier.n_samples_,
         "views": [view_to_dict(view) for view in classifier.views_],
         "encoder": {

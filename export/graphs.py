@@ -104,7 +104,7 @@ def end_to_end(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
     network
         A classifier's, on the CPU.
     windows
-        Real windows (n, 3, samples) in g, on which files are checked.
+        Real windows (n, 3 * sensors, samples), on which files are checked.
     """
     examples = np.ascontiguousarray(windows, dtype=np.float32)
     return Graph(_Classify(network).eval(), "window", ANSWERS, examples)

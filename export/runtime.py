@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
 from ..recordings.plausible import require_g
+from ..recordings.sensors import ACCELEROMETER
 
 FORMAT = 1
 """Of inputs, outputs and metadata; a reader refuses another one."""
@@ -65,7 +66,8 @@ class ExportedClassifier:
         Parameters
         ----------
         X
-            Shape (n, 3, samples), in g.
+            Shape (n, 3, samples), in g; with three more axes for each sensor that `metadata` names,
+            in its unit.
 
         Raises
         ------
@@ -84,15 +86,17 @@ class ExportedClassifier:
     def _checked(self, X: ArrayLike) -> NDArray[np.float32]:
         windows = np.ascontiguousarray(X, dtype=np.float32)
         samples, rate = self.metadata["samples"], self.metadata["sampling_rate"]
-        if windows.shape[1:] != (3, samples) or not len(windows):
+        sensors = [sensor["name"] for sensor in self.metadata.get("sensors", [])] or ACCELEROMETER
+        axes = 3 * len(sensors)
+        if windows.shape[1:] != (axes, samples) or not len(windows):
             raise InputError(
-                f"windows must have shape (n, 3, {samples}), {samples / rate:g} s at {rate:g} Hz, "
-                f"not {windows.shape}"
+                f"windows must have shape (n, {axes}, {samples}), {samples / rate:g} s at "
+                f"{rate:g} Hz, not {windows.shape}"
             )
         finite = np.isfinite(windows).all(axis=(1, 2))
         if not finite.all():
             raise InputError(f"window {int(np.argmin(finite))} holds NaN or infinity")
-        require_g(windows)
+        require_g(windows, sensors=sensors)
         return windows
 
 

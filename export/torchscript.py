@@ -67,8 +67,11 @@ def _archive(module: torch.jit.ScriptModule, extra: Mapping[str, str]) -> bytes:
     torch.jit.save(module, saved, _extra_files=dict(extra))
     saved.seek(0)
     reader, writer = PyTorchFileReader(saved), PyTorchFileWriter(kept)
-    writer.set_min_version(int(reader.get_record("version")))
-    for name in reader.get_all_records():
+    names = reader.get_all_records()
+    # Where the version lies depends on the operators of the module.
+    version = ".data/version" if ".data/version" in names else "version"
+    writer.set_min_version(int(reader.get_record(version)))
+    for name in names:
         # The writer adds the version and the id, a hash of the records, by itself.
         if not name.endswith((".debug_pkl", "version", ".data/serialization_id")):
             record = reader.get_record(name)

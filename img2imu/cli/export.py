@@ -100,6 +100,7 @@ def _calibration(args: argparse.Namespace, classifier: Img2ImuClassifier) -> NDA
     """The windows that quantised files are calibrated and checked on."""
     from ..export.quantize import MAX_WINDOWS
     from ..recordings import load_windows
+    from ..recordings.windows import describe, form_of
 
     if args.calibration is None:
         if "int8" in args.quantize:
@@ -108,12 +109,12 @@ def _calibration(args: argparse.Namespace, classifier: Img2ImuClassifier) -> NDA
             )
         return classifier.check_windows_
     windows = load_windows(args.calibration)
-    found = windows.X.shape[-1], windows.sampling_rate
-    wanted = classifier.n_samples_, classifier.sampling_rate
+    found = form_of(windows)
+    wanted = classifier.n_samples_, classifier.sampling_rate, tuple(classifier.sensors)
     if found != wanted:
         raise InputError(
-            f"{args.calibration} holds windows of {found[0]} samples at {found[1]:g} Hz, but the "
-            f"classifier takes {wanted[0]} at {wanted[1]:g} Hz"
+            f"{args.calibration} holds windows of {describe(found)}, but the classifier takes "
+            f"{describe(wanted)}"
         )
     return windows.X[:: math.ceil(len(windows.X) / MAX_WINDOWS)]
 

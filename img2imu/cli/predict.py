@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
     """Write ``predictions.csv`` and ``predictions.png``, print the summary."""
     from ..fewshot import Img2ImuClassifier
     from ..recordings import open_source
+    from ..recordings.sensors import ACCELEROMETER
     from ..recordings.windows import ChosenSource
     from ..report.figures import draw_timeline, save_png
     from ..timeline import predict_recordings
@@ -57,10 +58,11 @@ def run(args: argparse.Namespace) -> None:
         writable(args.json)
     folder = Path(args.output)
     with appearing(folder) as scratch:
-        source = ChosenSource(
-            open_source(args.recording, **source_options(args)), chosen_subjects(args)
-        )
         classifier = Img2ImuClassifier.load(args.model, chosen_device(args))
+        options = source_options(args)
+        if tuple(classifier.sensors) != ACCELEROMETER and not args.triads:
+            options.setdefault("sensors", list(classifier.sensors))
+        source = ChosenSource(open_source(args.recording, **options), chosen_subjects(args))
         labels = scratch / "predictions.csv"
         timeline = predict_recordings(classifier, source, labels, args.overlap, progress_bar)
         save_png(scratch / "predictions.png", draw_timeline(timeline))

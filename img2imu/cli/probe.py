@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..environment import environment
 from ..files import claimed, writable, write_json
+from ..settings import require
 from .options import (
     add_device,
     add_encoder_options,
@@ -26,6 +27,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..fewshot import FinetuneConfig, ProbeConfig
+    from ..recordings import Windows
 
 _EXAMPLES = """\
 examples:
@@ -33,6 +35,7 @@ examples:
   img2imu probe windows.npz --exclude-subjects ann --model out/model
   img2imu probe windows.npz --shots 1 2 5 10 20 50 all --probes logistic paper
   img2imu probe windows.npz --encoder conv1d --weights out/simclr
+  img2imu probe windows.npz --sensors accel gyro accel+gyro
   img2imu probe windows.npz --preset paper --encoder torchvision/resnet18 --pretrained
 """
 
@@ -58,6 +61,12 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--unlabelled", metavar="MORE", help="more windows, without labels: how features vary"
+    )
+    parser.add_argument(
+        "--sensors",
+        nargs="+",
+        metavar="A+B",
+        help="sensors to use; of several choices each is tested (those of the file)",
     )
     parser.add_argument("--splits", metavar="FILE", help="write the split manifest")
     parser.set_defaults(run=run)
@@ -92,9 +101,43 @@ def run(args: argparse.Namespace) -> None:
         print("minirocket left out: pip install 'img2imu[baselines]' brings it")
     if args.splits:
         writable(args.splits)
-    outcome, _ = run_evaluation(args, config, methods)
+    choices = [tuple(choice.split("+")) for choice in args.sensors or []]
+    if len(choices) > 1:
+        outcome = _compare(args, config, methods, choices)
+    else:
+        outcome, _ = run_evaluation(args, config, methods, sensors=choices[0] if choices else None)
     if args.splits:
         write_json(args.splits, outcome["settings"]["splits"])
+
+
+def _compare(
+    args: argparse.Namespace,
+    config: ProbeConfig,
+    methods: Sequence[str],
+    choices: Sequence[tuple[str, ...]],
+) -> dict[str, Any]:
+    """Evaluate each choice of sensors on the same windows and draws; return the first outcome."""
+    from ..fewshot import evaluate
+
+    require(not args.model, "--model fits one classifier: give one choice of --sensors")
+    if args.json:
+        writable(args.json)
+    windows, device = _windows(args), chosen_device(args)
+    chosen = {"+".join(names): windows.only(names) for names in choices}
+    outcomes = {}
+    for names, seen in chosen.items():
+        outcomes[names] = evaluate(
+            seen,
+            config,
+            methods,
+            name=Path(args.windows).stem,
+            device=device,
+            progress=progress_bar,
+        )
+        print(f"{names}: {format_outcome(outcomes[names])}\n")
+    if args.json:
+        write_json(args.json, {"choices": outcomes, "environment": environment()})
+    return next(iter(outcomes.values()))
 
 
 def run_evaluation(
@@ -102,6 +145,7 @@ def run_evaluation(
     config: ProbeConfig,
     methods: Sequence[str],
     training: FinetuneConfig | None = None,
+    sensors: Sequence[str] | None = None,
 ) -> tuple[dict[str, Any], Any]:
     """Evaluate and report; then fit the classifier where one is wanted, and return it, too."""
     from ..fewshot.classifier import require_replaceable
@@ -112,7 +156,7 @@ def run_evaluation(
     if args.model:
         require_replaceable(args.model)
     with claimed(Path(args.model)) if args.model else nullcontext():
-        return _run_evaluation(args, config, methods, training)
+        return _run_evaluation(args, config, methods, training, sensors)
 
 
 def _run_evaluation(
@@ -120,15 +164,13 @@ def _run_evaluation(
     config: ProbeConfig,
     methods: Sequence[str],
     training: FinetuneConfig | None,
+    sensors: Sequence[str] | None,
 ) -> tuple[dict[str, Any], Any]:
     from ..fewshot import evaluate, fit_classifier
-    from ..recordings import load_windows, with_unlabelled
 
     device = chosen_device(args)
-    windows = chosen_windows(args)
-    if args.unlabelled:
-        more = load_windows(args.unlabelled, args.sampling_rate)
-        windows = with_unlabelled(windows, chosen_subjects(args).of(more))
+    windows = _windows(args)
+    windows = windows if sensors is None else windows.only(sensors)
     outcome = evaluate(
         windows,
         config,
@@ -154,6 +196,17 @@ def _run_evaluation(
         classifier.save(args.model)
         print(f"classifier in {args.model}")
     return outcome, classifier
+
+
+def _windows(args: argparse.Namespace) -> Windows:
+    """The windows chosen, and behind them the unlabelled ones of a file of their own."""
+    from ..recordings import load_windows, with_unlabelled
+
+    windows = chosen_windows(args)
+    if not args.unlabelled:
+        return windows
+    more = load_windows(args.unlabelled, args.sampling_rate)
+    return with_unlabelled(windows, chosen_subjects(args).of(more))
 
 
 def format_outcome(outcome: dict[str, Any]) -> str:

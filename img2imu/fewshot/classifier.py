@@ -34,6 +34,13 @@ from ..models import DEFAULT_ENCODER, AnyEncoder, EncoderConfig, WindowEncoder, 
 from ..models.weights import read_tensors, write_tensors
 from ..recordings import as_labels, labelled
 from ..recordings.plausible import require_different, require_g
+from ..recordings.sensors import (
+    ACCELEROMETER,
+    as_sensors,
+    require_accelerometer,
+    sensor_metadata,
+)
+from ..recordings.windows import require_axes
 from ..settings import from_json, read_sealed, require, write_sealed
 from .features import extract, trend_flags, view_widths
 from .linear import LinearHead, combined, scales, whitened_heads
@@ -56,7 +63,7 @@ class Img2ImuNetwork(nn.Module):
     Parameters
     ----------
     drawing
-        (n, 3, samples) in g to pictures, or the windows themselves.
+        (n, 3 * sensors, samples) in g (rad/s, uT) to pictures, or the windows themselves.
     encoder
         Pictures, or windows, to features.
     head
@@ -68,12 +75,12 @@ class Img2ImuNetwork(nn.Module):
         self.drawing, self.encoder, self.head = drawing, encoder, head
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Windows (n, 3, samples) in g to logits (n, classes)."""
+        """Windows (n, 3 * sensors, samples) to logits (n, classes)."""
         return self.head(self.encoder(self.drawing(windows)))
 
 
 class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
-    """Classify windows of a triaxial accelerometer from a handful of labelled ones.
+    """Classify windows of an accelerometer, or of several sensors, from a handful of labelled ones.
 
     Each window is drawn as pictures, a frozen image encoder reads them, and logistic regressions
     on standardised features, one for each picture, decide together.
@@ -93,6 +100,9 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
     order
         Weight of what came first in a window, as the traces show it; 0 does without, None chooses
         among 0, 0.2, 0.4, 0.7 and 1 by leaving labelled windows out.
+    sensors
+        Those of the windows, in the order of their channels: ``accel`` in g, ``gyro`` in rad/s,
+        ``magn`` in uT, or with a place before as in ``wrist.gyro``.
 
     Attributes
     ----------
@@ -126,6 +136,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         C: float = 0.1,
         device: str = "cpu",
         order: float | None = None,
+        sensors: Sequence[str] = ACCELEROMETER,
     ) -> None:
         self.sampling_rate = sampling_rate
         self.views = views
@@ -133,6 +144,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         self.C = C
         self.device = device
         self.order = order
+        self.sensors = sensors
 
     def fit(
         self,
@@ -145,7 +157,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X
-            Shape (n, 3, samples), in g.
+            Shape (n, 3 * sensors, samples), in the sensors' units.
         y
             Shape (n,), labels of at least two classes. Windows labelled ``""`` (or None, or NaN,
             as pandas has it) are unlabelled: up to 1,000 of them tell how features vary, and how
@@ -159,7 +171,8 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         InputError
             If shapes, types or values do not fit.
         """
-        windows = as_windows(X)
+        sensors = as_sensors(self.sensors)
+        windows = as_windows(X, sensors)
         labels = as_labels(y)
         if labels.shape != (len(windows),):
             raise InputError(f"{len(windows)} windows but labels of shape {labels.shape}")
@@ -176,10 +189,14 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         encoder_config = self.encoder or DEFAULT_ENCODER
         self.views_ = tuple(self.views or ())
         if not self.views_ and not encoder_config.reads_windows:
-            [self.views_] = VIEW_PRESETS["recommended"](self.sampling_rate, self.n_samples_)
+            [self.views_] = VIEW_PRESETS["recommended"](
+                self.sampling_rate, self.n_samples_, sensors
+            )
         for view in self.views_:
             if view.degenerate(self.n_samples_):
                 raise InputError(view.degenerate(self.n_samples_))
+        if encoder_config.reads_windows:
+            require_accelerometer(sensors, f"the encoder {encoder_config.name}")
         people = None if groups is None else as_labels(groups)
         if people is not None:
             require(people.shape == known.shape, f"groups have shape {people.shape}, not one each")
@@ -190,7 +207,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         seen = np.concatenate([windows, others[np.sort(sample)]])
         if isinstance(encoder, WindowEncoder) and not encoder_config.checkpoint:
             encoder.normalise_by_windows(np.concatenate([windows, others]))
-        stages = extract(seen, self.views_, encoder, device=self.device)
+        stages = extract(seen, self.views_, encoder, sensors=sensors, device=self.device)
         features, widths, trends = _laid_out(stages, len(self.views_), len(ordered))
         shown = features[: len(numbers)]
         self.order_ = 0.0 if self.order is None or not ordered else float(self.order)
@@ -204,7 +221,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             heads = [each for each, trend in zip(heads, trends, strict=True) if not trend]
             trends = ()
         head = _as_module(combined(heads, trends, self.order_))
-        self.network_ = _assemble(self.views_, encoder, head)
+        self.network_ = _assemble(self.views_, encoder, head, sensors)
         firsts = [np.flatnonzero(numbers == k)[:CHECK_WINDOWS] for k in range(len(self.classes_))]
         self.check_windows_ = windows[np.concatenate(firsts)]
         self.trained_on_: dict[str, Any] = {
@@ -219,7 +236,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
         """Logits of shape (n, classes)."""
         check_is_fitted(self, "network_")
-        windows = as_windows(X)
+        windows = as_windows(X, self.sensors)
         if windows.shape[-1] != self.n_samples_:
             raise InputError(
                 f"this classifier takes windows of {self.n_samples_} samples "
@@ -246,7 +263,9 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         """What stands beside the weights, in the folder and in exported files: plain JSON values.
 
         ``img2imu`` (version), ``labels``, ``sampling_rate`` in Hz, ``unit``, ``samples`` of a
-        window, ``views``, ``encoder``, ``trained_on`` and ``scores``.
+        window, ``views``, ``encoder``, ``trained_on`` and ``scores``. Of others than an only
+        accelerometer, ``sensors`` stands for ``unit``: each with its name and unit, in the order of
+        the axes.
         """
         check_is_fitted(self, "network_")
         encoder = self.encoder or DEFAULT_ENCODER
@@ -254,7 +273,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             "img2imu": __version__,
             "labels": self.classes_.tolist(),
             "sampling_rate": self.sampling_rate,
-            "unit": "g",
+            **sensor_metadata(self.sensors),
             "samples": self.n_samples_,
             "views": [view_to_dict(view) for view in self.views_],
             "encoder": {
@@ -313,8 +332,9 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         """
         saved = _read(Path(folder))
         try:
+            sensors = saved.sensor_names()
             views = tuple(view_from_dict(view) for view in saved.views)
-        except SignalError as error:
+        except (SignalError, InputError) as error:
             raise InputError(f"{folder} is damaged: {error}") from None
         tensors = read_tensors(Path(folder) / "model.safetensors")
         # The weights lie in the folder; where they once came from need not exist any more.
@@ -327,13 +347,16 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             for part, module in (("encoder", encoder), ("head", head)):
                 own = {k: v for k, v in tensors.items() if k.startswith(f"{part}.")}
                 module.load_state_dict({k.removeprefix(f"{part}."): v for k, v in own.items()})
-            network = _assemble(views, encoder, head)
+            network = _assemble(views, encoder, head, sensors)
             # Whether the pictures are those that the head was learnt from, one pass tells.
             network(tensors["check_windows"][:1])
-            require(tensors["check_windows"].shape[1:] == (3, saved.samples), "")
-        except (InputError, RuntimeError, KeyError, IndexError):
+            axes = 3 * len(sensors)
+            require(tensors["check_windows"].shape[1:] == (axes, saved.samples), "")
+        except (InputError, SignalError, RuntimeError, KeyError, IndexError):
             raise InputError(f"{folder} is damaged: its tensors are of another model") from None
-        loaded = cls(saved.sampling_rate, views, saved.encoder, saved.C, device, saved.order)
+        loaded = cls(
+            saved.sampling_rate, views, saved.encoder, saved.C, device, saved.order, sensors
+        )
         loaded.classes_ = np.array(saved.labels)
         loaded.n_samples_ = saved.samples
         loaded.order_ = saved.order
@@ -345,6 +368,12 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
 
 
 @dataclass(frozen=True)
+class _Sensor:
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True)
 class _Saved:
     """The schema of ``config.json``."""
 
@@ -352,7 +381,6 @@ class _Saved:
     img2imu: str
     labels: list[str] | list[int] | list[float] | list[bool]
     sampling_rate: float
-    unit: Literal["g"]
     samples: int
     views: list[dict[str, Any]]
     encoder: EncoderConfig
@@ -361,6 +389,18 @@ class _Saved:
     trained_on: dict[str, Any]
     scores: dict[str, Any]
     sha256: str
+    unit: Literal["g"] | None = None
+    sensors: list[_Sensor] | None = None
+
+    def sensor_names(self) -> tuple[str, ...]:
+        """The sensors of the windows; raises :class:`InputError` if they are not told clearly."""
+        if self.sensors is None:
+            require(self.unit == "g", "it does not tell its unit")
+            return ACCELEROMETER
+        names = as_sensors([sensor.name for sensor in self.sensors])
+        stated = {"sensors": [asdict(sensor) for sensor in self.sensors]}
+        require(stated == sensor_metadata(names), "its sensors and their units do not fit")
+        return names
 
 
 def _read(folder: Path) -> _Saved:
@@ -389,19 +429,18 @@ def require_replaceable(folder: str | os.PathLike[str]) -> Path:
     return target
 
 
-def as_windows(X: ArrayLike) -> NDArray[np.float32]:
-    """`X` as float32 of shape (n, 3, samples), or :class:`InputError` in one sentence."""
+def as_windows(X: ArrayLike, sensors: Sequence[str] = ACCELEROMETER) -> NDArray[np.float32]:
+    """`X` as float32 of shape (n, 3 * sensors, samples), or :class:`InputError` in one sentence."""
     windows = np.asarray(X)
-    if windows.ndim != 3 or windows.shape[1] != 3:
-        raise InputError(f"windows must have shape (n, 3, samples), not {windows.shape}")
+    require_axes(windows, sensors, "windows")
     require(len(windows) > 0, "there are no windows")
     if not np.issubdtype(windows.dtype, np.number):
-        raise InputError(f"windows must be numbers in g, not {windows.dtype}")
+        raise InputError(f"windows must be numbers, not {windows.dtype}")
     windows = windows.astype(np.float32, copy=False)
     finite = np.isfinite(windows).all(axis=(1, 2))
     if not finite.all():
         raise InputError(f"window {int(np.argmin(finite))} holds NaN or infinity")
-    require_g(windows)
+    require_g(windows, sensors=sensors)
     return windows
 
 
@@ -421,6 +460,8 @@ def _as_module(learnt: LinearHead) -> nn.Linear:
     return head
 
 
-def _assemble(views: Sequence[View], encoder: AnyEncoder, head: nn.Linear) -> Img2ImuNetwork:
-    drawing = Views(views) if views else nn.Identity()
+def _assemble(
+    views: Sequence[View], encoder: AnyEncoder, head: nn.Linear, sensors: Sequence[str]
+) -> Img2ImuNetwork:
+    drawing = Views(views, sensors) if views else nn.Identity()
     return Img2ImuNetwork(drawing, encoder, head).eval().requires_grad_(False)

@@ -76,9 +76,15 @@ class FineTuning(Method):
     def start(self, rows: Rows, others: Rows) -> Img2ImuClassifier:
         """The classifier that training starts from: labels of `rows`, `others` without theirs."""
         windows = self.windows
-        views = self.config.drawing(windows.sampling_rate, windows.X.shape[-1])
+        views = self.config.drawing(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
         classifier = Img2ImuClassifier(
-            windows.sampling_rate, views, self.config.encoder, self.config.C[0], self.device, 0.0
+            windows.sampling_rate,
+            views,
+            self.config.encoder,
+            self.config.C[0],
+            self.device,
+            0.0,
+            windows.sensors,
         )
         seen = np.concatenate([rows, np.setdiff1d(others, rows)])
         labels = np.where(np.arange(len(seen)) < len(rows), windows.y[seen], UNLABELLED)
@@ -144,12 +150,12 @@ class FineTuning(Method):
     def _content(self) -> str:
         """What tells these trainings from those of other windows, settings or code."""
         windows, config = self.windows, self.config
-        views = config.drawing(windows.sampling_rate, windows.X.shape[-1])
+        views = config.drawing(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
         precision = str(fast_precision(self.device))
         return content_hash(
             windows.X,
             self._labels,
-            [code_hash(*CODE), windows.sampling_rate, self.device, precision],
+            [code_hash(*CODE), windows.sampling_rate, windows.sensors, self.device, precision],
             [asdict(self.training), asdict(config.encoder), config.C[0]],
             [asdict(view) for view in views],
             *build_encoder(config.encoder).state_dict().values(),

@@ -88,9 +88,14 @@ def _records(results: Sequence[dict[str, Any]], method: str) -> list[dict[str, A
 def _fit_plain(windows: Windows, config: ProbeConfig, device: str) -> Img2ImuClassifier:
     labelled = windows.select(windows.y != UNLABELLED)
     alone = len(labelled.subjects) == 1
-    views = config.drawing(windows.sampling_rate, windows.X.shape[-1])
+    views = config.drawing(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
     classifier = Img2ImuClassifier(
-        windows.sampling_rate, views, config.encoder, config.C[0], device
+        windows.sampling_rate,
+        views,
+        config.encoder,
+        config.C[0],
+        device,
+        sensors=windows.sensors,
     )
     classifier.fit(windows.X, windows.y, windows.recording if alone else windows.subject)
     classifier.trained_on_["subjects"] = len(labelled.subjects)
@@ -103,14 +108,20 @@ def _fit_frozen(
     record = max(records, key=lambda r: r["shots"] or np.inf)
     chosen = Counter(tuple(sorted(setting.items())) for setting in record["chosen"])
     setting = dict(chosen.most_common(1)[0][0])
-    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1])
+    drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
     if "nfft" in setting:
         drawings = [views for views in drawings if _is(views[0], setting)]
     encoder = config.encoder
     if "stage" in setting:
         encoder = replace(encoder, stages=(setting["stage"],))
     classifier = Img2ImuClassifier(
-        windows.sampling_rate, drawings[0], encoder, setting["C"], device, setting.get("order", 0.0)
+        windows.sampling_rate,
+        drawings[0],
+        encoder,
+        setting["C"],
+        device,
+        setting.get("order", 0.0),
+        windows.sensors,
     )
     classifier.fit(windows.X, windows.y)
     labelled = windows.select(windows.y != UNLABELLED)

@@ -27,7 +27,7 @@ def handmade_features(windows: NDArray[np.float32], sampling_rate: float) -> NDA
 
     Returns
     -------
-    ndarray of shape (n, 87) of one sensor, and (n, 183) of two
+    ndarray of shape (n, 91) of one sensor, and (n, 191) of two
     """
     axes = np.asarray(windows, np.float64)
     triads = axes.reshape(len(axes), -1, 3, axes.shape[-1])

@@ -30,7 +30,7 @@ CLIP = 1.0
 
 
 class Labelled(NamedTuple):
-    """Windows (n, 3, samples) in g, float32, and their class numbers (n,)."""
+    """Windows (n, 3 * sensors, samples), float32, and their class numbers (n,)."""
 
     windows: NDArray[np.float32]
     labels: NDArray[np.int_]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, excerpt, listing
 
-ACCELEROMETER = ("accel",)
+ACCELEROMETER: tuple[str, ...] = ("accel",)
 """What recordings hold where nothing else is said."""
 
 UNIT_OF = {"accel": "g", "gyro": "rad/s", "magn": "uT"}
@@ -60,6 +61,16 @@ def axis_names(sensors: Sequence[str]) -> list[str]:
     """A name for each channel: x, y and z of the accelerometer, ``gyro.x`` of others."""
     before = ["" if name == "accel" else f"{name}." for name in sensors]
     return [f"{name}{axis}" for name in before for axis in "xyz"]
+
+
+def sensor_metadata(sensors: Sequence[str]) -> dict[str, Any]:
+    """What a model says of its input: ``unit`` of an accelerometer, ``sensors`` in order of others.
+
+    Each of ``sensors`` has its ``name`` and ``unit``.
+    """
+    if tuple(sensors) == ACCELEROMETER:
+        return {"unit": UNIT_OF["accel"]}
+    return {"sensors": [{"name": name, "unit": UNIT_OF[sensor_kind(name)]} for name in sensors]}
 
 
 def require_accelerometer(sensors: Sequence[str], what: str) -> None:

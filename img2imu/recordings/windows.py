@@ -143,7 +143,7 @@ class Windows:
 
     def only(self, sensors: Sequence[str]) -> Windows:
         """The windows as some of their sensors saw them."""
-        if tuple(sensors) == self.sensors:
+        if as_sensors(sensors) == self.sensors:
             return self
         X = np.ascontiguousarray(self.X[:, axes_of(self.sensors, sensors)])
         return replace(self, X=X, sensors=tuple(sensors))
@@ -151,7 +151,10 @@ class Windows:
     @staticmethod
     def concatenate(batches: Sequence[Windows]) -> Windows:
         """All windows of one or more batches of the same length, rate and sensors."""
-        joined = {name: np.concatenate([getattr(b, name) for b in batches]) for name in _PER_WINDOW}
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(batch, name) for batch in batches])
+            for name in _PER_WINDOW
+        }
         return replace(batches[0], **joined)
 
 

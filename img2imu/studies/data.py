@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..hashing import content_hash
 from ..recordings import UNLABELLED, SplitManifest, Subjects, Windows, load_windows
 from ..recordings.plausible import require_testable
+from ..recordings.sensors import require_accelerometer
 from ..recordings.splits import fingerprint
 from .config import StudyConfig
 from .results import Missing
@@ -97,6 +98,7 @@ def load_sets(
     for name, path in zip(names, paths, strict=True):
         try:
             windows = load_windows(path, sampling_rate)
+            require_accelerometer(windows.sensors, "a study")
             known |= set(windows.subjects)
             data, lacking = prepare(name, subjects.of(windows), config)
         except InputError as error:

@@ -64,7 +64,7 @@ def iter_predictions(
     overlap
         Share of a window that the next one repeats.
     """
-    for windows in iter_windows(source, _cutting(classifier, overlap), keep_unlabelled=True):
+    for windows in _windows(classifier, source, overlap):
         yield Predictions(windows, classifier.predict_proba(windows.X))
 
 
@@ -98,11 +98,11 @@ def predict_recordings(
     """
     # Cutting is quick beside labelling. Doing it once ahead finds what is wrong with a file before
     # anything is written, and tells how long the work will take.
-    config = _cutting(classifier, overlap)
-    total = sum(len(batch) for batch in iter_windows(source, config, keep_unlabelled=True))
+    total = sum(len(batch) for batch in _windows(classifier, source, overlap))
     if not total:
+        seconds = classifier.n_samples_ / classifier.sampling_rate
         raise InputError(
-            f"{source.name}: no stretch of the recording lasts a window of {config.seconds:g} s "
+            f"{source.name}: no stretch of the recording lasts a window of {seconds:g} s "
             "(img2imu data check tells of gaps in its timestamps)"
         )
     bar = progress("predict (windows)", total)
@@ -113,9 +113,18 @@ def predict_recordings(
     return timeline
 
 
-def _cutting(classifier: Img2ImuClassifier, overlap: float) -> WindowConfig:
+def _windows(classifier: Img2ImuClassifier, source: Source, overlap: float) -> Iterator[Windows]:
+    """All windows of the recordings, at the classifier's rate, of its sensors."""
     seconds = classifier.n_samples_ / classifier.sampling_rate
-    return WindowConfig(classifier.sampling_rate, seconds, overlap)
+    config = WindowConfig(classifier.sampling_rate, seconds, overlap)
+    wanted = tuple(classifier.sensors)
+    for windows in iter_windows(source, config, keep_unlabelled=True):
+        if windows.sensors != wanted:
+            raise InputError(
+                f"the classifier takes {' and '.join(wanted)}, and {source.name} was read for "
+                f"{' and '.join(windows.sensors)}: --sensors {' '.join(wanted)}"
+            )
+        yield windows
 
 
 def _written(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..fewshot import Img2ImuClassifier
 from ..recordings.resampling import Resampler, UniformBlock
+from ..recordings.sensors import require_accelerometer
 from ..recordings.windows import BLOCK, Framer, WindowConfig
 
 HELD = 1024
@@ -205,6 +206,7 @@ class StreamingClassifier:
         overlap: float = 0.5,
         max_gap: float | None = None,
     ) -> None:
+        require_accelerometer(classifier.sensors, "a stream")
         seconds = classifier.n_samples_ / classifier.sampling_rate
         config = WindowConfig(classifier.sampling_rate, seconds, overlap, max_gap=max_gap)
         self._stream = WindowStream(config, rate)

@@ -129,7 +129,7 @@ def test_bad_input_is_one_sentence(
     ("rows", "rate", "sentence"),
     [
         (slice(0, 20), 50.0, "20"),
-        (slice(0, 40), 40.0, "250 samples at 40 Hz, but the classifier takes 250 at 50 Hz"),
+        (slice(0, 40), 40.0, "250 samples at 40 Hz, but the classifier takes 250 samples at 50 Hz"),
     ],
 )
 def test_calibration_that_does_not_fit(
