@@ -59,7 +59,7 @@ class ModelInfo(
         private const val FORMAT = 1
         private const val WHAT = "the model's metadata"
         private val TEXTS = setOf("unit", "form", "quantization")
-        private val NAMES = TEXTS + setOf("format", "labels", "sampling_rate", "samples", "views")
+        private val NAMES = TEXTS + setOf("format", "labels", "sampling_rate", "samples", "sensors", "views")
 
         /**
          * Reads the metadata of an ONNX file: texts as they are, anything else as JSON.
@@ -79,6 +79,9 @@ class ModelInfo(
         private fun parse(settings: Settings): ModelInfo {
             val format = settings.whole("format")
             ensure(format == FORMAT) { "the model has format $format; this app reads format $FORMAT" }
+            ensure("sensors" !in settings) {
+                "the model takes other sensors than one accelerometer; this app reads that alone"
+            }
             val unit = settings.text("unit")
             ensure(unit == "g") { "the model takes samples in $unit; this app gives g" }
             return ModelInfo(

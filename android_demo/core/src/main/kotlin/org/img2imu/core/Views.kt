@@ -113,10 +113,15 @@ internal fun parseViews(list: List<JsonElement>): List<View> {
     return views
 }
 
-private fun parseView(settings: Settings): View = when (val kind = settings.text("kind")) {
-    "spectrogram" -> parseSpectrogram(settings)
-    "waveform" -> parseWaveform(settings)
-    else -> throw InputError("unknown kind of view \"$kind\"; known: spectrogram, waveform")
+private fun parseView(settings: Settings): View {
+    ensure("sensor" !in settings) {
+        "a view draws the sensor ${settings.text("sensor")}; this app draws the accelerometer alone"
+    }
+    return when (val kind = settings.text("kind")) {
+        "spectrogram" -> parseSpectrogram(settings)
+        "waveform" -> parseWaveform(settings)
+        else -> throw InputError("unknown kind of view \"$kind\"; known: spectrogram, waveform")
+    }
 }
 
 private val COMMON_NAMES = setOf("kind", "sampling_rate", "detrend", "width", "height")

@@ -133,6 +133,7 @@ class ModelTest {
         refused("samples", "1", "at least two samples")
         refused("sampling_rate", "0", "sampling_rate")
         refused("unit", "m/s2", "the model takes samples in m/s2")
+        refused("sensors", "[{\"name\": \"gyro\", \"unit\": \"rad/s\"}]", "other sensors than one accelerometer")
         refused("form", "converter", "unknown form of model \"converter\"; known: end-to-end, image")
         refused("views", "[]", "needs views")
         refused("views", "[{\"kind\": \"other\"}]", "unknown kind of view")

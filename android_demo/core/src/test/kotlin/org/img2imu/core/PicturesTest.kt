@@ -167,6 +167,7 @@ class PicturesTest {
         assertMessage("one picture size") { parseViews("[$one, ${one.replace("8", "9")}]") }
         refused("unknown kind of view \"wavelet\"", "waveform", "wavelet")
         refused("unknown setting of a waveform view: colour", "{", "{\"colour\": 1,")
+        refused("draws the sensor gyro; this app draws the accelerometer alone", "{", "{\"sensor\": \"gyro\",")
         refused("view 1 has no high", "\"high\": 2,", "")
         refused("view 1: width must be a whole number, not \"8\"", "8", "\"8\"")
         refused("low must be below high", "-2", "2")
