@@ -212,7 +212,7 @@ def test_windows_of_ones_own_replace_the_old_ones(
     write_golden(written, classifier, windows)
     np.testing.assert_allclose(read_golden(written).arrays["windows"], windows, rtol=1e-6)
     assert [entry.name for entry in written.parent.iterdir()] == ["vectors"]
-    for unfit, message in (((2, 3, 90), "100 samples"), ((0, 3, 100), "at least one")):
+    for unfit, message in (((2, 3, 90), "100 samples"), ((0, 3, 100), "no windows")):
         with pytest.raises(InputError, match=message):
             write_golden(written, classifier, np.zeros(unfit))
     np.testing.assert_allclose(read_golden(written).arrays["windows"], windows, rtol=1e-6)

@@ -191,9 +191,10 @@ def choose_triad(path: Path, names: Sequence[str], kind: str) -> Triad | None:
         fitting = [triad for triad in fitting if triad.certainty == plainest]
         if len(fitting) > 1:
             listed = "; ".join(",".join(triad.columns) for triad in fitting[:5])
+            option = "columns T,X,Y,Z" if kind == "accel" else f"sensor {kind}=X,Y,Z:UNIT"
             raise InputError(
-                f"{path} has several columns for x: which sensor is meant? Give --columns "
-                f"T,X,Y,Z (found: {listed})"
+                f"{path} has several columns for x: which sensor is meant? Give --{option} "
+                f"(found: {listed})"
             )
         if fitting:
             _require_once(path, names, fitting[0])
