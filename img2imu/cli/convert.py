@@ -45,7 +45,6 @@ examples:
   img2imu convert exercise -o out/exercise
   img2imu convert recordings -o out/walk --path-pattern '{label}/{subject}_*'
   img2imu convert walk.csv -o out/walk --labels intervals.csv
-  img2imu convert walk.csv -o out/walk --columns t,ax,ay,az --unit m/s2 --label activity
   img2imu convert walk.csv -o out/walk --sensors accel gyro
 """
 

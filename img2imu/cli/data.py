@@ -57,20 +57,20 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--columns",
         metavar="T,X,Y,Z",
-        help="columns for time, x, y, z, of a gyroscope after them; X,Y,Z where there is no time",
+        help="time, x, y, z, then a gyroscope's; X,Y,Z without time",
     )
     group.add_argument(
         "--sensors",
         nargs="+",
-        metavar="NAME",
-        help="accel, gyro, magn, or all (the accelerometer, or those whose columns are named)",
+        metavar="S",
+        help="accel (the default), gyro, magn, or all there are",
     )
     group.add_argument(
         "--sensor",
         action="append",
         dest="triads",
-        metavar="NAME=X,Y,Z:UNIT",
-        help="columns of a sensor, such as gyro=gx,gy,gz:deg/s (repeatable)",
+        metavar="S=X,Y,Z:U",
+        help="columns of one: gyro=gx,gy,gz:deg/s (repeatable)",
     )
     group.add_argument("--label", metavar="COLUMN", help="column with the class")
     group.add_argument(
@@ -80,7 +80,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--path-pattern",
         metavar="PATTERN",
-        help="where class and subject stand in each file's path: '{label}/{subject}_*'",
+        help="both in each file's path: '{label}/{subject}_*'",
     )
     group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate")
     group.add_argument(
@@ -99,7 +99,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="option of the format's reader, such as position=trunk (repeatable)",
+        help="of the format's reader: position=trunk (repeatable)",
     )
 
 
