@@ -80,7 +80,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--path-pattern",
         metavar="PATTERN",
-        help="both in each file's path: '{label}/{subject}_*'",
+        help="label, subject in paths: '{label}/{subject}_*'",
     )
     group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate")
     group.add_argument(
