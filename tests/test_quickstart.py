@@ -43,7 +43,7 @@ class Watch:
                 )
 
 
-def small_views(sampling_rate: float, samples: int):
+def small_views(sampling_rate: float, samples: int, sensors: tuple[str, ...]):
     size = {"width": 24, "height": 24}
     views = (
         SpectrogramConfig(sampling_rate, 64, 48, normalize="fixed", **size),
