@@ -106,8 +106,9 @@ MEASURED = {
 """Keys of JSON and columns of CSV that hold times or speeds, how much was left to do, or a checksum
 of such: left out of the comparison."""
 
-SKIPPED = ("tensorboard/", "environment.json", "curves.png")
-"""Not compared: events and their names hold dates, the machine's state, a figure of speeds."""
+SKIPPED = ("tensorboard/", "environment.json", "curves.png", "report.html")
+"""Not compared: events and their names hold dates, the machine's state, a figure of speeds, a page
+that shows times (of what is in results.json, which is compared)."""
 
 GROWING = ("steps.csv", "epochs.csv")
 """Written line by line: what a kill leaves are whole lines from the beginning."""
