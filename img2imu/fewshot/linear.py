@@ -20,6 +20,9 @@ QUIET = 0.1
 PRIOR = 500
 """How many windows the identity counts for in the covariance by which features are whitened."""
 
+ROUNDING = 1e-5
+"""Variance within classes, of features whose own is 1, that copies of windows show in float32."""
+
 SHARPNESS = 6.0
 """Of the first head's logits when it labels windows: learnt from few, it is surer than it says."""
 
@@ -176,10 +179,10 @@ def _whitened(scale: Scale, labelled: Array, unlabelled: Array, shares: Array) -
         return scale
     covariance = (scaled.T @ scaled - (means.T * sizes) @ means).astype(np.float64) / free
     variance = np.trace(covariance) / len(covariance)
+    if variance < ROUNDING:
+        return scale
     covariance *= free / (free + PRIOR)
     covariance[np.diag_indices_from(covariance)] += variance * PRIOR / (free + PRIOR)
-    if not variance:
-        return scale
     root = np.linalg.cholesky(covariance)
     whitened = Scale(scale.mean, scale.deviation, root)
     # As large as without whitening, so that the penalty means the same.

@@ -103,9 +103,10 @@ def test_where_all_is_labelled_it_points_as_discriminant_analysis():
 def test_one_window_of_each_class_whitens_nothing(alike):
     """No covariance can be told from them: the heads are what they were."""
     rng = np.random.default_rng(0)
-    features = np.repeat(rng.normal(size=(2, 5)), 3 if alike else 1, axis=0)
-    labels = np.arange(2).repeat(3 if alike else 1)
-    known = scales(features, [5])
+    copies, width = (7 if alike else 1), 300  # a width and number at which float32 rounds
+    features = np.repeat(rng.normal(size=(2, width)) + 9, copies, axis=0)
+    labels = np.arange(2).repeat(copies)
+    known = scales(features, [width])
     heads = view_heads(features, labels, 1.0, known)
     [white] = whitened_heads(features, labels, 1.0, known, features[:0])
     np.testing.assert_allclose(white.weight, heads[0].weight)
