@@ -199,7 +199,7 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("encoder")
     group.add_argument("--preset", choices=("recommended", "fast", "paper"), default="recommended")
     add_weights_options(group)
-    group.add_argument("--stages", type=int, nargs="+", help="stages to choose among, or to read")
+    group.add_argument("--stages", type=int, nargs="+", help="stages to read, side by side")
 
 
 def encoder_config(args: argparse.Namespace) -> EncoderConfig:
@@ -209,7 +209,7 @@ def encoder_config(args: argparse.Namespace) -> EncoderConfig:
     encoder = chosen_encoder(args)
     if encoder.reads_windows:
         if args.stages:
-            raise InputError(f"{encoder.name} reads windows: it has no stages to choose among")
+            raise InputError(f"{encoder.name} reads windows: it has no stages to read")
         return encoder
     reading = {**READINGS[args.preset], **({"stages": tuple(args.stages)} if args.stages else {})}
     return replace(encoder, **reading)

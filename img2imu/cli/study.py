@@ -89,7 +89,7 @@ def _add_study(studies: Any, name: str, description: str) -> None:
     rows.add_argument(
         "--reference", default=reference, metavar="NAME", help=f"row compared with ({reference})"
     )
-    rows.add_argument("--stages", type=int, nargs="+", help="stages to choose among, or to read")
+    rows.add_argument("--stages", type=int, nargs="+", help="stages to read, side by side")
     # The others draw what they are about.
     if name in ("table1", "table2", "shots"):
         rows.add_argument(

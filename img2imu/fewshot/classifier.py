@@ -42,7 +42,7 @@ from ..recordings.sensors import (
 )
 from ..recordings.windows import require_axes
 from ..settings import from_json, read_sealed, require, write_sealed
-from .features import extract, trend_flags, view_widths
+from .features import extract, laid_out
 from .linear import LinearHead, combined, scales, whitened_heads
 from .methods import UNLABELLED_SAMPLE
 from .order import choose_order
@@ -208,7 +208,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(encoder, WindowEncoder) and not encoder_config.checkpoint:
             encoder.normalise_by_windows(np.concatenate([windows, others]))
         stages = extract(seen, self.views_, encoder, sensors=sensors, device=self.device)
-        features, widths, trends = _laid_out(stages, len(self.views_), len(ordered))
+        features, widths, trends = laid_out(stages, len(self.views_), len(ordered))
         shown = features[: len(numbers)]
         self.order_ = 0.0 if self.order is None or not ordered else float(self.order)
         plain = scales(features, widths)
@@ -442,15 +442,6 @@ def as_windows(X: ArrayLike, sensors: Sequence[str] = ACCELEROMETER) -> NDArray[
         raise InputError(f"window {int(np.argmin(finite))} holds NaN or infinity")
     require_g(windows, sensors=sensors)
     return windows
-
-
-def _laid_out(
-    stages: Sequence[NDArray[np.float32]], views: int, ordered: int
-) -> tuple[NDArray[np.float32], list[int], tuple[bool, ...]]:
-    """The features of all stages, how many belong to each view, and which are of trends."""
-    widths = [width for stage in stages for width in view_widths(stage.shape[1], views + ordered)]
-    flags = trend_flags(views or 1, ordered) * len(stages)
-    return np.concatenate(stages, axis=1), widths, flags
 
 
 def _as_module(learnt: LinearHead) -> nn.Linear:

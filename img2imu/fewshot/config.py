@@ -29,7 +29,7 @@ LARGEST_BATCH = 2**16
 PresetName = Literal["recommended", "fast", "paper"]
 
 READINGS: dict[str, dict[str, Any]] = {
-    "recommended": {"stages": (2,), "bands": 6},
+    "recommended": {"stages": (1, 2), "bands": 6},
     "fast": {"stages": (1,), "bands": 6},
     "paper": {"stages": (4,), "bands": 1},
 }
@@ -55,12 +55,12 @@ class ProbeConfig:
     Parameters
     ----------
     preset
-        ``"recommended"``: five views of a window, read at the second stage. ``"fast"``: the same
-        views, smaller, read at the first stage; 0.4 of the cost of one ResNet-18 pass on a
+        ``"recommended"``: five views of a window, read at the first two stages. ``"fast"``: the
+        same views, smaller, read at the first stage; 0.4 of the cost of one ResNet-18 pass on a
         96 × 128 picture. ``"paper"``: its single spectrogram, read at the last stage, nfft and
         noverlap searched.
     encoder
-        The encoder; its `stages` are the candidates of the search. Fine-tuning reads them all.
+        The encoder, all its `stages` read together.
     probes
         Linear probes. ``"logistic"``: L2 logistic regression on standardised features, solved to
         optimality; ``"paper"``: the paper's linear layer (§IV-A4).

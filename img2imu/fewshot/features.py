@@ -138,17 +138,32 @@ def _drawing(
     return draw
 
 
-def view_widths(features: int, views: int) -> list[int]:
-    """How many of a stage's `features` come from each view; all of them where none is drawn.
+def laid_out(
+    stages: Sequence[Features], views: int, ordered: int
+) -> tuple[Features, list[int], tuple[bool, ...]]:
+    """The features of all stages side by side, as :meth:`~.models.Encoder.forward` gives them.
 
-    An ordered view counts twice: what it tells of order comes behind all views.
+    Parameters
+    ----------
+    stages
+        Each of shape (n, d).
+    views
+        How many are drawn; 0 where windows are read themselves.
+    ordered
+        How many of them also tell what came first; each counts twice, behind all views of a stage.
+
+    Returns
+    -------
+    features : ndarray of shape (n, sum of d)
+    widths : list of int
+        How many belong to each view at each stage.
+    trends : tuple of bool
+        Which of the widths are of trends over time.
     """
-    return [features // views] * views if views else [features]
-
-
-def trend_flags(views: int, ordered: int) -> tuple[bool, ...]:
-    """Which of a stage's widths are of trends: those behind the views."""
-    return (False,) * views + (True,) * ordered
+    blocks = (views or 1) + ordered
+    widths = [stage.shape[1] // blocks for stage in stages for _ in range(blocks)]
+    trends = ((False,) * (blocks - ordered) + (True,) * ordered) * len(stages)
+    return stages[0] if len(stages) == 1 else np.concatenate(stages, axis=1), widths, trends
 
 
 class FeatureCache:

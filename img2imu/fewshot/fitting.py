@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +110,10 @@ def _fit_frozen(
     drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
     if "nfft" in setting:
         drawings = [views for views in drawings if _is(views[0], setting)]
-    encoder = config.encoder
-    if "stage" in setting:
-        encoder = replace(encoder, stages=(setting["stage"],))
     classifier = Img2ImuClassifier(
         windows.sampling_rate,
         drawings[0],
-        encoder,
+        config.encoder,
         setting["C"],
         device,
         setting.get("order", 0.0),

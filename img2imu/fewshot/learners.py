@@ -54,7 +54,7 @@ class Background:
     widths
         How many features belong to each view; None if they are all of one kind.
     trends
-        Which of these are of trends over time; they stand at the end. Empty where none are.
+        Which of these are of trends over time; empty where none are.
     heads
         What was learnt of a problem, for learners that differ in nothing else than its use.
     """
@@ -141,10 +141,11 @@ class PaperLearner:
 
     def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """All problems side by side; trends over time are no part of the paper's."""
-        flags = zip(background.widths or (), background.trends, strict=False)
-        views = problems[0].features.shape[1] - sum(width for width, trend in flags if trend)
+        views: Any = slice(None)
+        if background.widths and background.trends:
+            views = np.repeat(np.logical_not(background.trends), background.widths)
         heads = fit_paper(
-            np.stack([problem.features[:, :views] for problem in problems]),
+            np.stack([problem.features[:, views] for problem in problems]),
             np.stack([problem.labels for problem in problems]),
             [problem.seed for problem in problems],
             lr=self.lr,
@@ -153,9 +154,9 @@ class PaperLearner:
         return [partial(_of_views, head, views) for head in heads]
 
 
-def _of_views(head: LinearHead, views: int, features: Features) -> Probabilities:
-    """Probabilities by the first features, those of the views."""
-    return head.probabilities(features[:, :views])
+def _of_views(head: LinearHead, views: Any, features: Features) -> Probabilities:
+    """Probabilities by some of the features, those of the views."""
+    return head.probabilities(features[:, views])
 
 
 @dataclass(frozen=True)

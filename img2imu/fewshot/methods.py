@@ -21,7 +21,7 @@ from ..progress import Progress
 from ..recordings import Windows
 from ..recordings.sensors import require_accelerometer
 from .config import ProbeConfig
-from .features import FeatureCache, trend_flags, view_widths
+from .features import FeatureCache, laid_out
 from .handmade import handmade_features
 from .learners import Background, Features, ForestLearner, Learner, LogisticLearner, Problem
 from .protocol import Answer, Method, Outcome, Task, mean_validation_f1
@@ -263,7 +263,7 @@ def encoder_features(
     device: str,
     name: str,
 ) -> list[FeatureSet]:
-    """The features of every candidate drawing and stage."""
+    """The features of every candidate drawing."""
     if config.encoder.reads_windows and not config.encoder.checkpoint:
         require_accelerometer(windows.sensors, f"the encoder {config.encoder.name}")
         return [NormalisedFeatures({}, windows.X, config.encoder, cache, device)]
@@ -282,11 +282,7 @@ def encoder_features(
             on_batch=bar.update,
         )
         told = _spectrogram(views) if len(drawings) > 1 else {}
-        for stage, array in zip(config.encoder.stages, arrays, strict=True):
-            settings = {**({"stage": stage} if views else {}), **told}
-            widths = view_widths(array.shape[1], len(views) + len(ordered))
-            trends = trend_flags(len(views), len(ordered))
-            sets.append(FixedFeatures(settings, array, widths, trends))
+        sets.append(FixedFeatures(told, *laid_out(arrays, len(views), len(ordered))))
     bar.close()
     return sets
 

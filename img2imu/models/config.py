@@ -9,7 +9,7 @@ from ..errors import InputError
 WINDOW_ENCODERS = ("conv1d", "cpc1d")
 """Encoders that read the windows themselves, not pictures of them."""
 
-_STAGES, _BANDS = (2,), 6
+_STAGES, _BANDS = (1, 2), 6
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class EncoderConfig:
     seed
         Of the random weights, where neither is given.
     stages
-        Stages read, 1 to 4 for a ResNet, blocks counted from 0 for a transformer; later ones are
-        not even built.
+        Stages read, side by side: 1 to 4 for a ResNet, blocks counted from 0 for a transformer;
+        later ones are not even built.
     bands
         1 averages a feature map over time and frequency; more average it over time only, in so
         many frequency bands.

@@ -147,7 +147,7 @@ def create_encoder(
     *,
     checkpoint: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    stages: tuple[int, ...] = (2,),
+    stages: tuple[int, ...] = (1, 2),
     bands: int = 6,
 ) -> AnyEncoder:
     """Build a frozen encoder in evaluation mode; see :class:`EncoderConfig` for the parameters.
@@ -160,9 +160,9 @@ def create_encoder(
     Examples
     --------
     >>> import torch
-    >>> encoder = create_encoder("resnet18", stages=(2,), bands=6)
+    >>> encoder = create_encoder("resnet18", stages=(1, 2), bands=6)
     >>> encoder(torch.rand(4, 7, 3, 72, 96)).shape
-    torch.Size([4, 5376])
+    torch.Size([4, 8064])
     """
     path = os.fspath(checkpoint) if checkpoint is not None else None
     return build_encoder(EncoderConfig(name, pretrained, path, seed, stages, bands))

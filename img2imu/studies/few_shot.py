@@ -175,6 +175,5 @@ def _result(data: DataSet, bundle: Sequence[Row], record: dict[str, Any]) -> Res
         record["shots"],
         tuple(record["f1_each"]),
         record["validation_f1"],
-        tuple(chosen["stage"] for chosen in record["chosen"] if "stage" in chosen),
         row.has_seen(data.name),
     )

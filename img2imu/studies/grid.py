@@ -62,8 +62,7 @@ def run(
 ) -> str:
     """Compute the landscapes, or what of them `out` lacks, and write them.
 
-    Every place is one spectrogram of the paper's kind, read and learnt from as elsewhere; where
-    an encoder is read at several stages, validation subjects choose one in each fold.
+    Every place is one spectrogram of the paper's kind, read and learnt from as elsewhere.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ def reading(rows: Sequence[Row]) -> str:
 
 
 def _stages(stages: Sequence[int]) -> str:
-    return f"stage{'s' if len(stages) > 1 else ''} {' or '.join(map(str, stages))}"
+    return f"stage{'s' if len(stages) > 1 else ''} {' and '.join(map(str, stages))}"
 
 
 def facts(

@@ -15,7 +15,7 @@ from . import paper
 
 COLUMNS = (
     "dataset", "row", "probe", "shots", "f1_mean", "f1_std", "f1_each", "f1_networks",
-    "validation_f1", "stages", "seen", "gain", "p", "paper_f1", "paper_std", "missing",
+    "validation_f1", "seen", "gain", "p", "paper_f1", "paper_std", "missing",
 )  # fmt: skip
 
 
@@ -46,8 +46,6 @@ class Result:
         Macro-F1 on test subjects of every fold, in it every draw.
     validation
         Mean macro-F1 on validation subjects, which choose settings.
-    stages
-        Stage of the encoder that each fold chose; empty where there is none.
     seen
         Whether the encoder has learnt from this data set.
     networks
@@ -63,7 +61,6 @@ class Result:
     shots: int | None
     each: tuple[float, ...]
     validation: float
-    stages: tuple[int, ...] = ()
     seen: bool = False
     networks: tuple[float, ...] = ()
     gain: float | None = None
@@ -243,7 +240,6 @@ def _columns_of(result: Result) -> dict[str, Any]:
         "f1_std": f"{result.std:.4f}",
         "f1_each": " ".join(f"{value:.4f}" for value in result.each),
         "validation_f1": f"{result.validation:.4f}",
-        "stages": " ".join(map(str, result.stages)),
     }
     published = paper.table_ii(result.row, result.dataset, result.shots)
     return columns | dict(zip(("paper_f1", "paper_std"), published or (), strict=False))

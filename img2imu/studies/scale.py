@@ -89,7 +89,7 @@ def pretrain_sizes(
                 folder = out / ENCODERS / name
                 path = str(folder / "encoder.safetensors")
                 encoders[name] = replace(encoders[name], checkpoint=path)
-                settings = _settings(plan, architecture, reading["stages"], len(source))
+                settings = _settings(plan, architecture, max(reading["stages"]), len(source))
                 cells.append(
                     Cell(
                         name,
@@ -104,15 +104,13 @@ def pretrain_sizes(
     return encoders
 
 
-def _settings(
-    plan: ScaleConfig, architecture: str, stages: Sequence[int], windows: int
-) -> PretrainConfig:
-    """The recipe for windows, with as many epochs as make the steps."""
+def _settings(plan: ScaleConfig, architecture: str, stage: int, windows: int) -> PretrainConfig:
+    """The recipe for windows with as many epochs as make the steps; the last stage read learns."""
     from ..pretrain import RECIPES
 
     recipe = RECIPES["windows"][plan.method]
     epochs = math.ceil(plan.steps / max(1, windows // recipe.batch_size))
-    return replace(recipe, encoder=architecture, stages=tuple(stages), epochs=epochs, held=0)
+    return replace(recipe, encoder=architecture, stages=(stage,), epochs=epochs, held=0)
 
 
 def _pretrain(

@@ -272,7 +272,7 @@ def test_from_windows_to_a_table(tmp_path, capsys, exercise):
     assert outcome["results"][0]["f1_mean"] > 3 / 7
     assert rows(out / "epochs.csv")[-1]["transfer"] > 3 / 7
     for wrong, said in (
-        ([*probe, "--stages=3"], "no stages to choose among"),
+        ([*probe, "--stages=3"], "no stages to read"),
         (
             ["pretrain", "--source=fractals", "--method=cpc", "-o", str(out / "x")],
             "the source holds images",

@@ -54,7 +54,7 @@ def test_rows_without_pictures_are_named(landscapes):
 
 def test_scores_are_those_of_the_probe(landscapes, tmp_path):
     """One place again, with the protocol's own pieces."""
-    from img2imu.fewshot.features import FeatureCache
+    from img2imu.fewshot.features import FeatureCache, laid_out
     from img2imu.fewshot.learners import LogisticLearner
     from img2imu.fewshot.methods import FeatureMethod, FixedFeatures
     from img2imu.fewshot.protocol import Task, summarize
@@ -65,7 +65,7 @@ def test_scores_are_those_of_the_probe(landscapes, tmp_path):
     [data], _ = load_sets([windows_file(tmp_path, samples=SAMPLES)], CONFIG)
     view = SpectrogramConfig(20.0, 32, 28)
     arrays = FeatureCache().get(data.windows.X, (view,), build_encoder(TINY))
-    features = [FixedFeatures({"stage": k}, a) for k, a in zip((1, 2), arrays, strict=True)]
+    features = [FixedFeatures({}, *laid_out(arrays, 1, 0))]
     method = FeatureMethod(
         "tiny", "logistic", features, [LogisticLearner(CONFIG.probe.C[0], whiten=True)]
     )
