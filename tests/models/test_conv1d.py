@@ -101,7 +101,7 @@ def test_what_is_no_window_is_told(name):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"stages": (1, 2)}, "neither stages nor bands"),
+        ({"stages": (3,)}, "neither stages nor bands"),
         ({"bands": 1}, "neither stages nor bands"),
         ({"pretrained": True}, "no weights by the name of conv1d"),
     ],

@@ -166,7 +166,7 @@ def test_unknown_rows_are_refused():
 def test_stages_are_told_in_a_sentence(weights):
     encoders = {"simsiam": EncoderConfig(stages=(4,)), "moco-all": EncoderConfig()}
     rows, _ = build_rows(encoders, ["random-2d", "simsiam", "hand-forest"], "moco-all")
-    assert reading(rows) == "Image encoders are read at stage 2, stage 4 (SimSiam)."
+    assert reading(rows) == "Image encoders are read at stages 1 and 2, stage 4 (SimSiam)."
     assert reading([row for row in rows if row.name == "hand-forest"]) == ""
     rows, _ = build_rows({}, ["random-2d"], stages=[1, 3])
-    assert reading(rows) == "Image encoders are read at stages 1 or 3."
+    assert reading(rows) == "Image encoders are read at stages 1 and 3."
