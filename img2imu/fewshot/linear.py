@@ -23,6 +23,10 @@ PRIOR = 500
 ROUNDING = 1e-5
 """Variance within classes, of features whose own is 1, that copies of windows show in float32."""
 
+EVEN = 1.0
+"""Weight of the guess that all classes are equally frequent, where labelled windows per class have
+their square."""
+
 SHARPNESS = 6.0
 """Of the first head's logits when it labels windows: learnt from few, it is surer than it says."""
 
@@ -160,13 +164,32 @@ def whitened_heads(
     trends
         As of :func:`combined`: they do not take part in the first head.
     """
-    first = combined(view_heads(features, labels, C, known), trends)
+    first = combined(_balanced(view_heads(features, labels, C, known), labels, unlabelled), trends)
     told = softmax(SHARPNESS * first.logits(unlabelled), axis=1)
     shares = np.concatenate([np.eye(len(first.bias))[labels], told]).astype(np.float32)
     edges = np.cumsum([len(scale.mean) for scale in known])[:-1]
     views = zip(np.split(features, edges, 1), np.split(unlabelled, edges, 1), known, strict=True)
     whitened = [_whitened(scale, few, many, shares) for few, many, scale in views]
-    return view_heads(features, labels, C, whitened)
+    return _balanced(view_heads(features, labels, C, whitened), labels, unlabelled)
+
+
+def _balanced(
+    heads: Sequence[LinearHead], labels: NDArray[np.int_], unlabelled: Array
+) -> list[LinearHead]:
+    """The heads with biases that favour no class in the mean of the unlabelled windows.
+
+    How frequent classes are is what a bias says, and one or two labelled windows of each only say
+    it by chance. The more there are, the less is corrected: rare classes are rare.
+    """
+    if not len(unlabelled):
+        return list(heads)
+    share = EVEN / (EVEN + (len(labels) / len(heads[0].bias)) ** 2)
+    edges = np.cumsum([head.weight.shape[1] for head in heads])[:-1]
+    views = zip(heads, np.split(unlabelled, edges, 1), strict=True)
+    return [
+        replace(head, bias=head.bias - share * head.logits(view.mean(0, dtype=np.float64)))
+        for head, view in views
+    ]
 
 
 def _whitened(scale: Scale, labelled: Array, unlabelled: Array, shares: Array) -> Scale:
