@@ -38,6 +38,10 @@ def register(subparsers: Any) -> None:
     parser.add_argument("recording", help="file, folder, archive, or name of a data set")
     add_output(parser, "folder to write", "out/predict")
     parser.add_argument("--overlap", type=float, default=0.5, help="share that windows share (0.5)")
+    parser.add_argument(
+        "--smooth", action=argparse.BooleanOptionalAction, default=True,
+        help="let neighbouring windows tell each other what they are (on)",
+    )  # fmt: skip
     add_subjects(parser)
     add_json(parser, "write the summary")
     add_device(parser)
@@ -64,7 +68,9 @@ def run(args: argparse.Namespace) -> None:
             options.setdefault("sensors", list(classifier.sensors))
         source = ChosenSource(open_source(args.recording, **options), chosen_subjects(args))
         labels = scratch / "predictions.csv"
-        timeline = predict_recordings(classifier, source, labels, args.overlap, progress_bar)
+        timeline = predict_recordings(
+            classifier, source, labels, args.overlap, progress_bar, smooth=args.smooth
+        )
         save_png(scratch / "predictions.png", draw_timeline(timeline))
     summary = timeline.summary()
     if args.json:

@@ -116,6 +116,9 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         Length of a window.
     order_ : float
         The weight of what came first.
+    transitions_ : ndarray of shape (n_classes, n_classes) or None
+        How often a second each class changes to another, where labelled recordings have shown it:
+        what smoothing over time goes by.
 
     Examples
     --------
@@ -231,6 +234,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             ),
         }
         self.scores_: dict[str, Any] = {}
+        self.transitions_: NDArray[np.float64] | None = None
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -265,7 +269,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         ``img2imu`` (version), ``labels``, ``sampling_rate`` in Hz, ``unit``, ``samples`` of a
         window, ``views``, ``encoder``, ``trained_on`` and ``scores``. Of others than an only
         accelerometer, ``sensors`` stands for ``unit``: each with its name and unit, in the order of
-        the axes.
+        the axes. ``transitions`` is there where they are known: changes a second, by class.
         """
         check_is_fitted(self, "network_")
         encoder = self.encoder or DEFAULT_ENCODER
@@ -282,6 +286,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             },
             "trained_on": self.trained_on_,
             "scores": self.scores_,
+            **({} if self.transitions_ is None else {"transitions": self.transitions_.tolist()}),
         }
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -332,7 +337,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         """
         saved = _read(Path(folder))
         try:
-            sensors = saved.sensor_names()
+            sensors, rates = saved.sensor_names(), saved.rates()
             views = tuple(view_from_dict(view) for view in saved.views)
         except (SignalError, InputError) as error:
             raise InputError(f"{folder} is damaged: {error}") from None
@@ -364,6 +369,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         loaded.network_ = network
         loaded.check_windows_ = tensors["check_windows"].numpy()
         loaded.trained_on_, loaded.scores_ = saved.trained_on, saved.scores
+        loaded.transitions_ = rates
         return loaded
 
 
@@ -391,6 +397,16 @@ class _Saved:
     sha256: str
     unit: Literal["g"] | None = None
     sensors: list[_Sensor] | None = None
+    transitions: list[list[float]] | None = None
+
+    def rates(self) -> NDArray[np.float64] | None:
+        """The transitions; raises :class:`InputError` if they are not of these labels."""
+        if self.transitions is None:
+            return None
+        count = len(self.labels)
+        fit = {len(row) for row in self.transitions} == {count} and len(self.transitions) == count
+        require(fit, "its transitions are not those of its labels")
+        return np.array(self.transitions)
 
     def sensor_names(self) -> tuple[str, ...]:
         """The sensors of the windows; raises :class:`InputError` if they are not told clearly."""

@@ -16,6 +16,7 @@ from ..recordings import UNLABELLED, Windows, few_shot, subject_folds
 from .classifier import Img2ImuClassifier
 from .config import FinetuneConfig, ProbeConfig
 from .finetuning import FineTuning
+from .transitions import transition_rates
 
 
 def fit_classifier(
@@ -60,7 +61,7 @@ def fit_classifier(
         If `results` hold no logistic probe of img2imu, or the windows do not suffice.
     """
     if results is None:
-        return _fit_plain(windows, config, device)
+        return _with_transitions(_fit_plain(windows, config, device), windows)
     frozen = _records(results, "img2imu")
     if not frozen:
         raise InputError("a classifier needs the logistic probe of img2imu among the results")
@@ -77,6 +78,12 @@ def fit_classifier(
         f"macro_f1_{r['shots'] or 'all'}_shots": {"mean": r["f1_mean"], "std": r["f1_std"]}
         for r in scores
     }
+    return _with_transitions(classifier, windows)
+
+
+def _with_transitions(classifier: Img2ImuClassifier, windows: Windows) -> Img2ImuClassifier:
+    """The classifier, which then knows how often the labels of the recordings change."""
+    classifier.transitions_ = transition_rates(windows, classifier.classes_.tolist())
     return classifier
 
 

@@ -6,7 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..fewshot import Img2ImuClassifier
 from ..files import writing
 from ..progress import Progress, silent
 from ..recordings import UNLABELLED, Source, WindowConfig, Windows, iter_windows
+from .smoothing import Smoother
 from .tracks import UNKNOWN, Envelope, RunningTime, Timeline, Track
 
 DRAWN = 4
@@ -74,13 +75,17 @@ def predict_recordings(
     path: str | Path,
     overlap: float = 0.5,
     progress: Progress = silent,
+    *,
+    smooth: bool = True,
 ) -> Timeline:
     """Label recordings over time, and write every window's labels as CSV.
 
     Its columns are ``recording``, ``subject``, ``start`` and ``end`` in seconds since the
-    recording's first sample, ``time``, ``label``, ``confidence`` and each class' probability.
-    ``time`` is the date at the window's start in ISO 8601, in UTC where the recording states a
-    zone, else as the recording has it; empty where it has no dates.
+    recording's first sample, ``time``, ``label``, ``confidence`` and what the classifier says of
+    the window alone: each class' probability. ``label`` is the likeliest class given the whole
+    recording (:mod:`.smoothing`) and ``confidence`` its probability. ``time`` is the date at the
+    window's start in ISO 8601, in UTC where the recording states a zone, else as the recording has
+    it; empty where it has no dates.
 
     Parameters
     ----------
@@ -90,6 +95,8 @@ def predict_recordings(
         Of the CSV file, which appears whole or not at all.
     progress
         Opens a progress bar.
+    smooth
+        Whether neighbouring windows tell each other anything; without, each stands by itself.
 
     Raises
     ------
@@ -106,11 +113,23 @@ def predict_recordings(
             "(img2imu data check tells of gaps in its timestamps)"
         )
     bar = progress("predict (windows)", total)
+    smoother = Smoother.of(classifier, overlap) if smooth else None
+    classes = [str(name) for name in classifier.classes_]
+    unknown: Counter[str] = Counter()
+    tracks: list[Track] = []
     with writing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        stream = _written(iter_predictions(classifier, source, overlap), classifier, file)
-        timeline = _collect(_counted(stream, bar), [str(c) for c in classifier.classes_])
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*COLUMNS, *(f"p_{name}" for name in classes)])
+        stream = _counted(iter_predictions(classifier, source, overlap), bar)
+        for _, batches in groupby(stream, key=_recording):
+            answers, seconds, envelope = _gathered(batches, drawn=len(tracks) < DRAWN)
+            smoothed = answers.smoothed(smoother)
+            writer.writerows(answers.rows(classes, seconds, smoothed))
+            unknown.update(name for name in answers.label.tolist() if name not in classes)
+            tracks.append(answers.track(classes, seconds, smoothed, envelope))
     bar.close()
-    return timeline
+    unknown.pop(UNLABELLED, None)
+    return Timeline(classes, tracks, unknown)
 
 
 def _windows(classifier: Img2ImuClassifier, source: Source, overlap: float) -> Iterator[Windows]:
@@ -127,29 +146,97 @@ def _windows(classifier: Img2ImuClassifier, source: Source, overlap: float) -> I
         yield windows
 
 
-def _written(
-    batches: Iterable[Predictions], classifier: Img2ImuClassifier, file: Any
-) -> Iterator[Predictions]:
-    """Hand the batches on, each written as rows of CSV."""
-    classes = [str(name) for name in classifier.classes_]
-    writer = csv.writer(file, lineterminator="\n")
-    names = ["recording", "subject", "start", "end", "time", "label", "confidence"]
-    writer.writerow([*names, *(f"p_{name}" for name in classes)])
-    for batch in batches:
-        end = batch.windows.start + batch.windows.X.shape[-1] / batch.windows.sampling_rate
-        rows = zip(
-            batch.windows.recording.tolist(),
-            batch.windows.subject.tolist(),
-            (f"{value:.3f}" for value in batch.windows.start),
-            (f"{value:.3f}" for value in end),
-            map(_date, batch.windows.epoch),
-            (classes[code] for code in batch.code),
-            (f"{value:.4f}" for value in batch.confidence),
-            ([f"{value:.4f}" for value in row] for row in batch.probability),
+@dataclass(frozen=True)
+class Answers:
+    """What is kept of the windows of a recording: some bytes of each.
+
+    Attributes
+    ----------
+    subject, recording
+        Whose recording, and which.
+    start, epoch, running
+        Shape (n,): seconds since the first sample, since 1970, and of a :class:`RunningTime`.
+    label
+        Shape (n,): what the recording itself states.
+    probability
+        Shape (n, classes): each window's by itself.
+    """
+
+    subject: str
+    recording: str
+    start: NDArray[np.float64]
+    epoch: NDArray[np.float64]
+    running: NDArray[np.float64]
+    label: NDArray[np.str_]
+    probability: NDArray[np.float32]
+
+    def smoothed(self, smoother: Smoother | None) -> NDArray[np.floating]:
+        """The probabilities given all windows, or as they are."""
+        if smoother is None:
+            return self.probability
+        return smoother.smoothed(self.start, self.probability)
+
+    def rows(
+        self, classes: list[str], seconds: float, smoothed: NDArray[np.floating]
+    ) -> Iterator[list[str]]:
+        """Of the CSV file."""
+        columns = zip(
+            self.start, self.epoch, smoothed.argmax(1), smoothed.max(1), self.probability,
             strict=True,
+        )  # fmt: skip
+        for start, epoch, code, confidence, probability in columns:
+            span = [f"{start:.3f}", f"{start + seconds:.3f}", _date(epoch)]
+            each = [f"{value:.4f}" for value in (confidence, *probability)]
+            yield [self.recording, self.subject, *span, classes[code], *each]
+
+    def track(
+        self,
+        classes: list[str],
+        seconds: float,
+        smoothed: NDArray[np.floating],
+        envelope: Envelope | None,
+    ) -> Track:
+        """What is left for the summary and the picture."""
+        codes = {name: code for code, name in enumerate(classes)}
+        truth = np.array([codes.get(name, UNKNOWN) for name in self.label.tolist()])
+        return Track(
+            self.subject,
+            self.recording,
+            seconds,
+            self.running,
+            smoothed.argmax(1),
+            smoothed.max(1).astype(np.float32),
+            truth,
+            envelope,
         )
-        writer.writerows([*row, *probabilities] for *row, probabilities in rows)
-        yield batch
+
+
+COLUMNS = ("recording", "subject", "start", "end", "time", "label", "confidence")
+"""Of the CSV file, before the probabilities."""
+
+
+def _recording(batch: Predictions) -> tuple[str, str]:
+    return str(batch.windows.subject[0]), str(batch.windows.recording[0])
+
+
+def _gathered(
+    batches: Iterable[Predictions], drawn: bool
+) -> tuple[Answers, float, Envelope | None]:
+    """The answers to the windows of a recording, their length, and the envelope if it is drawn."""
+    batches = iter(batches)
+    first = next(batches)
+    rate = first.windows.sampling_rate
+    seconds = first.windows.X.shape[-1] / rate
+    clock, envelope = RunningTime(seconds), Envelope(rate) if drawn else None
+    columns: list[tuple[NDArray[Any], ...]] = []
+    for batch in chain([first], batches):
+        windows = batch.windows
+        running = clock.of(windows.start)
+        if envelope is not None:
+            envelope.add(running, windows.X)
+        columns.append((windows.start, windows.epoch, running, windows.y, batch.probability))
+    whole = map(np.concatenate, zip(*columns, strict=True))
+    return Answers(*_recording(first), *whole), seconds, envelope
 
 
 def _date(epoch: float) -> str:
@@ -161,33 +248,3 @@ def _counted(batches: Iterable[Predictions], bar: Any) -> Iterator[Predictions]:
     for batch in batches:
         yield batch
         bar.update(len(batch.windows))
-
-
-def _collect(batches: Iterable[Predictions], classes: list[str]) -> Timeline:
-    """Keep a few bytes of every window, and the envelopes of the first recordings."""
-    codes = {name: code for code, name in enumerate(classes)}
-    unknown: Counter[str] = Counter()
-    tracks: list[Track] = []
-
-    def key(batch: Predictions) -> tuple[str, str]:
-        return str(batch.windows.subject[0]), str(batch.windows.recording[0])
-
-    for (subject, recording), group in groupby(batches, key):
-        envelope = None
-        columns: list[tuple[NDArray[Any], ...]] = []
-        clock: RunningTime | None = None
-        for batch in group:
-            windows = batch.windows
-            seconds = windows.X.shape[-1] / windows.sampling_rate
-            clock = clock or RunningTime(seconds)
-            running = clock.of(windows.start)
-            if len(tracks) < DRAWN:
-                envelope = envelope or Envelope(windows.sampling_rate)
-                envelope.add(running, windows.X)
-            unknown.update(name for name in windows.y.tolist() if name not in codes)
-            truth = np.array([codes.get(name, UNKNOWN) for name in windows.y.tolist()])
-            columns.append((running, batch.code, batch.confidence, truth))
-        start, code, confidence, truth = map(np.concatenate, zip(*columns, strict=True))
-        tracks.append(Track(subject, recording, seconds, start, code, confidence, truth, envelope))
-    unknown.pop(UNLABELLED, None)
-    return Timeline(classes, tracks, unknown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from ..fewshot import Img2ImuClassifier
 from ..recordings.resampling import Resampler, UniformBlock
 from ..recordings.sensors import require_accelerometer
 from ..recordings.windows import BLOCK, Framer, WindowConfig
+from .smoothing import Smoother
 
 HELD = 1024
 """Single samples kept at most before they are worked on together."""
@@ -170,6 +172,9 @@ class WindowStream:
 class StreamingClassifier:
     """Labels the windows of a live sensor, as :func:`~.predict.iter_predictions` does a file's.
 
+    With a `lag`, each window's probabilities are those given all windows up to `lag` later ones
+    (:mod:`.smoothing`), and its answer comes with the last of these.
+
     Samples may come at any irregular rate near the nominal one; they are resampled to the
     classifier's. Answers do not depend on whether they come one by one or in blocks.
     :class:`WindowStream` says when an answer is due.
@@ -185,6 +190,8 @@ class StreamingClassifier:
     max_gap
         Longest step of time in seconds that is bridged; by default half a second or five periods,
         whichever is longer. No window spans a longer one.
+    lag
+        Windows that an answer waits for; 0 smooths by what came before alone. None smooths nothing.
 
     Raises
     ------
@@ -205,6 +212,7 @@ class StreamingClassifier:
         rate: float,
         overlap: float = 0.5,
         max_gap: float | None = None,
+        lag: int | None = None,
     ) -> None:
         require_accelerometer(classifier.sensors, "a stream")
         seconds = classifier.n_samples_ / classifier.sampling_rate
@@ -212,6 +220,8 @@ class StreamingClassifier:
         self._stream = WindowStream(config, rate)
         self._classifier = classifier
         self._labels = classifier.classes_.tolist()
+        self._smoother = None if lag is None else Smoother.of(classifier, overlap).online(lag)
+        self._unanswered: deque[float] = deque()
 
     def push(self, time: ArrayLike, sample: ArrayLike) -> list[Prediction]:
         """Take the next sample, or several; return the answers that are due.
@@ -233,13 +243,27 @@ class StreamingClassifier:
 
     def finish(self) -> list[Prediction]:
         """End the recording and return its last answers; the next push starts another."""
-        return self._answer(*self._stream.finish())
+        last = self._answer(*self._stream.finish())
+        return last + self._predictions(self._smoother.finish() if self._smoother else [])
 
     def _answer(self, windows: NDArray[np.float32], start: NDArray[np.float64]) -> list[Prediction]:
         if not len(windows):
             return []
-        probability = self._classifier.predict_proba(windows)
+        self._unanswered.extend(start.tolist())
+        due = list(self._classifier.predict_proba(windows))
+        if self._smoother is not None:
+            rows = zip(start.tolist(), due, strict=True)
+            due = [each for row in rows for each in self._smoother.push(*row)]
+        return self._predictions(due)
+
+    def _predictions(self, due: Iterable[NDArray[np.floating]]) -> list[Prediction]:
+        """The next answers, of windows in their order."""
         return [
-            Prediction(moment, self._labels[row.argmax()], float(row.max()), row)
-            for moment, row in zip(start.tolist(), probability, strict=True)
+            Prediction(
+                self._unanswered.popleft(),
+                self._labels[row.argmax()],
+                float(row.max()),
+                row.astype(np.float32, copy=False),
+            )
+            for row in due
         ]
