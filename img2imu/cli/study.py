@@ -13,15 +13,20 @@ from ..settings import require
 from ..studies.config import ScaleConfig, StudyConfig
 from .options import (
     add_device,
+    add_encoder_options,
     add_output,
     add_settings,
     add_windows,
     chosen_device,
     chosen_subjects,
+    encoder_config,
     given,
     progress_bar,
 )
 from .probe import OPTIONS
+
+PROTOCOL = ("shots", "folds", "seeds", "seed")
+"""Fields of ``ProbeConfig`` that are options of a study of recordings."""
 
 _EXAMPLES = """\
 examples:
@@ -43,6 +48,8 @@ def register(subparsers: Any) -> None:
     made = table1.add_argument_group("encoders that --encoders does not name")
     made.add_argument("--source", metavar="STORE", help="packed store to pre-train them on")
     made.add_argument("--epochs", type=int, help="of each (the recommended recipe's)")
+    for name, (description, _) in OVER_TIME.items():
+        _add_over_time(studies, name, description)
     scale = studies.choices["scale"].add_argument_group("encoders")
     scale.add_argument(
         "--source", nargs="+", required=True, metavar="FILE.npz", help="unlabelled windows"
@@ -59,6 +66,14 @@ STUDIES = {
     "scale": ("hours of unlabelled windows and size of the encoder", ProbeConfig()),
 }
 """By name, what each shows, and its settings where none are given."""
+
+OVER_TIME = {
+    "timeline": (
+        "whole recordings, smoothed and not",
+        ProbeConfig("fast", shots=(10, None), seeds=2),
+    ),
+}
+"""Studies of one encoder, without rows, on all windows of a file."""
 
 
 def _add_study(studies: Any, name: str, description: str) -> None:
@@ -101,6 +116,47 @@ def _add_study(studies: Any, name: str, description: str) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (all cores)")
     add_device(parser)
     parser.set_defaults(run=run)
+
+
+def _add_over_time(studies: Any, name: str, description: str) -> None:
+    parser = studies.add_parser(
+        name,
+        help=description,
+        epilog=f"example:\n  img2imu study {name} daphnet.npz wisdm-2019.npz -o out/{name}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_windows(parser, "windows_files", nargs="+")
+    add_output(parser, "folder of the study")
+    protocol = parser.add_argument_group("protocol")
+    add_settings(protocol, ProbeConfig, PROTOCOL, shown=OVER_TIME[name][1])
+    add_encoder_options(parser)
+    parser.set_defaults(preset=OVER_TIME[name][1].preset)
+    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (all cores)")
+    add_device(parser)
+    parser.set_defaults(run=run_over_time)
+
+
+def run_over_time(args: argparse.Namespace) -> None:
+    """Run a study of recordings and print its tables."""
+    from importlib import import_module
+
+    from ..studies.data import load_recordings
+
+    require(args.jobs is None or args.jobs >= 1, f"jobs must be at least 1, not {args.jobs}")
+    out = Path(args.output)
+    with claimed(out):
+        probe = replace(
+            OVER_TIME[args.study][1],
+            preset=args.preset,
+            encoder=encoder_config(args),
+            **given(args, ProbeConfig, PROTOCOL),
+        )
+        config = StudyConfig(probe, windows=None, device=chosen_device(args))
+        names = args.windows_files
+        sets, missing = load_recordings(names, config, args.sampling_rate, chosen_subjects(args))
+        study = import_module(f"..studies.{args.study}", __package__)
+        print(study.run(out, sets, config, missing, jobs=args.jobs, progress=progress_bar))
+    print(f"settings, splits and tables in {out}")
 
 
 def run(args: argparse.Namespace) -> None:

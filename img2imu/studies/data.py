@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,17 +90,42 @@ def load_sets(
     InputError
         If two files have one name, none can take part, or somebody is in none.
     """
+    return _load(
+        paths, lambda name, windows: prepare(name, windows, config), sampling_rate, subjects
+    )
+
+
+def load_recordings(
+    paths: Sequence[str | Path],
+    config: StudyConfig,
+    sampling_rate: float | None = None,
+    subjects: Subjects = EVERYBODY,
+) -> tuple[list[DataSet], list[Missing]]:
+    """All windows of the files, unlabelled ones too, split by subject: as :func:`load_sets`."""
+    return _load(
+        paths, lambda name, windows: (_whole(name, windows, config), []), sampling_rate, subjects
+    )
+
+
+def _load(
+    paths: Sequence[str | Path],
+    prepared: Callable[[str, Windows], tuple[DataSet, list[Missing]]],
+    sampling_rate: float | None,
+    subjects: Subjects,
+) -> tuple[list[DataSet], list[Missing]]:
     names = [Path(path).name.removesuffix(".npz") for path in paths]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"two windows files are called {twice[0]}: rename one")
-    sets, missing, known = [], [], set()
+    sets: list[DataSet] = []
+    missing: list[Missing] = []
+    known: set[str] = set()
     for name, path in zip(names, paths, strict=True):
         try:
             windows = load_windows(path, sampling_rate)
             require_accelerometer(windows.sensors, "a study")
             known |= set(windows.subjects)
-            data, lacking = prepare(name, subjects.of(windows), config)
+            data, lacking = prepared(name, subjects.of(windows))
         except InputError as error:
             missing.append(Missing(name, "", str(error)))
         else:
@@ -111,6 +136,22 @@ def load_sets(
     if not sets:
         raise InputError(missing[0].reason if missing else "a study needs windows files")
     return sets, missing
+
+
+def _whole(name: str, windows: Windows, config: StudyConfig) -> DataSet:
+    from ..fewshot.evaluation import require_live_axes
+
+    labelled = windows.select(windows.y != UNLABELLED)
+    require_testable(labelled)
+    require_live_axes(labelled)
+    probe = config.probe
+    seeds = range(probe.seed, probe.seed + probe.seeds)
+    manifest = SplitManifest.create(name, windows, probe.shots, seeds, probe.folds, probe.seed)
+    return DataSet(name, windows, manifest, _identity(windows))
+
+
+def _identity(windows: Windows) -> dict[str, str]:
+    return {"fingerprint": fingerprint(windows), "samples_sha256": content_hash(windows.X)}
 
 
 def prepare(name: str, windows: Windows, config: StudyConfig) -> tuple[DataSet, list[Missing]]:
@@ -139,8 +180,7 @@ def prepare(name: str, windows: Windows, config: StudyConfig) -> tuple[DataSet, 
         raise InputError(missing[0].reason)
     seeds = range(probe.seed, probe.seed + probe.seeds)
     manifest = SplitManifest.create(name, windows, possible, seeds, probe.folds, probe.seed)
-    identity = {"fingerprint": fingerprint(windows), "samples_sha256": content_hash(windows.X)}
-    return DataSet(name, windows, manifest, identity), missing
+    return DataSet(name, windows, manifest, _identity(windows)), missing
 
 
 def thin(windows: Windows, count: int | None, seed: int = 0) -> Windows:

@@ -63,7 +63,7 @@ def by_definition(truth, output) -> EventCounts:
 def test_random_sequences():
     rng = np.random.default_rng(0)
     total = EventCounts()
-    for _ in range(300):
+    for _ in range(500):
         length = rng.integers(1, 40)
         truth, output = (np.repeat(rng.integers(-1, 3, 40), rng.integers(1, 5, 40)) for _ in "12")
         truth, output = truth[:length], np.maximum(output[:length], 0)
