@@ -18,6 +18,7 @@ from img2imu.recordings import open_source, windows
 from img2imu.report import draw_timeline, save_png
 from img2imu.timeline import Timeline, predict_recordings
 from img2imu.timeline.predict import DRAWN
+from img2imu.timeline.smoothing import Chain, evidence, learn_dwell, posterior
 from img2imu.timeline.tracks import UNKNOWN, Envelope, RunningTime, Track
 
 RATE, SAMPLES = 20.0, 40
@@ -66,17 +67,20 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def labelled(classifier, source, folder: Path, overlap: float = 0.5) -> Timeline:
+def labelled(
+    classifier, source, folder: Path, overlap: float = 0.5, smooth: bool = True
+) -> Timeline:
     """Labels and picture in a folder, as the command writes them."""
     folder.mkdir(exist_ok=True)
-    timeline = predict_recordings(classifier, source, folder / "predictions.csv", overlap)
+    path = folder / "predictions.csv"
+    timeline = predict_recordings(classifier, source, path, overlap, smooth=smooth)
     save_png(folder / "predictions.png", draw_timeline(timeline))
     return timeline
 
 
 def test_csv_is_the_classifier_window_by_window(classifier, recording, tmp_path):
     path, values = recording
-    labelled(classifier, open_source(path, unit="g"), tmp_path / "out")
+    labelled(classifier, open_source(path, unit="g"), tmp_path / "out", smooth=False)
     rows = read(tmp_path / "out" / "predictions.csv")
     # 2 s windows every second: 29 in the first 30 s, 10 in the 11 s after the gap.
     starts = [*range(29), *range(40, 50)]
@@ -91,6 +95,26 @@ def test_csv_is_the_classifier_window_by_window(classifier, recording, tmp_path)
         np.testing.assert_allclose(got, expected, atol=1e-3)
         assert float(row["confidence"]) == max(got)
     assert {row["recording"] for row in rows} == {"walk.csv"}
+
+
+@pytest.mark.parametrize("rates", [None, [[-0.2, 0.2], [0.1, -0.1]]])
+def test_smoothed_labels_follow_from_the_windows_own(classifier, recording, tmp_path, rates):
+    """Stored rates or learnt ones go in; each window's own probabilities stay as they are."""
+    path, _ = recording
+    classifier.transitions_ = None if rates is None else np.array(rates)
+    classifier.save(tmp_path / "model")
+    loaded = Img2ImuClassifier.load(tmp_path / "model")
+    classifier.transitions_ = None
+    for name, smooth in (("own", False), ("smoothed", True)):
+        labelled(loaded, open_source(path, unit="g"), tmp_path / name, smooth=smooth)
+    own, rows = (read(tmp_path / name / "predictions.csv") for name in ("own", "smoothed"))
+    told = np.array([[float(row["p_rest"]), float(row["p_shake"])] for row in rows])
+    assert [row["p_rest"] for row in own] == [row["p_rest"] for row in rows]
+    given = evidence(told, [float(row["start"]) for row in rows], 1.0)
+    expected = posterior(given, learn_dwell(given) if rates is None else Chain(rates))
+    assert [row["label"] for row in rows] == [["rest", "shake"][k] for k in expected.argmax(1)]
+    confidence = [float(row["confidence"]) for row in rows]
+    np.testing.assert_allclose(confidence, expected.max(1), atol=2e-3)
 
 
 def test_small_blocks_give_the_same_file(classifier, recording, tmp_path, monkeypatch):

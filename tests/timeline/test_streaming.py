@@ -16,6 +16,7 @@ from img2imu.errors import InputError
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Piece, RowReport, WindowConfig, iter_windows, open_source
 from img2imu.timeline import WindowStream, iter_predictions, streaming
+from img2imu.timeline.smoothing import Smoother
 
 RATES = [(50.0, 50.0), (40.0, 50.0), (50.0, 20.0), (100.0, 50.0), (50.01, 50.0)]
 """Of the sensor, nominally, and of the windows."""
@@ -184,6 +185,26 @@ def test_answers_are_those_of_the_recording(classifier, real):
         np.testing.assert_allclose(answer.probabilities, probability, atol=1e-5)
         assert answer.confidence == answer.probabilities.max()
     assert {answer.label for answer in answers} <= {"calm", "wild"}
+
+
+@pytest.mark.parametrize("lag", [0, 3])
+def test_smoothed_answers_come_late_and_know_what_came_since(classifier, real, lag):
+    time, values = real
+    plain = StreamingClassifier(classifier, rate=50.0, overlap=0.75)
+    own = plain.push(time, values) + plain.finish()
+    stream = StreamingClassifier(classifier, rate=50.0, overlap=0.75, lag=lag)
+    answers = [a for row in zip(time, values, strict=True) for a in stream.push(*row)]
+    before = len(answers)
+    answers += stream.finish()
+    assert [a.start for a in answers] == [a.start for a in own]
+    assert len(answers) - before >= lag
+    online = Smoother.of(classifier, 0.75).online(lag)
+    expected = [p for a in own for p in online.push(a.start, a.probabilities)] + online.finish()
+    for answer, probability in zip(answers, expected, strict=True):
+        np.testing.assert_allclose(answer.probabilities, probability, atol=1e-4)
+        assert answer.label == classifier.classes_[answer.probabilities.argmax()]
+    # Another recording begins anew.
+    assert [a.start for a in stream.push(time, values)] == [a.start for a in own][: before or None]
 
 
 def test_the_longest_gap_can_be_set(classifier):
