@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..files import appearing, writable, write_json
 from .data import add_source_options, source_options
@@ -18,6 +18,9 @@ from .options import (
     progress_bar,
 )
 
+if TYPE_CHECKING:
+    from ..fewshot import Img2ImuClassifier
+
 _EXAMPLES = """\
 examples:
   img2imu predict out/quickstart/model walk.csv
@@ -30,7 +33,7 @@ def register(subparsers: Any) -> None:
     """Add the command ``predict`` to the parser."""
     parser = subparsers.add_parser(
         "predict",
-        help="label recordings over time, as CSV and a picture",
+        help="label recordings over time: CSV, picture, report",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,6 +45,10 @@ def register(subparsers: Any) -> None:
         "--smooth", action=argparse.BooleanOptionalAction, default=True,
         help="let neighbouring windows tell each other what they are (on)",
     )  # fmt: skip
+    parser.add_argument(
+        "--keep", type=float, default=0.95, metavar="X",
+        help="share of known windows that may not be called unknown; 1 calls none so (0.95)",
+    )  # fmt: skip
     add_subjects(parser)
     add_json(parser, "write the summary")
     add_device(parser)
@@ -50,13 +57,15 @@ def register(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write ``predictions.csv`` and ``predictions.png``, print the summary."""
+    """Write labels, bouts, picture and report, print the summary."""
     from ..fewshot import Img2ImuClassifier
     from ..recordings import open_source
     from ..recordings.sensors import ACCELEROMETER
     from ..recordings.windows import ChosenSource
+    from ..report.day import write_day_report
     from ..report.figures import draw_timeline, save_png
     from ..timeline import predict_recordings
+    from ..timeline.bouts import write_bouts
 
     if args.json:
         writable(args.json)
@@ -69,19 +78,42 @@ def run(args: argparse.Namespace) -> None:
         source = ChosenSource(open_source(args.recording, **options), chosen_subjects(args))
         labels = scratch / "predictions.csv"
         timeline = predict_recordings(
-            classifier, source, labels, args.overlap, progress_bar, smooth=args.smooth
-        )
+            classifier, source, labels, args.overlap, progress_bar,
+            smooth=args.smooth, keep=args.keep,
+        )  # fmt: skip
         save_png(scratch / "predictions.png", draw_timeline(timeline))
+        found = write_bouts(scratch / "bouts.csv", timeline)
+        write_day_report(scratch / "report.html", timeline, found, _facts(args, classifier))
     summary = timeline.summary()
     if args.json:
         write_json(args.json, {"model": args.model, "recording": args.recording, **summary})
     print(format_summary(summary))
-    print(f"{folder / 'predictions.csv'}, {folder / 'predictions.png'}")
+    if timeline.doubt():
+        print(timeline.doubt())
+    print(f"in {folder}: predictions.csv, predictions.png, bouts.csv, report.html")
+
+
+def _facts(args: argparse.Namespace, classifier: Img2ImuClassifier) -> dict[str, str]:
+    """How the labels were made, in words."""
+    samples, rate = classifier.n_samples_, classifier.sampling_rate
+    known = "labelled recordings" if classifier.transitions_ is not None else "the recording itself"
+    unknown = f"beyond {args.keep:.0%} of known windows"
+    if classifier.strangeness_ is None:
+        unknown = "not told: the classifier was fitted on fewer than three people"
+    return {
+        "recordings": args.recording,
+        "classifier": args.model,
+        "windows": f"{samples / rate:g} s at {rate:g} Hz, {args.overlap:.0%} overlap",
+        "smoothed": f"yes; how long labels last is told by {known}" if args.smooth else "no",
+        "unknown": unknown if args.keep < 1 else "not asked for",
+    }
 
 
 def format_summary(summary: dict[str, Any]) -> str:
     """Hours by label, and the scores where there are any."""
-    hours = summary["hours"]
+    hours = dict(summary["hours"])
+    if summary["unknown_hours"]:
+        hours["unknown"] = summary["unknown_hours"]
     total = sum(hours.values())
     width = max(map(len, hours))
     lines = [

@@ -42,6 +42,7 @@ from ..recordings.sensors import (
 )
 from ..recordings.windows import require_axes
 from ..settings import from_json, read_sealed, require, write_sealed
+from .calibration import hold_out
 from .features import extract, laid_out
 from .linear import LinearHead, combined, scales, whitened_heads
 from .methods import UNLABELLED_SAMPLE
@@ -116,6 +117,11 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         Length of a window.
     order_ : float
         The weight of what came first.
+    temperature_ : float
+        What the logits were divided by, so that probabilities of people left out are calibrated;
+        1 where `groups` were not given or are fewer than three.
+    strangeness_ : ndarray of shape (101,) or None
+        Percentiles of how strange windows of people left out are; None where nobody was.
     transitions_ : ndarray of shape (n_classes, n_classes) or None
         How often a second each class changes to another, where labelled recordings have shown it:
         what smoothing over time goes by.
@@ -166,8 +172,9 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             as pandas has it) are unlabelled: up to 1,000 of them tell how features vary, and how
             they do within a class, better than the labelled few.
         groups
-            Shape (n,), whose windows they are. Where `order` is to be chosen, nobody's windows are
-            learnt from and tested on at once; None takes each window for itself.
+            Shape (n,), whose windows they are: nobody's are learnt from and tested on at once where
+            `order` is chosen, probabilities are calibrated and it is told what is strange. Without,
+            the first takes each window for itself, and the others are left.
 
         Raises
         ------
@@ -203,11 +210,11 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         people = None if groups is None else as_labels(groups)
         if people is not None:
             require(people.shape == known.shape, f"groups have shape {people.shape}, not one each")
-            people = people[known]
+            whose, people = people[~known], people[known]
         ordered = () if self.order == 0 else traces(self.views_)
         encoder = build_encoder(encoder_config, ordered)
-        sample = np.random.default_rng(0).permutation(len(others))[:UNLABELLED_SAMPLE]
-        seen = np.concatenate([windows, others[np.sort(sample)]])
+        sample = np.sort(np.random.default_rng(0).permutation(len(others))[:UNLABELLED_SAMPLE])
+        seen = np.concatenate([windows, others[sample]])
         if isinstance(encoder, WindowEncoder) and not encoder_config.checkpoint:
             encoder.normalise_by_windows(np.concatenate([windows, others]))
         stages = extract(seen, self.views_, encoder, sensors=sensors, device=self.device)
@@ -218,12 +225,23 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         if self.order is None and ordered:
             self.order_ = choose_order(shown, numbers, self.C, plain, trends, people)
         heads = whitened_heads(shown, numbers, self.C, plain, features[len(shown) :], trends)
+        left_out = None
+        if people is not None:
+            unlabelled = features[len(shown) :], whose[sample]
+            left_out = hold_out(
+                shown, numbers, people, self.C, unlabelled, widths, trends, self.order_
+            )
         if not self.order_:
             # What is not read is not computed.
             encoder = build_encoder(encoder_config) if ordered else encoder
             heads = [each for each, trend in zip(heads, trends, strict=True) if not trend]
             trends = ()
-        head = _as_module(combined(heads, trends, self.order_))
+        self.temperature_ = left_out.temperature if left_out else 1.0
+        self.strangeness_ = left_out.quantiles(self.temperature_) if left_out else None
+        learnt = combined(heads, trends, self.order_)
+        head = _as_module(
+            LinearHead(learnt.weight / self.temperature_, learnt.bias / self.temperature_)
+        )
         self.network_ = _assemble(self.views_, encoder, head, sensors)
         firsts = [np.flatnonzero(numbers == k)[:CHECK_WINDOWS] for k in range(len(self.classes_))]
         self.check_windows_ = windows[np.concatenate(firsts)]
@@ -259,6 +277,22 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         logits = torch.from_numpy(self.decision_function(X))
         return torch.softmax(logits, dim=1).numpy()
 
+    def strangest(self, keep: float) -> float:
+        """The strangeness that a share of the known windows of unknown people stays below.
+
+        Windows above it are unlike what was learnt. Infinite where `keep` is 1, or where fewer than
+        three people were learnt from, who tell nothing of others.
+
+        Raises
+        ------
+        InputError
+            If `keep` is not above 0 and at most 1.
+        """
+        require(0 < keep <= 1, f"keep must be above 0 and at most 1, not {keep}")
+        if keep == 1 or self.strangeness_ is None:
+            return np.inf
+        return float(np.interp(100 * keep, np.arange(101), self.strangeness_))
+
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The likeliest label of each window, shape (n,)."""
         return self.classes_[self.decision_function(X).argmax(1)]
@@ -269,7 +303,9 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         ``img2imu`` (version), ``labels``, ``sampling_rate`` in Hz, ``unit``, ``samples`` of a
         window, ``views``, ``encoder``, ``trained_on`` and ``scores``. Of others than an only
         accelerometer, ``sensors`` stands for ``unit``: each with its name and unit, in the order of
-        the axes. ``transitions`` is there where they are known: changes a second, by class.
+        the axes. ``temperature`` is what logits were divided by already. ``strangeness`` and
+        ``transitions`` are there where they are known: of the logits' energy the percentiles 0 to
+        100 in people left out, and changes of the class a second.
         """
         check_is_fitted(self, "network_")
         encoder = self.encoder or DEFAULT_ENCODER
@@ -286,7 +322,15 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             },
             "trained_on": self.trained_on_,
             "scores": self.scores_,
-            **({} if self.transitions_ is None else {"transitions": self.transitions_.tolist()}),
+            "temperature": self.temperature_,
+            **{
+                name: values.tolist()
+                for name, values in (
+                    ("strangeness", self.strangeness_),
+                    ("transitions", self.transitions_),
+                )
+                if values is not None
+            },
         }
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -369,7 +413,8 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         loaded.network_ = network
         loaded.check_windows_ = tensors["check_windows"].numpy()
         loaded.trained_on_, loaded.scores_ = saved.trained_on, saved.scores
-        loaded.transitions_ = rates
+        loaded.temperature_, loaded.transitions_ = saved.temperature, rates
+        loaded.strangeness_ = None if saved.strangeness is None else np.array(saved.strangeness)
         return loaded
 
 
@@ -397,10 +442,14 @@ class _Saved:
     sha256: str
     unit: Literal["g"] | None = None
     sensors: list[_Sensor] | None = None
+    temperature: float = 1.0
+    strangeness: list[float] | None = None
     transitions: list[list[float]] | None = None
 
     def rates(self) -> NDArray[np.float64] | None:
         """The transitions; raises :class:`InputError` if they are not of these labels."""
+        percents = self.strangeness is None or len(self.strangeness) == 101
+        require(percents, "its strangeness is not told in percentiles")
         if self.transitions is None:
             return None
         count = len(self.labels)

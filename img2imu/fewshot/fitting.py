@@ -126,7 +126,7 @@ def _fit_frozen(
         setting.get("order", 0.0),
         windows.sensors,
     )
-    classifier.fit(windows.X, windows.y)
+    classifier.fit(windows.X, windows.y, windows.subject)
     labelled = windows.select(windows.y != UNLABELLED)
     classifier.trained_on_["subjects"] = len(labelled.subjects)
     return classifier

@@ -41,7 +41,7 @@ def choose_order(
     """
     classes = int(labels.max()) + 1
     confusions = [np.zeros((classes, classes), dtype=np.int_) for _ in ORDERS]
-    for training, test in _folds(labels, groups):
+    for training, test in left_out(labels, groups):
         heads = view_heads(features[training], labels[training], C, known)
         for order, confusion in zip(ORDERS, confusions, strict=True):
             predicted = combined(heads, trends, order).logits(features[test]).argmax(1)
@@ -51,10 +51,10 @@ def choose_order(
     return ORDERS[int(np.argmax([macro_f1(confusion) for confusion in confusions]))]
 
 
-def _folds(
+def left_out(
     labels: NDArray[np.int_], groups: NDArray[Any] | None
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Parts to learn from, every class in them, and parts to test on."""
+    """Parts to learn from, with every class in them, and parts to test on."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     count = min(FOLDS, int(np.bincount(labels).min()))

@@ -12,14 +12,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
+from ..cache import tidy, used
 from ..errors import InputError
 from ..fewshot import Img2ImuClassifier
-from ..files import writing
+from ..fewshot.calibration import strangeness
+from ..files import cache_folder, writing
+from ..hashing import code_hash, content_hash
 from ..progress import Progress, silent
 from ..recordings import UNLABELLED, Source, WindowConfig, Windows, iter_windows
+from ..recordings.windows import WindowReport
+from .bouts import iso_date
 from .smoothing import Smoother
-from .tracks import UNKNOWN, Envelope, RunningTime, Timeline, Track
+from .tracks import UNKNOWN, UNKNOWN_LABEL, Envelope, RunningTime, Timeline, Track
 
 DRAWN = 4
 """Recordings that keep what a picture of them needs."""
@@ -33,12 +39,17 @@ class Predictions:
     ----------
     windows
         The windows themselves.
-    probability
+    logits
         Shape (n, classes), float32, in the order of the classifier's `classes_`.
     """
 
     windows: Windows
-    probability: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """Of each class, shape (n, classes)."""
+        return softmax(self.logits, axis=1)
 
     @property
     def code(self) -> NDArray[np.intp]:
@@ -56,6 +67,8 @@ def iter_predictions(
 ) -> Iterator[Predictions]:
     """Label the windows of all recordings, in batches.
 
+    What was answered lies in the cache by content: after a kill only the rest is computed.
+
     Parameters
     ----------
     classifier
@@ -65,8 +78,41 @@ def iter_predictions(
     overlap
         Share of a window that the next one repeats.
     """
+    kept = AnswerCache(classifier)
     for windows in _windows(classifier, source, overlap):
-        yield Predictions(windows, classifier.predict_proba(windows.X))
+        yield Predictions(windows, kept.logits(windows.X))
+    tidy()
+
+
+class AnswerCache:
+    """A classifier's logits on disk, found again by the content of windows and classifier."""
+
+    CODE = ("img2imu.convert", "img2imu.models", "img2imu.fewshot.classifier")
+    """What computes them."""
+
+    def __init__(self, classifier: Img2ImuClassifier) -> None:
+        self._classifier = classifier
+        weights = classifier.network_.state_dict()
+        self._key = content_hash(
+            code_hash(*self.CODE), classifier.metadata(), list(weights), *weights.values()
+        )
+        self._folder = cache_folder() / "predictions"
+
+    def logits(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (n, classes) of windows, from disk or computed now."""
+        path = self._folder / f"{content_hash(self._key, X)}.npy"
+        try:
+            logits = np.load(path, allow_pickle=False)
+            if logits.shape == (len(X), len(self._classifier.classes_)):
+                used(path)
+                return np.asarray(logits, np.float32)
+        except (OSError, ValueError):
+            pass  # not there, or damaged
+        logits = self._classifier.decision_function(X)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with writing(path) as partial:
+            np.save(partial, logits, allow_pickle=False)
+        return logits
 
 
 def predict_recordings(
@@ -77,15 +123,17 @@ def predict_recordings(
     progress: Progress = silent,
     *,
     smooth: bool = True,
+    keep: float = 0.95,
 ) -> Timeline:
     """Label recordings over time, and write every window's labels as CSV.
 
     Its columns are ``recording``, ``subject``, ``start`` and ``end`` in seconds since the
     recording's first sample, ``time``, ``label``, ``confidence`` and what the classifier says of
     the window alone: each class' probability. ``label`` is the likeliest class given the whole
-    recording (:mod:`.smoothing`) and ``confidence`` its probability. ``time`` is the date at the
-    window's start in ISO 8601, in UTC where the recording states a zone, else as the recording has
-    it; empty where it has no dates.
+    recording (:mod:`.smoothing`) and ``confidence`` its probability; the label is ``unknown`` where
+    windows are stranger than those of the classes. ``time`` is the date at the window's start in
+    ISO 8601, in UTC where the recording states a zone, else as the recording has it; empty where it
+    has no dates.
 
     Parameters
     ----------
@@ -97,6 +145,9 @@ def predict_recordings(
         Opens a progress bar.
     smooth
         Whether neighbouring windows tell each other anything; without, each stands by itself.
+    keep
+        Share of the windows of known classes that are to keep their label, rather than be called
+        unknown; 1 calls none so.
 
     Raises
     ------
@@ -105,7 +156,8 @@ def predict_recordings(
     """
     # Cutting is quick beside labelling. Doing it once ahead finds what is wrong with a file before
     # anything is written, and tells how long the work will take.
-    total = sum(len(batch) for batch in _windows(classifier, source, overlap))
+    report = WindowReport()
+    total = sum(len(batch) for batch in _windows(classifier, source, overlap, report))
     if not total:
         seconds = classifier.n_samples_ / classifier.sampling_rate
         raise InputError(
@@ -114,6 +166,7 @@ def predict_recordings(
         )
     bar = progress("predict (windows)", total)
     smoother = Smoother.of(classifier, overlap) if smooth else None
+    strangest = classifier.strangest(keep)
     classes = [str(name) for name in classifier.classes_]
     unknown: Counter[str] = Counter()
     tracks: list[Track] = []
@@ -123,21 +176,26 @@ def predict_recordings(
         stream = _counted(iter_predictions(classifier, source, overlap), bar)
         for _, batches in groupby(stream, key=_recording):
             answers, seconds, envelope = _gathered(batches, drawn=len(tracks) < DRAWN)
-            smoothed = answers.smoothed(smoother)
-            writer.writerows(answers.rows(classes, seconds, smoothed))
+            told = answers.labels(smoother, strangest, keep)
+            writer.writerows(answers.rows(classes, seconds, *told))
             unknown.update(name for name in answers.label.tolist() if name not in classes)
-            tracks.append(answers.track(classes, seconds, smoothed, envelope))
+            tracks.append(answers.track(classes, seconds, *told, envelope))
     bar.close()
     unknown.pop(UNLABELLED, None)
-    return Timeline(classes, tracks, unknown)
+    return Timeline(classes, tracks, unknown, report.to_dict())
 
 
-def _windows(classifier: Img2ImuClassifier, source: Source, overlap: float) -> Iterator[Windows]:
+def _windows(
+    classifier: Img2ImuClassifier,
+    source: Source,
+    overlap: float,
+    report: WindowReport | None = None,
+) -> Iterator[Windows]:
     """All windows of the recordings, at the classifier's rate, of its sensors."""
     seconds = classifier.n_samples_ / classifier.sampling_rate
     config = WindowConfig(classifier.sampling_rate, seconds, overlap)
     wanted = tuple(classifier.sensors)
-    for windows in iter_windows(source, config, keep_unlabelled=True):
+    for windows in iter_windows(source, config, keep_unlabelled=True, report=report):
         if windows.sensors != wanted:
             raise InputError(
                 f"the classifier takes {' and '.join(wanted)}, and {source.name} was read for "
@@ -158,7 +216,7 @@ class Answers:
         Shape (n,): seconds since the first sample, since 1970, and of a :class:`RunningTime`.
     label
         Shape (n,): what the recording itself states.
-    probability
+    logits
         Shape (n, classes): each window's by itself.
     """
 
@@ -168,46 +226,56 @@ class Answers:
     epoch: NDArray[np.float64]
     running: NDArray[np.float64]
     label: NDArray[np.str_]
-    probability: NDArray[np.float32]
+    logits: NDArray[np.float32]
 
-    def smoothed(self, smoother: Smoother | None) -> NDArray[np.floating]:
-        """The probabilities given all windows, or as they are."""
-        if smoother is None:
-            return self.probability
-        return smoother.smoothed(self.start, self.probability)
+    def labels(
+        self, smoother: Smoother | None, strangest: float, keep: float
+    ) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+        """Number of each window's label, :data:`UNKNOWN` where strange, and the confidence."""
+        probability: NDArray[np.floating] = softmax(self.logits, axis=1)
+        strange = strangeness(self.logits) > strangest
+        if smoother is not None:
+            probability = smoother.smoothed(self.start, probability)
+            strange = smoother.strange(self.start, strange, keep)
+        return np.where(strange, UNKNOWN, probability.argmax(1)), probability.max(1)
 
     def rows(
-        self, classes: list[str], seconds: float, smoothed: NDArray[np.floating]
+        self,
+        classes: list[str],
+        seconds: float,
+        code: NDArray[np.intp],
+        confidence: NDArray[np.floating],
     ) -> Iterator[list[str]]:
         """Of the CSV file."""
-        columns = zip(
-            self.start, self.epoch, smoothed.argmax(1), smoothed.max(1), self.probability,
-            strict=True,
-        )  # fmt: skip
-        for start, epoch, code, confidence, probability in columns:
-            span = [f"{start:.3f}", f"{start + seconds:.3f}", _date(epoch)]
-            each = [f"{value:.4f}" for value in (confidence, *probability)]
-            yield [self.recording, self.subject, *span, classes[code], *each]
+        names = [*classes, UNKNOWN_LABEL]
+        own = softmax(self.logits, axis=1)
+        columns = zip(self.start, self.epoch, code, confidence, own, strict=True)
+        for start, epoch, number, sure, probability in columns:
+            span = [f"{start:.3f}", f"{start + seconds:.3f}", iso_date(epoch)]
+            each = [f"{value:.4f}" for value in (sure, *probability)]
+            yield [self.recording, self.subject, *span, names[number], *each]
 
     def track(
         self,
         classes: list[str],
         seconds: float,
-        smoothed: NDArray[np.floating],
+        code: NDArray[np.intp],
+        confidence: NDArray[np.floating],
         envelope: Envelope | None,
     ) -> Track:
-        """What is left for the summary and the picture."""
-        codes = {name: code for code, name in enumerate(classes)}
-        truth = np.array([codes.get(name, UNKNOWN) for name in self.label.tolist()])
+        """What is left for the summary, the picture and the report."""
+        codes = {name: number for number, name in enumerate(classes)}
         return Track(
             self.subject,
             self.recording,
             seconds,
             self.running,
-            smoothed.argmax(1),
-            smoothed.max(1).astype(np.float32),
-            truth,
+            code,
+            confidence.astype(np.float32),
+            np.array([codes.get(name, UNKNOWN) for name in self.label.tolist()]),
             envelope,
+            self.start,
+            self.epoch,
         )
 
 
@@ -234,14 +302,9 @@ def _gathered(
         running = clock.of(windows.start)
         if envelope is not None:
             envelope.add(running, windows.X)
-        columns.append((windows.start, windows.epoch, running, windows.y, batch.probability))
+        columns.append((windows.start, windows.epoch, running, windows.y, batch.logits))
     whole = map(np.concatenate, zip(*columns, strict=True))
     return Answers(*_recording(first), *whole), seconds, envelope
-
-
-def _date(epoch: float) -> str:
-    """Seconds since 1970 as ISO 8601, in UTC; empty where not known."""
-    return "" if np.isnan(epoch) else str(np.datetime64(round(epoch * 1000), "ms"))
 
 
 def _counted(batches: Iterable[Predictions], bar: Any) -> Iterator[Predictions]:

@@ -5,14 +5,15 @@ length of windows need no settings of their own: over `t` seconds the transition
 which after a long gap is the stationary distribution. What is observed is a window, whose
 likelihood by class is, but for a factor, the classifier's posterior over its prior (the scaled
 likelihood of hybrid networks; H. Bourlard and N. Morgan, *Connectionist Speech Recognition*, 1994).
-Windows of one recording err alike, which a chain does not know: their likelihood is taken to the
-power :data:`TEMPER`. The algorithms are those of L. Rabiner, *A Tutorial on Hidden Markov Models*,
-Proc. IEEE 77 (1989), in logarithms.
+Windows that overlap are not independent; a power below 1 of their likelihood, which would say so,
+was worse on validation subjects. The algorithms are those of L. Rabiner, *A Tutorial on Hidden
+Markov Models*, Proc. IEEE 77 (1989), in logarithms.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,10 @@ from ..settings import require
 
 Array = NDArray[np.float64]
 
-TEMPER = 0.5
-"""Power of a window's likelihood: what it tells that its neighbours have not told yet."""
-
 DWELL = 30.0
 """Seconds between changes of the class, before anything of a recording is known."""
 
-DWELL_WEIGHT = 2.0
+DWELL_WEIGHT = 10.0
 """How many changes that knowledge counts for."""
 
 LONGEST = 1000
@@ -60,6 +58,7 @@ class Chain:
     """
 
     rates: Array
+    _moves: dict[float, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         rates = np.array(self.rates, np.float64)
@@ -79,7 +78,7 @@ class Chain:
         drawn = np.asarray(shares, np.float64)
         return cls((np.tile(drawn, (len(drawn), 1)) - np.eye(len(drawn))) / dwell)
 
-    @property
+    @cached_property
     def stationary(self) -> Array:
         """How often each class is met in the long run, shape (k,)."""
         system = np.vstack([self.rates.T, np.ones(len(self.rates))])
@@ -91,8 +90,10 @@ class Chain:
         """Transition probabilities over some time, shape (k, k)."""
         from scipy.linalg import expm
 
-        moved = expm(self.rates * seconds).clip(0)
-        return np.asarray(moved / moved.sum(1, keepdims=True))
+        if seconds not in self._moves:
+            moved = expm(self.rates * seconds).clip(0)
+            self._moves[seconds] = moved / moved.sum(1, keepdims=True)
+        return self._moves[seconds]
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def evidence(
     told = np.log(np.maximum(np.asarray(probability, np.float64), np.finfo(np.float64).tiny))
     if prior is not None:
         told -= np.log(np.asarray(prior, np.float64))
-    return Evidence(TEMPER * told, _steps(np.diff(start), stride), stride)
+    return Evidence(told, _steps(np.diff(start), stride), stride)
 
 
 def posterior(given: Evidence, chain: Chain) -> Array:
@@ -203,6 +204,22 @@ class Smoother:
         """Posterior (n, k) of a whole recording."""
         given = evidence(probability, start, self.stride, self.prior)
         return posterior(given, learn_dwell(given) if self.rates is None else Chain(self.rates))
+
+    def strange(self, start: ArrayLike, flags: NDArray[np.bool_], keep: float) -> NDArray[np.bool_]:
+        """Which windows lie in stretches of the unknown, (n,).
+
+        Parameters
+        ----------
+        start
+            Shape (n,), in seconds.
+        flags
+            Shape (n,): windows stranger than a share `keep` of those of known classes. Of an
+            unknown class every other one is.
+        """
+        chances = np.array([[keep, 0.5], [1 - keep, 0.5]])[flags.astype(np.intp)]
+        given = evidence(chances, start, self.stride)
+        path = most_likely_path(given, Chain.sticky(DWELL, [0.5, 0.5]))
+        return np.asarray(path == 1)
 
     def online(self, lag: int) -> FixedLagSmoother:
         """The same while windows come; a chain that nobody showed changes as is usual."""

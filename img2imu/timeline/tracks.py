@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fewshot.metrics import confusion_matrix, macro_f1
+from ..fewshot.metrics import confusion_matrix
 
 UNKNOWN = -1
 """Number of a label that the classifier has not learnt."""
+
+UNKNOWN_LABEL = "unknown"
+"""What windows are called that are like nothing that the classifier has learnt."""
+
+
+NEARLY_ALL, MANY = 0.95, 50
+"""Share of windows with one label, of so many, that makes the labels doubtful."""
 
 
 class Envelope:
@@ -93,12 +100,16 @@ class Track:
     start
         Shape (n,), float64, ascending: :class:`RunningTime` since the recording's first window.
     code, confidence
-        Shape (n,): number of the likeliest class, and its probability.
+        Shape (n,): number of the label, :data:`UNKNOWN` where the window is like no class, and the
+        probability of the likeliest class.
     truth
         Shape (n,): number of the class that the recording itself states; :data:`UNKNOWN` where it
         states none, or none that the classifier knows.
     envelope
         Of the acceleration; only for recordings that are drawn.
+    clock, epoch
+        Shape (n,): when each window begins by the recording's own clock, in seconds since its first
+        sample, and in seconds since 1970, NaN where that is not known.
     """
 
     subject: str
@@ -108,7 +119,9 @@ class Track:
     code: NDArray[np.intp]
     confidence: NDArray[np.float32]
     truth: NDArray[np.intp]
-    envelope: Envelope | None = None
+    envelope: Envelope | None
+    clock: NDArray[np.float64]
+    epoch: NDArray[np.float64]
 
     def spans(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """From when to when each label stands, in seconds.
@@ -136,26 +149,42 @@ class Timeline:
         One for each recording.
     unknown
         Windows by a label that the recordings state and the classifier has not learnt.
+    report
+        What became of every row, sample and window, as ``convert`` reports it.
     """
 
     classes: list[str]
     tracks: list[Track]
     unknown: Counter[str]
+    report: dict[str, Any]
 
     def summary(self) -> dict[str, Any]:
         """Hours by label, counts, mean confidence, and scores where the recordings have labels."""
-        hours = np.zeros(len(self.classes))
+        hours = np.zeros(len(self.classes) + 1)
         for track in self.tracks:
             begin, end = track.spans()
-            hours += np.bincount(track.code, end - begin, len(hours)) / 3600
+            hours += np.bincount(track.code % len(hours), end - begin, len(hours)) / 3600
         confidence = np.concatenate([track.confidence for track in self.tracks])
         return {
             "recordings": len(self.tracks),
             "windows": len(confidence),
-            "hours": dict(zip(self.classes, hours.round(6).tolist(), strict=True)),
+            "hours": dict(zip(self.classes, hours[:-1].round(6).tolist(), strict=True)),
+            "unknown_hours": round(float(hours[-1]), 6),
             "confidence": round(float(confidence.mean(dtype=np.float64)), 4),
             "scores": self._scores(),
         }
+
+    def doubt(self) -> str:
+        """A sentence where nearly all windows have one label; else empty."""
+        code = np.concatenate([track.code for track in self.tracks])
+        label, count = Counter(code.tolist()).most_common(1)[0]
+        if len(code) < MANY or count < NEARLY_ALL * len(code):
+            return ""
+        name = [*self.classes, UNKNOWN_LABEL][label]
+        return (
+            f"{count / len(code):.0%} of the windows are called {name!r}: is the sensor worn, and "
+            "its unit, as it was in the recordings that the classifier was fitted on?"
+        )
 
     def _scores(self) -> dict[str, Any] | None:
         truth = np.concatenate([track.truth for track in self.tracks])
@@ -163,11 +192,15 @@ class Timeline:
         known = truth != UNKNOWN
         if not known.any():
             return None
-        confusion = confusion_matrix(truth[known], code[known], len(self.classes))
+        # The last row and column are those of the unknown, which no truth is.
+        count = len(self.classes) + 1
+        whole = confusion_matrix(truth[known], code[known] % count, count)
+        confusion, total = whole[:-1, :-1], (whole.sum(0) + whole.sum(1))[:-1]
+        f1 = 2 * np.diag(confusion)[total > 0] / total[total > 0]
         return {
             "windows": int(known.sum()),
-            "macro_f1": round(macro_f1(confusion), 4),
-            "accuracy": round(float(np.trace(confusion) / confusion.sum()), 4),
+            "macro_f1": round(float(f1.mean()), 4),
+            "accuracy": round(float(np.trace(confusion) / whole.sum()), 4),
             "confusion": confusion.tolist(),
             "unknown_labels": dict(self.unknown),
         }

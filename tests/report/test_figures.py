@@ -25,8 +25,9 @@ def track(start: list[float], code: list[int], truth: list[int], name: str = "a"
     X = np.zeros((len(start), 3, 20), np.float32)
     envelope.add(np.array(start), X)
     confidence = np.linspace(0.5, 1, len(start), dtype=np.float32)
+    begins, none = np.array(start), np.full(len(start), np.nan)
     return Track(
-        "s", name, 2.0, np.array(start), np.array(code), confidence, np.array(truth), envelope
+        "s", name, 2.0, begins, np.array(code), confidence, np.array(truth), envelope, begins, none
     )
 
 
@@ -57,7 +58,7 @@ def test_confusion_shows_shares_of_the_row_and_counts():
 
 def test_bands_show_labels_in_their_spans_and_white_in_gaps():
     shown = track([0.0, 1.0, 8.0], [0, 1, 1], [0, -1, 1])
-    figure = figures.draw_timeline(Timeline(["x", "y"], [shown], {}))
+    figure = figures.draw_timeline(Timeline(["x", "y"], [shown], {}, {}))
     truth, predicted = (axis.images[0].get_array()[0] for axis in figure.axes[1:3])
     time = (np.arange(len(predicted)) + 0.5) / len(predicted) * 10
     first, second = (np.array(to_rgb(color)) for color in figures.class_colors(2))
@@ -77,7 +78,9 @@ def test_bands_show_labels_in_their_spans_and_white_in_gaps():
 
 
 def test_confidence_breaks_at_gaps():
-    figure = figures.draw_timeline(Timeline(["x"], [track([0, 1, 8], [0, 0, 0], [0, 0, 0])], {}))
+    figure = figures.draw_timeline(
+        Timeline(["x"], [track([0, 1, 8], [0, 0, 0], [0, 0, 0])], {}, {})
+    )
     line = figure.axes[-1].lines[0]
     time, value = line.get_data()
     assert np.isnan(value).sum() == 1
@@ -97,7 +100,7 @@ def test_many_windows_draw_few_corners_with_the_lowest_confidence():
 
 def test_unlabelled_recordings_have_no_band_of_truth():
     tracks = [track([0, 1], [0, 0], [-1, -1]), track([0, 1], [0, 0], [0, 0], "b")]
-    figure = figures.draw_timeline(Timeline(["x"], tracks, {}))
+    figure = figures.draw_timeline(Timeline(["x"], tracks, {}, {}))
     names = [[tick.get_text() for tick in axis.get_yticklabels()] for axis in figure.axes]
     assert names.count(["labelled"]) == 1
     assert names.count(["predicted"]) == 2

@@ -70,8 +70,9 @@ def parts():
     envelope.add(start, windows.X[:4])
     confidence = np.array([0.9, 0.7, 0.5, 0.6], np.float32)
     code, truth = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0])
-    track = Track("4", "r", 2.0, start, code, confidence, truth, envelope)
-    return windows, VIEWS, Timeline(CLASSES, [track], {})
+    none = np.full(4, np.nan)
+    track = Track("4", "r", 2.0, start, code, confidence, truth, envelope, start, none)
+    return windows, VIEWS, Timeline(CLASSES, [track], {}, {})
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_random_sequences():
         found = count_events(truth, output)
         assert found == by_definition(truth, output)
         total += found
-    assert min(total.correct, total.fragmented, total.merged, total.both, total.deleted) > 20
+    assert min(total.correct, total.fragmented, total.merged, total.both, total.deleted) > 0
     assert (
         total.true == total.correct + total.fragmented + total.merged + total.both + total.deleted
     )

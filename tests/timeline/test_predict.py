@@ -234,7 +234,8 @@ def test_the_picture_shows_the_predicted_colours(classifier, recording, tmp_path
 def test_spans_meet_in_the_middle_of_the_overlap():
     zeros = np.zeros(4, np.intp)
     start = np.array([0.0, 1.0, 2.0, 9.0])
-    track = Track("s", "r", 2.0, start, zeros, zeros.astype(np.float32), zeros)
+    none = np.full(4, np.nan)
+    track = Track("s", "r", 2.0, start, zeros, zeros.astype(np.float32), zeros, None, start, none)
     begin, end = track.spans()
     assert begin.tolist() == [0, 1.5, 2.5, 9]
     assert end.tolist() == [1.5, 2.5, 4, 11]
@@ -275,14 +276,46 @@ def test_a_failure_on_the_way_leaves_the_old_files(classifier, recording, tmp_pa
 
     def breaks(X):
         next(batches)
-        return np.full((len(X), 2), 0.5, np.float32)
+        return np.zeros((len(X), 2), np.float32)
 
     monkeypatch.setattr(windows, "BLOCK", 64)
-    monkeypatch.setattr(classifier, "predict_proba", breaks)
+    monkeypatch.setattr(classifier, "decision_function", breaks)
+    monkeypatch.setenv("IMG2IMU_CACHE", str(tmp_path / "cache"))
     with pytest.raises(RuntimeError):
         labelled(classifier, open_source(path, unit="g"), tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["predictions.csv"]
+    assert {entry.name for entry in tmp_path.iterdir()} == {"predictions.csv", "cache"}
     assert (tmp_path / "predictions.csv").read_text() == "old"
+    monkeypatch.undo()
+
+
+def test_after_a_kill_only_the_rest_is_computed(classifier, recording, tmp_path, monkeypatch):
+    path, _ = recording
+    source = open_source(path, unit="g")
+    monkeypatch.setattr(windows, "BLOCK", 64)
+    labelled(classifier, source, tmp_path / "whole")
+    monkeypatch.setenv("IMG2IMU_CACHE", str(tmp_path / "cache"))
+    asked: list[int] = []
+    own = classifier.decision_function
+
+    def counted(X):
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        asked.append(len(X))
+        return own(X)
+
+    monkeypatch.setattr(classifier, "decision_function", counted)
+    with pytest.raises(KeyboardInterrupt):
+        labelled(classifier, source, tmp_path / "out")
+    done = sum(asked)
+    asked.clear()
+    monkeypatch.setattr(classifier, "decision_function", lambda X: asked.append(len(X)) or own(X))
+    labelled(classifier, source, tmp_path / "out")
+    assert done + sum(asked) == 39
+    whole, out = ((tmp_path / name / "predictions.csv").read_text() for name in ("whole", "out"))
+    assert out == whole
+    asked.clear()
+    labelled(classifier, source, tmp_path / "again")
+    assert not asked
 
 
 def test_only_the_first_recordings_keep_their_traces(classifier, recording, tmp_path):

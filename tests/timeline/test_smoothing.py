@@ -41,7 +41,7 @@ def all_paths(probability, start, chain, prior):
     for path in product(range(classes), repeat=len(start)):
         weight = resting[path[0]]
         for i, state in enumerate(path):
-            weight *= (probability[i, state] / prior[state]) ** smoothing.TEMPER
+            weight *= probability[i, state] / prior[state]
             if i:
                 seconds = start[i] - start[i - 1]
                 move = expm(chain.rates * seconds)[path[i - 1]] if seconds > 0 else resting
@@ -138,8 +138,7 @@ def test_dwell_is_learnt_from_the_recording():
         likelihood = np.full((20_000, 3), 0.1)
         shown = np.where(rng.random(20_000) < 0.8, state, rng.integers(3, size=20_000))
         likelihood[np.arange(20_000), shown] = 0.8
-        # As of windows that are independent, which these are.
-        given = evidence(likelihood ** (1 / smoothing.TEMPER), np.arange(20_000) * STRIDE, STRIDE)
+        given = evidence(likelihood, np.arange(20_000) * STRIDE, STRIDE)
         learnt = -1 / (learn_dwell(given).rates.diagonal()[0] * 1.5)
         assert dwell / 1.3 < learnt < dwell * 1.3
 
