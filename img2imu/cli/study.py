@@ -72,6 +72,7 @@ OVER_TIME = {
         "whole recordings, smoothed and not",
         ProbeConfig("fast", shots=(10, None), seeds=2),
     ),
+    "unknown": ("classes never seen, and calibration", ProbeConfig("fast", seeds=1)),
 }
 """Studies of one encoder, without rows, on all windows of a file."""
 
@@ -130,6 +131,11 @@ def _add_over_time(studies: Any, name: str, description: str) -> None:
     protocol = parser.add_argument_group("protocol")
     add_settings(protocol, ProbeConfig, PROTOCOL, shown=OVER_TIME[name][1])
     add_encoder_options(parser)
+    if name == "unknown":
+        parser.add_argument(
+            "--known", nargs="+", default=[], metavar="CLASS",
+            help="classes that are learnt, all others unknown (each left out once)",
+        )  # fmt: skip
     parser.set_defaults(preset=OVER_TIME[name][1].preset)
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (all cores)")
     add_device(parser)
@@ -155,7 +161,9 @@ def run_over_time(args: argparse.Namespace) -> None:
         names = args.windows_files
         sets, missing = load_recordings(names, config, args.sampling_rate, chosen_subjects(args))
         study = import_module(f"..studies.{args.study}", __package__)
-        print(study.run(out, sets, config, missing, jobs=args.jobs, progress=progress_bar))
+        more = {"known": args.known} if args.study == "unknown" else {}
+        text = study.run(out, sets, config, missing, jobs=args.jobs, progress=progress_bar, **more)
+        print(text)
     print(f"settings, splits and tables in {out}")
 
 
