@@ -16,7 +16,7 @@ from pathlib import Path
 from .errors import InputError
 from .files import cache_folder
 
-KINDS = ("features", "predictions", "finetune", "unpacked", "downloads")
+KINDS = ("features", "answers", "finetune", "unpacked", "downloads")
 """Folders of the cache; what was downloaded goes only when it is asked for."""
 
 LIMIT = 20.0

@@ -233,7 +233,8 @@ def _table(data: DataSet, result: dict[str, Any], config: StudyConfig) -> Table:
         lines.append(Line(row, entries, row == "energy"))
     before, after, kept = result["calibration"]
     caption = (
-        f"{_split(records)} of {data.name}, windows of test subjects, {protocol(config)}; FPR95: unknown windows that pass where 95 % of the known do. "
+        f"{_split(records)} of {data.name}, windows of test subjects, {protocol(config)}; FPR95: "
+        "unknown windows that pass where 95 % of the known do. "
         f"With all classes known: expected calibration error {score(before)}, {score(after)} with "
         f"the temperature of people left out; their threshold keeps {kept:.1%} of known windows."
     )

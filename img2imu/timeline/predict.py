@@ -96,7 +96,7 @@ class AnswerCache:
         self._key = content_hash(
             code_hash(*self.CODE), classifier.metadata(), list(weights), *weights.values()
         )
-        self._folder = cache_folder() / "predictions"
+        self._folder = cache_folder() / "answers"
 
     def logits(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits (n, classes) of windows, from disk or computed now."""
