@@ -141,9 +141,8 @@ class Reliability:
     accuracy: NDArray[np.float64]
 
     @classmethod
-    def of(cls, probability: NDArray[np.floating], labels: NDArray[np.int_]) -> Reliability:
-        """From probabilities (n, k) and true class numbers (n,)."""
-        sure, right = probability.max(1), probability.argmax(1) == labels
+    def of(cls, sure: NDArray[np.floating], right: NDArray[np.bool_]) -> Reliability:
+        """From the confidence of answers, (n,), and which of them are right."""
         place = np.minimum((sure * BINS).astype(np.intp), BINS - 1)
         count = np.bincount(place, minlength=BINS)
         each = np.maximum(count, 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
+from ..fewshot.calibration import Reliability
 from ..files import write_text
 from .figures import class_colors
 from .page import duration, render
@@ -83,6 +84,7 @@ def write_day_report(
         dropped=_dropped(timeline.report),
         facts=facts,
         scores=summary["scores"],
+        reliability=_reliability(timeline),
         version=__version__,
     )
     write_text(path, text)
@@ -119,6 +121,14 @@ def _shares(
                 }
             )
     return rows
+
+
+def _reliability(timeline: Timeline) -> Reliability | None:
+    """Confidence against accuracy, of the windows with a known label; None without such."""
+    columns = [(track.confidence, track.code, track.truth) for track in timeline.tracks]
+    sure, code, truth = map(np.concatenate, zip(*columns, strict=True))
+    known = (truth >= 0) & (code >= 0)
+    return Reliability.of(sure[known], (code == truth)[known]) if known.any() else None
 
 
 def _lanes(bouts: Sequence[Bout], colors: Mapping[str, str]) -> list[Lane]:

@@ -178,8 +178,9 @@ class _Learnt:
 
     def calibration(self) -> tuple[float, float, float]:
         """Expected calibration error before and after, and the share of windows kept."""
-        before = Reliability.of(softmax(self.logits, axis=1), self.labels)
-        after = Reliability.of(softmax(self.logits / self.temperature, axis=1), self.labels)
+        right = self.logits.argmax(1) == self.labels
+        before = Reliability.of(softmax(self.logits, axis=1).max(1), right)
+        after = Reliability.of(softmax(self.logits / self.temperature, axis=1).max(1), right)
         kept = strangeness(self.logits / self.temperature) <= self.threshold
         return before.error, after.error, float(kept.mean())
 

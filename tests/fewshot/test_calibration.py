@@ -36,8 +36,8 @@ def test_calibration_error_is_that_of_a_plain_loop():
         inside = (confidence >= k / BINS) & (confidence < (k + 1) / BINS)
         if inside.any():
             error += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
-    assert Reliability.of(probability, labels).error == pytest.approx(error)
-    assert Reliability.of(np.eye(3), np.arange(3)).error == 0
+    assert Reliability.of(confidence, right).error == pytest.approx(error)
+    assert Reliability.of(np.ones(3), np.ones(3, bool)).error == 0
 
 
 def test_strangeness_is_energy():
