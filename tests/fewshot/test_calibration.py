@@ -26,6 +26,12 @@ def test_temperature_is_the_one_of_the_least_log_loss():
         assert found == pytest.approx(grid[np.argmin(losses)], rel=0.02)
 
 
+def test_few_windows_hardly_move_the_temperature():
+    """Three windows, all wrong with certainty, would otherwise take the highest there is."""
+    logits = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
+    assert 1 < fit_temperature(logits, np.array([1, 0, 1])) < 4
+
+
 def test_calibration_error_is_that_of_a_plain_loop():
     rng = np.random.default_rng(1)
     probability = rng.dirichlet(np.ones(3), 500)
