@@ -63,11 +63,13 @@ class Chain:
     def __post_init__(self) -> None:
         rates = np.array(self.rates, np.float64)
         object.__setattr__(self, "rates", rates)
-        square = rates.ndim == 2 and rates.shape[0] == rates.shape[1] > 0
-        others = square and rates[~np.eye(len(rates), dtype=bool)]
-        valid = square and np.isfinite(rates).all() and (others >= 0).all()
+        valid = rates.ndim == 2 and rates.shape[0] == rates.shape[1] > 0
+        if valid:
+            others = rates[~np.eye(len(rates), dtype=bool)]
+            even = np.allclose(rates.sum(1), 0, atol=1e-6 * np.abs(rates).max())
+            valid = bool(np.isfinite(rates).all() and (others >= 0).all() and even)
         require(
-            bool(valid) and np.allclose(rates.sum(1), 0, atol=1e-6 * np.abs(rates).max(initial=0)),
+            valid,
             "rates of a chain must be a square matrix, its rows sum to 0 and only its diagonal is "
             "below 0",
         )
@@ -309,15 +311,17 @@ def _arguments(given: Evidence, chain: Chain, initial: Array | None = None) -> t
     """What the compiled passes take; each transition matrix is computed once."""
     different, which = np.unique(given.steps, return_inverse=True)
     restart = np.tile(chain.stationary, (len(chain.rates), 1))
-    moves = [chain.over(given.stride * int(count)) if count else restart for count in different]
-    moves = np.reshape(moves, (-1, *chain.rates.shape))
+    each = [chain.over(given.stride * int(count)) if count else restart for count in different]
+    moves = np.reshape(each, (-1, *chain.rates.shape))
     first = _log(chain.stationary) if initial is None else initial
     return given.log_likelihood, _log(moves), which, first
 
 
 def _posterior(given: Evidence, chain: Chain, initial: Array | None = None) -> tuple[Array, Array]:
     """Posterior (n, k), and how many of the steps of one stride each class is expected to stay."""
-    return _forward_backward(*_arguments(given, chain, initial), given.steps == 1)
+    told, moves, which, first = _arguments(given, chain, initial)
+    result, stays = _forward_backward(told, moves, which, first, given.steps == 1)
+    return result, stays
 
 
 @_compiled
