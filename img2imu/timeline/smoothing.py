@@ -64,10 +64,12 @@ class Chain:
         rates = np.array(self.rates, np.float64)
         object.__setattr__(self, "rates", rates)
         valid = rates.ndim == 2 and rates.shape[0] == rates.shape[1] > 0
-        if valid:
+        if valid and np.isfinite(rates).all():
             others = rates[~np.eye(len(rates), dtype=bool)]
             even = np.allclose(rates.sum(1), 0, atol=1e-6 * np.abs(rates).max())
-            valid = bool(np.isfinite(rates).all() and (others >= 0).all() and even)
+            valid = bool((others >= 0).all() and even)
+        else:
+            valid = False
         require(
             valid,
             "rates of a chain must be a square matrix, its rows sum to 0 and only its diagonal is "
