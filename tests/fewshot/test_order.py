@@ -109,9 +109,9 @@ def test_people_are_not_on_two_sides(windows):
     from img2imu.fewshot import order
 
     labels = np.searchsorted(["down", "up"], windows.y)
-    for training, test in order._folds(labels, windows.subject):
+    for training, test in order.left_out(labels, windows.subject):
         assert not set(windows.subject[training]) & set(windows.subject[test])
-    parts = [test for _, test in order._folds(labels, None)]
+    parts = [test for _, test in order.left_out(labels, None)]
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(labels)))
 
 

@@ -142,6 +142,7 @@ def test_the_classifier_of_an_evaluation_is_whitened_too(exercise, tmp_path):
     numbers = np.unique(windows.y[known], return_inverse=True)[1]
     given = features[known], numbers, 0.1, scales(features, [features.shape[1]])
     [plain], [white] = view_heads(*given), whitened_heads(*given, features[~known])
-    unseen, own = features[:9], classifier.decision_function(windows.X[:9])
+    unseen = features[:9]
+    own = classifier.decision_function(windows.X[:9]) * classifier.temperature_
     np.testing.assert_allclose(own, white.logits(unseen), atol=5e-3)
     assert np.abs(own - plain.logits(unseen)).max() > 0.05

@@ -340,8 +340,10 @@ def test_command_writes_and_prints(classifier, recording, tmp_path, capsys):
     assert f"macro-F1 {summary['scores']['macro_f1']:.3f}" in printed
     assert "jump" in printed
     assert {entry.name for entry in (tmp_path / "out").iterdir()} == {
+        "bouts.csv",
         "predictions.csv",
         "predictions.png",
+        "report.html",
     }
 
 
