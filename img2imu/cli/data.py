@@ -20,7 +20,7 @@ examples:
 """
 
 _READING = (
-    *("label", "labels", "subject", "path_pattern", "rate", "unit", "sensors"),
+    *("label", "labels", "subject", "path_pattern", "rate", "unit", "sensors", "require_sensors"),
     *("time_unit", "time_format", "delimiter", "decimal"),
 )
 """Options that go to the reader as they are."""
@@ -72,6 +72,12 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="S=X,Y,Z:U",
         help="columns of one: gyro=gx,gy,gz:deg/s (repeatable)",
     )
+    group.add_argument(
+        "--require-sensors",
+        action="store_true",
+        default=None,
+        help="refuse a recording without one of them (left out)",
+    )
     group.add_argument("--label", metavar="COLUMN", help="column with the class")
     group.add_argument(
         "--labels", metavar="FILE", help="intervals with their classes: CSV, Audacity, ELAN"
@@ -80,7 +86,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--path-pattern",
         metavar="PATTERN",
-        help="label, subject in paths: '{label}/{subject}_*'",
+        help="of paths: '{label}/{subject}_*', '{subject}/{sensor}.csv'",
     )
     group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate")
     group.add_argument(
