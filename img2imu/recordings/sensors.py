@@ -94,6 +94,12 @@ def axis_names(sensors: Sequence[str]) -> list[str]:
     return [f"{name}{axis}" for name in before for axis in "xyz"]
 
 
+def units_of(sensors: Sequence[str]) -> list[int]:
+    """Which of them are in one unit, and turn together: a number for each place in their names."""
+    places = [name.rpartition(".")[0] for name in sensors]
+    return [list(dict.fromkeys(places)).index(place) for place in places]
+
+
 def sensor_metadata(sensors: Sequence[str]) -> dict[str, Any]:
     """What a model says of its input: ``unit`` of an accelerometer, ``sensors`` in order of others.
 

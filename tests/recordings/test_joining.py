@@ -185,7 +185,7 @@ def test_a_gap_of_one_ends_the_windows_of_all():
     config = WindowConfig(50.0, 1.0, 0.0)
     windows = list(iter_windows(Joined(), config, keep_unlabelled=True, report=counted))
     assert report.dropped == {
-        "accel without gyro": 61,  # one before the gyroscope began, sixty in its gap
+        "accel without gyro": 62,  # one before the gyroscope began, the others in its gap
         "gyro without accel": 1,
     }
     assert (counted.samples.segments, counted.samples.gaps) == (2, 1)

@@ -22,7 +22,7 @@ from img2imu.recordings import (
     save_windows,
 )
 from img2imu.recordings.check import check
-from img2imu.recordings.sensors import axes_of
+from img2imu.recordings.sensors import axes_of, units_of
 from tests.recordings import exports, samples
 
 ROWS = 400
@@ -218,6 +218,11 @@ def test_channels_of_a_sensor():
     assert axes_of(("magn", "gyro", "accel"), ("accel", "gyro")).tolist() == [6, 7, 8, 3, 4, 5]
     with pytest.raises(InputError, match="no sensor 'magn'; there are: accel, gyro"):
         some().only(("magn",))
+
+
+def test_sensors_of_one_place_are_one_unit():
+    assert units_of(("accel", "gyro")) == [0, 0]
+    assert units_of(("wrist.accel", "belt.accel", "wrist.gyro", "magn")) == [0, 1, 0, 2]
 
 
 def test_a_check_tells_the_range_of_every_sensor(tmp_path):
