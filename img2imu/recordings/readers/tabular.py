@@ -187,6 +187,8 @@ class Tabular(Reader):
         recordings = recordings_of({file: self._names[file] for file in files}, self._apart)
         if self._all and recordings:
             self.sensors, self._all = tuple(next(iter(recordings.values()))), False
+        taken = {file for tracks in recordings.values() for file in tracks.values()}
+        self.report.skipped += [self._names[file] for file in files if file not in taken]
         for recording, tracks in recordings.items():
             lacking = [name for name in self.sensors if name not in tracks]
             if not lacking:
