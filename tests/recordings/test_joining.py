@@ -153,6 +153,21 @@ def test_dates_tell_when_each_began():
         streams(100, (noon, noon.replace(tzinfo=None)))
 
 
+def test_no_sensor_is_read_far_ahead_of_the_others():
+    report, pulled = RowReport(), Counter()
+
+    def track(name: str, rate: float, count: int):
+        for part in range(count):
+            time = (np.arange(10) + 10 * part) / rate
+            pulled[name] = time[-1]
+            yield from pieces(time, np.ones((10, 3), np.float32), rate, 10, report)
+
+    joined = join({"accel": track("accel", 50.0, 300), "gyro": track("gyro", 100.0, 600)}, report)
+    ahead = [abs(pulled["accel"] - pulled["gyro"]) for _ in joined]
+    assert len(ahead) > 100
+    assert max(ahead) < 0.5
+
+
 def test_labels_of_either_sensor_count():
     report = RowReport()
     time = np.arange(10) / 10
