@@ -8,6 +8,7 @@ Random numbers are drawn for each window from a generator on the windows' device
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -21,7 +22,7 @@ SLOWEST = 0.05
 
 
 def jitter(windows: Tensor, generator: torch.Generator, sigma: float = 0.05) -> Tensor:
-    """Add normal noise of deviation `sigma`, in g."""
+    """Add normal noise of deviation `sigma`, in g (of other sensors in their unit)."""
     _require(sigma >= 0, f"sigma must not be negative, not {sigma}")
     return windows + sigma * _normal(windows, generator, windows.shape)
 
@@ -38,16 +39,27 @@ def scale(windows: Tensor, generator: torch.Generator, sigma: float = 0.1) -> Te
     return windows * (1 + sigma * _normal(windows, generator, (*windows.shape[:2], 1)))
 
 
-def rotate(windows: Tensor, generator: torch.Generator, degrees: float = 180.0) -> Tensor:
+def rotate(
+    windows: Tensor,
+    generator: torch.Generator,
+    degrees: float = 180.0,
+    units: Sequence[int] | None = None,
+) -> Tensor:
     """Turn the sensor: about an axis uniform on the sphere, by an angle uniform in ±`degrees`.
 
-    Several sensors are those of one unit, and turn together.
+    Sensors of one unit turn together, those of others by themselves: `units` tells each one's by a
+    number from 0 on, and None that there is one unit.
     """
-    axis = torch.nn.functional.normalize(_normal(windows, generator, (len(windows), 3)), dim=1)
     limit = math.radians(degrees)
-    angle = _uniform(windows, generator, (len(windows),), -limit, limit)
-    turned = rotation_matrices(axis, angle)[:, None] @ windows.unflatten(1, (-1, 3))
-    return turned.flatten(1, 2)
+    triads = windows.unflatten(1, (-1, 3))
+    units = [0] * triads.shape[1] if units is None else units
+    _require(len(units) == triads.shape[1], f"units must be told of {triads.shape[1]} sensors")
+    turns = []
+    for _ in range(max(units) + 1):
+        axis = torch.nn.functional.normalize(_normal(windows, generator, (len(windows), 3)), dim=1)
+        angle = _uniform(windows, generator, (len(windows),), -limit, limit)
+        turns.append(rotation_matrices(axis, angle))
+    return (torch.stack([turns[unit] for unit in units], dim=1) @ triads).flatten(1, 2)
 
 
 def permute(windows: Tensor, generator: torch.Generator, chunks: int = 4) -> Tensor:
@@ -110,9 +122,13 @@ def reverse(windows: Tensor) -> Tensor:
 
 
 def shuffle_axes(windows: Tensor, generator: torch.Generator) -> Tensor:
-    """Put the three axes in any of their six orders, the one they have included."""
+    """Put the three axes in any of their six orders, the one they have included.
+
+    All sensors change theirs alike.
+    """
     order = _uniform(windows, generator, (len(windows), 3), 0, 1).argsort(1)
-    return windows.gather(1, order[:, :, None].expand_as(windows))
+    triads = windows.unflatten(1, (-1, 3))
+    return triads.gather(2, order[:, None, :, None].expand_as(triads)).flatten(1, 2)
 
 
 def rotation_matrices(axis: Tensor, angle: Tensor) -> Tensor:

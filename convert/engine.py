@@ -181,6 +181,7 @@ class Views(nn.Module):
         require_one_size(views)
         self.views = nn.ModuleList(renderer(view) for view in views)
         self.axes = [view_axes(view, sensors) for view in views]
+        self.sensors = tuple(sensors)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Render every view of every window."""

@@ -7,15 +7,17 @@ verified in every run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert import SpectrogramConfig, recommended_views, to_images
+from ..convert import SpectrogramConfig, View, recommended_views, to_images
 from ..environment import environment
 from ..errors import InputError
+from ..recordings.sensors import UNIT_OF
 from .timing import Contestant, race, summary
 
 CONFIG = SpectrogramConfig(sampling_rate=50, nfft=64, noverlap=60)
@@ -26,14 +28,25 @@ PEER_WINDOWS = 256
 TARGETS = {"matplotlib": 20.0, "librosa": 15.0}
 """Windows per second we want over each, as bytes, on two CPU cores."""
 
+ALONE = "img2imu uint8, one sensor"
+"""What several sensors are compared with."""
+
 Windows = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 
 def run(
-    rounds: int = 15, windows: int = 4096, threads: int = 2, device: str = "cpu", seed: int = 0
+    rounds: int = 15,
+    windows: int = 4096,
+    threads: int = 2,
+    device: str = "cpu",
+    seed: int = 0,
+    sensors: int = 1,
 ) -> dict[str, Any]:
     """Time the converter and its peers in turn on 5 s windows at 50 Hz, to 128x96 RGB.
+
+    Of several sensors everybody draws a picture of each; ``cost`` then compares that with what one
+    sensor takes.
 
     Parameters
     ----------
@@ -47,12 +60,15 @@ def run(
         ``"cuda"`` adds the torch engine on the GPU, windows and pictures resident there.
     seed
         Of the windows.
+    sensors
+        Triads of a window: an accelerometer, and beside it a gyroscope and a magnetometer.
 
     Returns
     -------
     dict
         ``rates`` in windows per second, ``speedup`` of the byte pictures over each peer within
-        the same round, ``agreement`` in grey levels, ``environment``.
+        the same round, ``agreement`` in grey levels, ``environment``; of several sensors ``cost``,
+        the seconds of a window in those of one with a single sensor.
 
     Raises
     ------
@@ -63,12 +79,14 @@ def run(
 
     if min(rounds, windows, threads) < 1:
         raise InputError("rounds, windows and threads must be at least 1")
+    if not 1 <= sensors <= len(UNIT_OF):
+        raise InputError(f"sensors must be from 1 to {len(UNIT_OF)}, not {sensors}")
     if device != "cpu" and not torch.cuda.is_available():
         raise InputError(f"there is no device {device!r} here")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        signal = walking(windows, seed)
+        signal = np.concatenate([walking(windows, seed + n) for n in range(sensors)], axis=1)
         rates = race(contestants(signal, device), rounds)
         agreement = disagreement(signal[:PEER_WINDOWS])
         facts = environment()
@@ -82,11 +100,13 @@ def run(
             "threads": threads,
             "device": device,
             "seed": seed,
+            "sensors": sensors,
             "seconds": SAMPLES / CONFIG.sampling_rate,
         },
         "rates": {name: {**summary(each), "each": each} for name, each in rates.items()},
         "speedup": {peer: _speedup(rates, peer, goal) for peer, goal in TARGETS.items()},
         "agreement": agreement,
+        **({"cost": _cost(rates)} if sensors > 1 else {}),
         "environment": facts,
     }
 
@@ -107,32 +127,52 @@ def walking(count: int, seed: int) -> Windows:
 
 def contestants(signal: Windows, device: str) -> dict[str, Contestant]:
     """Everybody who draws, the slow ones with fewer windows."""
-    views = recommended_views(CONFIG.sampling_rate, SAMPLES)
-    few, some = signal[:PEER_WINDOWS], signal[: max(1, len(signal) // len(views))]
+    names = sensors_of(signal)
+    few = signal[:PEER_WINDOWS]
     entrants: dict[str, Contestant] = {
         "matplotlib": (lambda: one_by_one(few, matplotlib_density), len(few)),
         "librosa": (lambda: one_by_one(few, librosa_density), len(few)),
-        "img2imu uint8": (lambda: to_images(signal, CONFIG, dtype="uint8"), len(signal)),
-        "img2imu float32": (lambda: to_images(signal, CONFIG), len(signal)),
-        f"img2imu {len(views)} views uint8": (
-            lambda: to_images(some, views, dtype="uint8"),
-            len(some),
-        ),
+        "img2imu uint8": _drawing(signal, pictures_of(names), "uint8"),
+        "img2imu float32": _drawing(signal, pictures_of(names), "float32"),
     }
+    for beside in dict.fromkeys((names, names[:1])):
+        views = recommended_views(CONFIG.sampling_rate, SAMPLES, sensors=beside)
+        some = signal[: max(1, len(signal) // len(views)), : 3 * len(beside)]
+        entrants[f"img2imu {len(views)} views uint8"] = _drawing(some, views, "uint8")
+    if len(names) > 1:
+        entrants[ALONE] = _drawing(signal[:, :3], pictures_of(names[:1]), "uint8")
     if device != "cpu":
         entrants[f"img2imu {device} uint8"] = on_device(signal, device), len(signal)
     return entrants
+
+
+def sensors_of(signal: Windows) -> tuple[str, ...]:
+    """Names of the sensors of windows: an accelerometer, a gyroscope, a magnetometer."""
+    return tuple(UNIT_OF)[: signal.shape[1] // 3]
+
+
+def pictures_of(names: Sequence[str]) -> tuple[SpectrogramConfig, ...]:
+    """One picture of each sensor."""
+    return tuple(replace(CONFIG, sensor=name) for name in names)
+
+
+def _drawing(
+    signal: Windows, views: Sequence[View], dtype: Literal["float32", "uint8"]
+) -> Contestant:
+    signal, names = np.ascontiguousarray(signal), sensors_of(signal)
+    return lambda: to_images(signal, views, dtype=dtype, sensors=names), len(signal)
 
 
 def on_device(signal: Windows, device: str) -> Callable[[], None]:
     """Draw windows that already lie on the device, in bytes, and leave the pictures there."""
     import torch
 
-    from ..convert import Spectrogram
+    from ..convert import Views
     from ..convert.engine import to_bytes
     from ..convert.images import DEVICE_CHUNK
 
-    module = Spectrogram(CONFIG).to(device)
+    names = sensors_of(signal)
+    module = Views(pictures_of(names), names).to(device)
     parts = torch.from_numpy(signal).to(device).split(DEVICE_CHUNK)
 
     def work() -> None:
@@ -145,9 +185,10 @@ def on_device(signal: Windows, device: str) -> Callable[[], None]:
 
 
 def one_by_one(signal: Windows, density: Callable[[Windows], NDArray[np.floating]]) -> Bytes:
-    """Pictures in bytes, (n, height, width, 3), one window after the other."""
+    """Pictures in bytes, (n * sensors, height, width, 3), one after the other."""
     import cv2
 
+    signal = signal.reshape(-1, 3, SAMPLES)
     pictures = np.empty((len(signal), CONFIG.height, CONFIG.width, 3), np.uint8)
     for picture, window in zip(pictures, signal, strict=True):
         decibels = 10 * np.log10(np.maximum(density(window), CONFIG.floor))
@@ -185,7 +226,9 @@ def librosa_density(window: Windows) -> NDArray[np.floating]:
 
 def disagreement(signal: Windows) -> dict[str, int]:
     """Largest difference of our byte pictures from each peer's, in grey levels of 255."""
-    ours = to_images(signal, CONFIG, dtype="uint8").transpose(0, 2, 3, 1).astype(int)
+    names = sensors_of(signal)
+    drawn = to_images(signal, pictures_of(names), dtype="uint8", sensors=names).astype(int)
+    ours = drawn.reshape(-1, *drawn.shape[2:]).transpose(0, 2, 3, 1)
     peers = {"matplotlib": matplotlib_density, "librosa": librosa_density}
     return {
         name: int(np.abs(ours - one_by_one(signal, density)).max())
@@ -205,7 +248,22 @@ def table(report: dict[str, Any]) -> str:
             f"{faster['max']:.1f}; wanted {faster['target']:.0f}); pictures differ by at most "
             f"{report['agreement'][peer]} of 255"
         )
+    for what, times in report.get("cost", {}).items():
+        lines.append(
+            f"{report['settings']['sensors']} sensors, {what}: {times['median']:.2f} times one "
+            f"sensor (rounds {times['min']:.2f} to {times['max']:.2f})"
+        )
     return "\n".join(lines)
+
+
+def _cost(rates: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """What several sensors cost in one's, of a picture each and of the recommended views."""
+    several, one = [name for name in rates if name.endswith("views uint8")]
+    pairs = {"a picture each": ("img2imu uint8", ALONE), "recommended views": (several, one)}
+    return {
+        name: summary([b / a for a, b in zip(rates[ours], rates[alone], strict=True)])
+        for name, (ours, alone) in pairs.items()
+    }
 
 
 def _speedup(rates: dict[str, list[float]], peer: str, target: float) -> dict[str, float]:

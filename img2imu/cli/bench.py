@@ -66,11 +66,14 @@ def _add_convert(benches: Any) -> None:
     parser = _add_bench(benches, "convert", "windows to pictures", _measure_convert)
     _add_rounds(parser, 15)
     parser.add_argument("--windows", type=int, default=4096, help="we draw in a round (4096)")
+    parser.add_argument(
+        "--sensors", type=int, default=1, help="of each window, three axes each (1)"
+    )
     _add_device(parser, 2)
 
 
 def _measure_convert(bench: Any, args: argparse.Namespace) -> dict[str, Any]:
-    return bench.run(args.rounds, args.windows, args.threads, args.device)
+    return bench.run(args.rounds, args.windows, args.threads, args.device, sensors=args.sensors)
 
 
 def _add_augment(benches: Any) -> None:

@@ -20,7 +20,7 @@ examples:
 """
 
 _READING = (
-    *("label", "labels", "subject", "path_pattern", "rate", "unit", "sensors"),
+    *("label", "labels", "subject", "path_pattern", "rate", "unit", "sensors", "require_sensors"),
     *("time_unit", "time_format", "delimiter", "decimal"),
 )
 """Options that go to the reader as they are."""
@@ -72,6 +72,12 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="S=X,Y,Z:U",
         help="columns of one: gyro=gx,gy,gz:deg/s (repeatable)",
     )
+    group.add_argument(
+        "--require-sensors",
+        action="store_true",
+        default=None,
+        help="refuse a recording without one of them (left out)",
+    )
     group.add_argument("--label", metavar="COLUMN", help="column with the class")
     group.add_argument(
         "--labels", metavar="FILE", help="intervals with their classes: CSV, Audacity, ELAN"
@@ -80,20 +86,25 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--path-pattern",
         metavar="PATTERN",
-        help="label, subject in paths: '{label}/{subject}_*'",
+        help="parts of paths: '{label}/{subject}_{sensor}.csv'",
     )
     group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate")
     group.add_argument(
         "--unit", metavar="UNIT", help="of the acceleration: g, m/s2, mg, or counts in one g"
     )
     group.add_argument(
-        "--time-unit", choices=("s", "ms", "us", "ns", "days"), help="unit of the timestamps"
+        "--time-unit",
+        choices=("s", "ms", "us", "ns", "days"),
+        metavar="UNIT",
+        help="of the timestamps: s, ms, us, ns or days",
     )
     group.add_argument(
         "--time-format", metavar="FORMAT", help="of dates, such as '%%d.%%m.%%Y %%H:%%M:%%S,%%f'"
     )
     group.add_argument("--delimiter", metavar="CHAR", help="between cells, such as ';' or tab")
-    group.add_argument("--decimal", choices=("point", "comma"), help="decimal sign")
+    group.add_argument(
+        "--decimal", choices=("point", "comma"), metavar="SIGN", help="point or comma"
+    )
     group.add_argument(
         "--option",
         action="append",

@@ -20,7 +20,6 @@ from .options import add_json, add_output, add_settings, given, parse_size, prog
 if TYPE_CHECKING:
     from ..models import EncoderConfig
     from ..pretrain import PictureSource, PretrainConfig
-    from ..recordings import Windows
 
 _EXAMPLES = """\
 examples:
@@ -114,29 +113,23 @@ def any_source(names: Sequence[str], config: PretrainConfig, size: str, count: i
     from ..images import ImageStore, ProceduralImages
     from ..images.procedural import PROCEDURES
     from ..pretrain import PictureSource, WindowsSource
+    from ..recordings import load_windows
+    from ..recordings.sensors import require_accelerometer
 
     if _are_windows(names) and not config.reads_windows:
-        sets = {Path(name).stem: _windows(name) for name in names}
+        sets = {Path(name).stem: load_windows(name) for name in names}
         require(len(sets) == len(names), "two sources have the same name: rename one")
         return PictureSource(sets, config.held > 0, config.seed)
     name = names[0]
     require(len(names) == 1, "several sources can only be windows files, whose pictures are learnt")
     if _are_windows(names):
-        windows = _windows(name)
+        windows = load_windows(name)
+        require_accelerometer(windows.sensors, f"pre-training of {config.encoder}")
         return WindowsSource(windows.X, windows.sampling_rate)
     if name not in PROCEDURES:
         # One process is enough to compare the pixels with their hashes; it takes seconds.
         return ImageStore.open(name, verify=os.environ.get("RANK", "0") == "0")
     return ProceduralImages(name, count, *parse_size(size))
-
-
-def _windows(path: str) -> Windows:
-    from ..recordings import load_windows
-    from ..recordings.sensors import require_accelerometer
-
-    windows = load_windows(path)
-    require_accelerometer(windows.sensors, "pre-training")
-    return windows
 
 
 def _are_windows(names: Sequence[str]) -> bool:
@@ -209,11 +202,11 @@ def _transfer(
     from ..fewshot.evaluation import require_live_axes
     from ..models import EncoderConfig
     from ..pretrain.checkpoint import save_encoder
-    from ..recordings import UNLABELLED, SplitManifest
+    from ..recordings import UNLABELLED, SplitManifest, load_windows
     from ..recordings.plausible import require_testable
 
     require(every >= 1, f"--transfer-every must be at least 1, not {every}")
-    windows = _windows(path)
+    windows = load_windows(path)
     # What cannot be probed is better known before the first epoch than after it.
     labelled = windows.select(windows.y != UNLABELLED)
     require_testable(labelled)

@@ -77,6 +77,10 @@ OVER_TIME = {
 """Studies of one encoder, without rows, on all windows of a file."""
 
 
+SEVERAL_SENSORS = ("table2", "shots")
+"""Studies that take files of other sensors than the accelerometer alone."""
+
+
 def _add_study(studies: Any, name: str, description: str) -> None:
     reference = "sensor-aware" if name == "table1" else "shipped"
     shown = STUDIES[name][1]
@@ -191,7 +195,10 @@ def _run(args: argparse.Namespace) -> None:
     out = Path(args.output)
     encoders = read_encoders(args.encoders, stages, args.preset)
     # What cannot take part is better known before a pre-training than after it.
-    sets, missing = load_sets(args.windows_files, config, args.sampling_rate, chosen_subjects(args))
+    several = args.study in SEVERAL_SENSORS
+    sets, missing = load_sets(
+        args.windows_files, config, args.sampling_rate, chosen_subjects(args), several
+    )
     if args.study == "table1" and args.source:
         from ..studies.table1 import pretrain_policies
 

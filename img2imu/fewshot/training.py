@@ -20,6 +20,7 @@ from ..convert import Views
 from ..convert.engine import to_bytes
 from ..errors import InputError
 from ..models import checkpoints
+from ..recordings.sensors import units_of
 from .classifier import Img2ImuNetwork
 from .config import GENTLE, WARMUP, FinetuneConfig
 from .features import fast_precision
@@ -158,6 +159,8 @@ class Trainer:
         self.network = network.to(device).eval().requires_grad_(False)
         self.config, self.device = config, device
         self.policy = _policy(config, device)
+        drawing = network.drawing
+        self.units = units_of(drawing.sensors) if isinstance(drawing, Views) else None
         self.groups = parameter_groups(network, config)
         self.optimizer = torch.optim.AdamW([dict(group) for group in self.groups])
         self.trained = {
@@ -206,7 +209,7 @@ class Trainer:
     @torch.no_grad()
     def _inputs(self, windows: Tensor, generator: torch.Generator) -> Tensor:
         """What the encoder reads of `windows`: turned, scaled, shifted; drawn, augmented again."""
-        windows = rotate(windows, generator, self.config.rotate)
+        windows = rotate(windows, generator, self.config.rotate, self.units)
         windows = scale(windows, generator, self.config.scale)
         windows = shift(windows, generator, self.config.shift)
         drawn: Tensor = self.network.drawing(windows)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -20,6 +21,7 @@ from ..errors import InputError
 from ..hashing import content_hash
 from ..images import Batch
 from ..recordings import UNLABELLED, Windows
+from ..recordings.sensors import ACCELEROMETER, units_of
 from .distributed import World
 from .windows import whole_batches
 
@@ -30,7 +32,8 @@ GAIN = 0.1
 WARP = 0.2
 SHIFT = 0.2
 NOISE = 0.02
-"""Deviation of the gain, the speed of time, largest shift along time, deviation of noise in g."""
+"""Deviation of the gain, the speed of time, largest shift along time, deviation of noise in g, or
+in another sensor's unit."""
 
 MIN_SUBJECTS = 6
 """Of a labelled set from which subjects are held out: three are left on either side at least."""
@@ -42,7 +45,8 @@ class PictureSource:
     Parameters
     ----------
     sets
-        Windows by name; whose they are is up to the caller. Sets may differ in rate and length.
+        Windows by name; whose they are is up to the caller. Sets may differ in rate, length and
+        sensors, each of which is drawn by views of its own.
     held
         Whether to hold subjects out, on whom the encoder can be compared with its start: of each
         labelled set with six subjects or more a fifth of them, three at least.
@@ -76,13 +80,16 @@ class PictureSource:
         if not sum(map(len, self.sets)):
             raise InputError("there are no windows to learn from")
         self.views: list[tuple[View, ...]] = [
-            recommended_views(each.sampling_rate, each.X.shape[2], self.width, self.height)
+            recommended_views(
+                each.sampling_rate, each.X.shape[2], self.width, self.height, each.sensors
+            )
             for each in self.sets
         ]
         self.groups = [
             len(each.classes) for each, views in zip(self.sets, self.views, strict=True)
             for _ in views
         ]  # fmt: skip
+        self._first_view = np.cumsum([0, *map(len, self.views)])
         self.labels = np.concatenate([_numbered(each) for each in self.sets])
         self._next = [_neighbours(each) for each in self.sets]
         self._first = np.cumsum([0, *map(len, self.sets)])
@@ -100,6 +107,7 @@ class PictureSource:
                     "count": len(each),
                     "samples": each.X.shape[2],
                     "sampling_rate": each.sampling_rate,
+                    **({} if each.sensors == ACCELEROMETER else {"sensors": each.sensors}),
                 }
                 for each in self.sets
             ],
@@ -133,8 +141,10 @@ class PictureSource:
             Classes, numbered through all pairs of set and view; -1 where unknown.
         """
         member = np.searchsorted(self._first, rows, side="right") - 1
-        views = max(map(len, self.views))
+        # A number that every set's views divide, so that each is as likely as another.
+        views = math.lcm(*map(len, self.views))
         view = torch.randint(views, (len(rows),), generator=generator).numpy()
+        view %= np.array([len(each) for each in self.views])[member]
         moved = torch.rand(len(rows), generator=generator).numpy() < neighbours
         images = torch.empty(len(rows), 3, self.height, self.width, dtype=torch.uint8)
         labels = np.full(len(rows), -1, np.int64)
@@ -145,21 +155,28 @@ class PictureSource:
                 continue
             own = rows[mine] - self._first[number]
             own = np.where(moved[mine], self._next[number][own], own)
-            changed = change(torch.from_numpy(np.ascontiguousarray(windows.X[own])), generator)
+            given = torch.from_numpy(np.ascontiguousarray(windows.X[own]))
+            changed = change(given, generator, units_of(windows.sensors))
             for each in np.unique(view[mine]):
                 some = view[mine] == each
-                pictures = to_images(changed[some].numpy(), (self.views[number][each],))[:, 0]
+                drawn = (self.views[number][each],)
+                pictures = to_images(changed[some].numpy(), drawn, sensors=windows.sensors)[:, 0]
                 at = torch.from_numpy(mine[some])
                 images[at] = torch.from_numpy(pictures).mul(255).round().to(torch.uint8)
             known = self.labels[rows[mine]]
-            offset = starts[number * views + view[mine]]
+            offset = starts[self._first_view[number] + view[mine]]
             labels[mine] = np.where(known >= 0, known + offset, -1)
         return images, torch.from_numpy(labels)
 
 
-def change(windows: Tensor, generator: torch.Generator) -> Tensor:
-    """The signal as another wearer might have given it: turned, scaled, warped, shifted, noisy."""
-    changed = signals.rotate(windows, generator, DEGREES)
+def change(
+    windows: Tensor, generator: torch.Generator, units: Sequence[int] | None = None
+) -> Tensor:
+    """The signal as another wearer might have given it: turned, scaled, warped, shifted, noisy.
+
+    Sensors of one of the `units` turn together.
+    """
+    changed = signals.rotate(windows, generator, DEGREES, units)
     changed = changed * (1 + GAIN * torch.randn(len(windows), 1, 1, generator=generator))
     changed = signals.time_warp(changed, generator, WARP)
     changed = signals.shift(changed, generator, SHIFT)

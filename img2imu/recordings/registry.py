@@ -91,7 +91,7 @@ DATASETS = {
             name="wisdm-2019",
             title="phone and watch, 51 subjects, 18 activities, 20 Hz",
             reader=("wisdm_2019", "Wisdm2019"),
-            patterns=("data_*_accel_phone.txt", "data_*_accel_watch.txt"),
+            patterns=("data_*_accel_*.txt", "data_*_gyro_*.txt"),
             licence="CC BY 4.0",
             citation="Weiss, Yoneda, Hayajneh: Smartphone and smartwatch-based biometrics using "
             "activities of daily living. IEEE Access 7, 2019",
@@ -203,8 +203,8 @@ def open_source(
         Passed to the reader: ``device`` (wisdm-2019), ``position`` (daphnet, goat),
         ``placement``, ``side``, ``task`` (pvs), ``scheme`` (capture24), ``columns``, ``label``,
         ``subject``, ``rate``, ``unit``, ``time_unit``, ``time_format``, ``delimiter``,
-        ``decimal``, ``path_pattern`` (tabular), ``sensors`` (exercise, tabular), ``triads``
-        (tabular).
+        ``decimal``, ``path_pattern``, ``triads`` (tabular), ``sensors`` (exercise, motionsense,
+        pvs, tabular, wisdm-2019), ``require_sensors`` (tabular, wisdm-2019).
 
     Returns
     -------

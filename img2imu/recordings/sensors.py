@@ -43,6 +43,37 @@ def as_sensors(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def placed(
+    names: Sequence[str], kinds: Sequence[str], place: str, places: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """Place and kind of each sensor of a set that has some in several places.
+
+    Parameters
+    ----------
+    names
+        Wanted: ``gyro`` is the one of `place`, ``wrist.gyro`` that of another; ``("all",)`` is
+        every one of `place`.
+    kinds
+        There are.
+    place, places
+        Where those are whose names tell no place, and where else some are.
+
+    Raises
+    ------
+    InputError
+        If one is not there.
+    """
+    names = as_sensors(tuple(kinds) if tuple(names) == ("all",) else names)
+    found = {}
+    for name in names:
+        told, _, kind = name.rpartition(".")
+        if kind not in kinds or told not in ("", *places):
+            known = listing([*kinds, *(f"{each}.{kind}" for each in places for kind in kinds)])
+            raise InputError(f"there is no sensor {excerpt(name)!r}; there are: {known}")
+        found[name] = (told or place, kind)
+    return found
+
+
 def axes_of(sensors: Sequence[str], wanted: Sequence[str]) -> NDArray[np.intp]:
     """Which channels of windows of `sensors`, three of each, are those of the `wanted` ones.
 
@@ -61,6 +92,12 @@ def axis_names(sensors: Sequence[str]) -> list[str]:
     """A name for each channel: x, y and z of the accelerometer, ``gyro.x`` of others."""
     before = ["" if name == "accel" else f"{name}." for name in sensors]
     return [f"{name}{axis}" for name in before for axis in "xyz"]
+
+
+def units_of(sensors: Sequence[str]) -> list[int]:
+    """Which of them are in one unit, and turn together: a number for each place in their names."""
+    places = [name.rpartition(".")[0] for name in sensors]
+    return [list(dict.fromkeys(places)).index(place) for place in places]
 
 
 def sensor_metadata(sensors: Sequence[str]) -> dict[str, Any]:

@@ -163,7 +163,8 @@ def _wrapped(title: str, text: str) -> str:
 class RowReport:
     """Counts every row of the files read: ``rows == used + sum(dropped.values())``.
 
-    ``used`` counts rows handed on in pieces; ``dropped`` counts the others by reason. ``readings``
+    ``used`` counts rows handed on in pieces, of files that are joined those of each file;
+    ``dropped`` counts the others by reason. ``readings``
     says what files of the user's own were taken for, ``warnings`` what is doubtful in which of
     them, and ``skipped`` which hold no recording of what was ``sought``.
     """

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..hashing import content_hash
 from ..recordings import UNLABELLED, SplitManifest, Subjects, Windows, load_windows
 from ..recordings.plausible import require_testable
-from ..recordings.sensors import require_accelerometer
+from ..recordings.sensors import ACCELEROMETER, require_accelerometer
 from ..recordings.splits import fingerprint
 from .config import StudyConfig
 from .results import Missing
@@ -62,6 +62,7 @@ class DataSet:
             "subjects": len(self.windows.subjects),
             "classes": {name: int((y == name).sum()) for name in self.windows.classes},
             "shots": list(self.shots),
+            **({} if self.windows.sensors == ACCELEROMETER else {"sensors": self.windows.sensors}),
             **self.identity,
         }
 
@@ -71,6 +72,7 @@ def load_sets(
     config: StudyConfig,
     sampling_rate: float | None = None,
     subjects: Subjects = EVERYBODY,
+    several: bool = True,
 ) -> tuple[list[DataSet], list[Missing]]:
     """Read the windows files; those that cannot take part are named with the reason.
 
@@ -84,6 +86,8 @@ def load_sets(
         Of folders of arrays, which do not tell their own, in Hz.
     subjects
         Whose windows take part; each must be in one of the files.
+    several
+        Whether files of other sensors than the accelerometer alone may take part.
 
     Raises
     ------
@@ -123,7 +127,8 @@ def _load(
     for name, path in zip(names, paths, strict=True):
         try:
             windows = load_windows(path, sampling_rate)
-            require_accelerometer(windows.sensors, "a study")
+            if not several:
+                require_accelerometer(windows.sensors, "this study")
             known |= set(windows.subjects)
             data, lacking = prepared(name, subjects.of(windows))
         except InputError as error:

@@ -143,7 +143,8 @@ def few_shot_cell(
     device
         Where networks run.
     """
-    drawings = probe.drawings(data.windows.sampling_rate, data.windows.X.shape[-1])
+    windows = data.windows
+    drawings = probe.drawings(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
     settings = {
         "methods": list(methods),
         "encoder": identity(encoder),

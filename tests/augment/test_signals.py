@@ -93,6 +93,25 @@ def test_rotate_keeps_lengths_and_reaches_every_direction(windows):
     assert 29 < float(tilt.max()) <= 30.001
 
 
+def test_sensors_of_one_unit_turn_together(windows):
+    three = torch.cat([windows, windows, windows], dim=1)
+    turned = signals.rotate(three, generator(), units=[0, 1, 0])
+    one, other, same = turned.unflatten(1, (3, 3)).unbind(1)
+    assert torch.equal(one, same)
+    assert torch.equal(one, signals.rotate(windows, generator()))
+    assert not torch.allclose(one, other, atol=0.1)
+    assert torch.allclose(other.norm(dim=1), windows.norm(dim=1), atol=1e-5)
+    with pytest.raises(AugmentationError, match="units must be told of 3 sensors"):
+        signals.rotate(three, generator(), units=[0, 1])
+
+
+def test_axes_of_all_sensors_change_places_alike(windows):
+    both = torch.cat([windows, 2 * windows], dim=1)
+    shuffled = signals.shuffle_axes(both, generator())
+    assert torch.equal(shuffled[:, :3], signals.shuffle_axes(windows, generator()))
+    assert torch.equal(shuffled[:, 3:], 2 * shuffled[:, :3])
+
+
 def test_permute_keeps_every_sample_and_chunks_whole(windows):
     counted = torch.arange(SAMPLES, dtype=torch.float32).expand(N, 3, SAMPLES)
     mixed = signals.permute(counted, generator(), chunks=5)

@@ -7,6 +7,7 @@ import json
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,13 +36,27 @@ def test_peers_draw_the_same_picture(report):
     assert max(report["agreement"].values()) <= 1
 
 
+def test_every_contestant_draws_a_picture_of_each_sensor():
+    report = convert.run(rounds=1, windows=20, threads=1, sensors=2)
+    assert max(report["agreement"].values()) <= 1
+    assert {"img2imu 9 views uint8", "img2imu 5 views uint8", convert.ALONE} < set(report["rates"])
+    rates = {name: rate["median"] for name, rate in report["rates"].items()}
+    cost = rates["img2imu 5 views uint8"] / rates["img2imu 9 views uint8"]
+    assert report["cost"]["recommended views"]["median"] == pytest.approx(cost, rel=0.01)
+    assert "2 sensors, a picture each" in convert.table(report)
+    signal = np.concatenate([convert.walking(4, 0), convert.walking(4, 1)], axis=1)
+    pictures = convert.one_by_one(signal, convert.matplotlib_density)
+    second = convert.one_by_one(convert.walking(4, 1), convert.matplotlib_density)
+    np.testing.assert_array_equal(pictures[1::2], second)
+
+
 def test_threads_are_put_back():
     before = torch.get_num_threads()
     convert.run(rounds=1, windows=1, threads=before + 1)
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("options", [{"rounds": 0}, {"windows": 0}, {"threads": 0}])
+@pytest.mark.parametrize("options", [{"rounds": 0}, {"windows": 0}, {"threads": 0}, {"sensors": 4}])
 def test_unfit_numbers_are_refused(options):
     with pytest.raises(InputError):
         convert.run(**options)

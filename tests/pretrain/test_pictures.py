@@ -43,7 +43,7 @@ def sets(exercise):
 
 
 def test_a_picture_is_the_view_of_its_window_and_has_its_label(sets, monkeypatch):
-    monkeypatch.setattr(pictures, "change", lambda windows, generator: windows)
+    monkeypatch.setattr(pictures, "change", lambda windows, *_: windows)
     source = PictureSource(sets, held=False)
     rows = np.array([0, 3, len(sets["whole"]), len(sets["whole"]) + 1, 7])
     images, labels = source.draw(rows, 0.0, torch.Generator().manual_seed(0))
@@ -70,6 +70,26 @@ def test_a_picture_is_the_view_of_its_window_and_has_its_label(sets, monkeypatch
         if label != UNLABELLED:
             assert names[labels[number]] == (name, view, label)
     assert sum(source.groups) == len(names)
+
+
+def test_each_sensor_of_each_set_is_drawn_by_its_own_views(sets, monkeypatch):
+    monkeypatch.setattr(pictures, "change", lambda windows, *_: windows)
+    one = sets["whole"]
+    both = replace(one, X=np.concatenate([one.X, 3 * one.X[:, ::-1]], 1), sensors=("accel", "gyro"))
+    source = PictureSource({"one": one, "both": both}, held=False)
+    assert [len(views) for views in source.views] == [5, 9]
+    assert source.describe()["sets"][1]["sensors"] == ("accel", "gyro")
+    row = 4
+    rows = np.full(400, len(one) + row)
+    images, labels = source.draw(rows, 0.0, torch.Generator().manual_seed(0))
+    every = to_images(both.X[[row]], source.views[1], sensors=both.sensors)[0]
+    errors = np.abs(images.numpy()[:, None] / 255 - every).max(axis=(2, 3, 4))
+    view = errors.argmin(axis=1)
+    assert errors.min(axis=1).max() <= 0.5 / 255 + 1e-6
+    assert np.bincount(view, minlength=9).min() > 20  # each about as often: 44
+    classes = len(one.classes)
+    expected = classes * (5 + view) + one.classes.index(one.y[row])
+    np.testing.assert_array_equal(labels.numpy(), expected)
 
 
 def test_signals_change_little():

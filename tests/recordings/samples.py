@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,25 @@ def write_wisdm_2019(folder: Path, subjects: Sequence[int] = (1600, 1601), rows:
         path = target / f"data_{subject}_accel_phone.txt"
         path.write_text("\n".join(lines) + "\n")
     return folder
+
+
+def write_wisdm_2019_sensor(
+    folder: Path,
+    device: str,
+    kind: str,
+    subject: int,
+    takes: Sequence[tuple[str, int, NDArray[Any]]],
+) -> Path:
+    """A file of one sensor; takes are an activity, its first timestamp in ns, and (rows, 3)."""
+    path = folder / "raw" / device / kind / f"data_{subject}_{kind}_{device}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        f"{subject},{activity},{start + row * 50_000_000},{x:.6f},{y:.6f},{z:.6f};"
+        for activity, start, values in takes
+        for row, (x, y, z) in enumerate(values)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def write_wisdm_v1(folder: Path, text: str) -> Path:
@@ -76,6 +96,22 @@ def write_motionsense(folder: Path, trials: dict[str, NDArray[np.float64]]) -> P
     return folder
 
 
+MOTION = (
+    *("attitude.roll", "attitude.pitch", "attitude.yaw", "gravity.x", "gravity.y", "gravity.z"),
+    *("rotationRate.x", "rotationRate.y", "rotationRate.z"),
+    *("userAcceleration.x", "userAcceleration.y", "userAcceleration.z"),
+)
+
+
+def write_device_motion(folder: Path, name: str, values: NDArray[np.float64]) -> Path:
+    """A trial's file of attitude, gravity, rotation rate and the phone's own acceleration."""
+    path = folder / "A_DeviceMotion_data" / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{row}," + ",".join(f"{v:.6f}" for v in cells) for row, cells in enumerate(values)]
+    path.write_text("\n".join([",".join(["", *MOTION]), *lines]) + "\n")
+    return path
+
+
 PVS_LABELS = (
     *("paved_road", "unpaved_road", "dirt_road", "cobblestone_road", "asphalt_road"),
     *("no_speed_bump", "speed_bump_asphalt", "speed_bump_cobblestone"),
@@ -89,11 +125,16 @@ def write_pvs(folder: Path, trip: int, values: NDArray[np.float64], set_: list[s
     target = folder / f"PVS {trip}"
     target.mkdir(parents=True)
     placements = ("dashboard", "above_suspension", "below_suspension")
-    names = [f"acc_{axis}_{place}" for place in placements for axis in "xyz"]
+    names = [
+        f"{kind}_{axis}_{place}"
+        for kind, places in (("acc", placements), ("gyro", placements), ("mag", placements[:2]))
+        for place in places
+        for axis in "xyz"
+    ]
     head = ",".join(["timestamp", *names, "speed"])
     lines = []
     for row, value in enumerate(values * GRAVITY):
-        cells = [f"{v * scale:.6f}" for scale in (1, 2, 3) for v in value]
+        cells = [f"{v * scale:.6f}" for scale in (1, 2, 3, 4, 5, 6, 7, 8) for v in value]
         lines.append(",".join([f"{1577218796.59 + row / 100:.2f}", *cells, "0.0"]))
     for side in ("left", "right"):
         (target / f"dataset_gps_mpu_{side}.csv").write_text("\n".join([head, *lines]) + "\n")

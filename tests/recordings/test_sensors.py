@@ -22,7 +22,8 @@ from img2imu.recordings import (
     save_windows,
 )
 from img2imu.recordings.check import check
-from img2imu.recordings.sensors import axes_of
+from img2imu.recordings.sensors import axes_of, units_of
+from tests.recordings import exports, samples
 
 ROWS = 400
 RATE = 50.0
@@ -219,6 +220,11 @@ def test_channels_of_a_sensor():
         some().only(("magn",))
 
 
+def test_sensors_of_one_place_are_one_unit():
+    assert units_of(("accel", "gyro")) == [0, 0]
+    assert units_of(("wrist.accel", "belt.accel", "wrist.gyro", "magn")) == [0, 1, 0, 2]
+
+
 def test_a_check_tells_the_range_of_every_sensor(tmp_path):
     header = "t,ax,ay,az,gx (rad/s),gy (rad/s),gz (rad/s)"
     report = check(open_source(write(tmp_path / "a.csv", header, signal()[:, :6]), sensors=["all"]))
@@ -239,6 +245,180 @@ def test_other_readers_say_that_they_read_one(tmp_path):
     (tmp_path / "walk.csv").write_text("t,x,y,z\n")
     with pytest.raises(InputError, match="read for its accelerometer alone so far"):
         open_source(tmp_path, format="goat", sensors=["gyro"])
+
+
+def test_pvs_has_three_sensors_in_three_places(tmp_path):
+    values = samples.signal(4)
+    samples.write_pvs(tmp_path, 3, values, [{"asphalt_road"}] * 4)
+    sensors, read = recorded(tmp_path, sensors=["all"])
+    assert sensors == ("accel", "gyro", "magn")
+    raw = values * samples.GRAVITY
+    parts = [values, np.radians(4 * raw), 7 * raw]
+    np.testing.assert_allclose(read, np.concatenate(parts, axis=1), atol=1e-5)
+    sensors, read = recorded(tmp_path, sensors=["below_suspension.gyro", "accel"])
+    assert sensors == ("below_suspension.gyro", "accel")
+    np.testing.assert_allclose(read, np.hstack([np.radians(6 * raw), values]), atol=1e-5)
+    with pytest.raises(InputError, match=r"no sensor 'roof\.gyro'; there are: accel, gyro, magn"):
+        recorded(tmp_path, sensors=["roof.gyro"])
+    with pytest.raises(InputError, match="no column 'mag_x_below_suspension'"):
+        recorded(tmp_path, sensors=["below_suspension.magn"])
+
+
+def test_motionsense_has_rotation_beside_the_sum_of_gravity_and_motion(tmp_path):
+    cells = np.random.default_rng(0).normal(size=(30, 12)).round(6)
+    samples.write_device_motion(tmp_path, "wlk_7/sub_5", cells)
+    samples.write_motionsense(tmp_path, {"wlk_7/sub_5": samples.signal(30)})
+    assert recorded(tmp_path)[0] == ("accel",)
+    np.testing.assert_allclose(recorded(tmp_path)[1], samples.signal(30), rtol=1e-6)
+    sensors, read = recorded(tmp_path, sensors=["all"])
+    assert sensors == BOTH
+    np.testing.assert_allclose(read[:, :3], cells[:, 3:6] + cells[:, 9:12], atol=1e-6)
+    np.testing.assert_allclose(read[:, 3:], cells[:, 6:9], atol=1e-6)
+    sensors, gyro = recorded(tmp_path, sensors=["gyro"])
+    np.testing.assert_array_equal(gyro, read[:, 3:])
+    with pytest.raises(InputError, match="no files of A_DeviceMotion_data"):
+        recorded(tmp_path / "B_Accelerometer_data", sensors=["gyro"])
+
+
+BOOTED = 252_207_666_810_782
+
+
+def wisdm(folder: Path, subject: int, starts: dict[str, int]) -> None:
+    """Three activities of each sensor, in other orders; one is done twice, one has no gyroscope."""
+    for name, start in starts.items():
+        device, kind = name.split(".")
+        takes = [("A", 60), ("C", 30), ("A", 40), *([("B", 20)] if kind == "accel" else [])]
+        since, parts = start, []
+        for activity, rows in takes:
+            t = np.arange(rows)[:, None] / 20 + (start - BOOTED) % 10**10 * 1e-9
+            parts.append(
+                (activity, since, np.sin(t * [1, 2, 3]) * (9.80665 if kind == "accel" else 1))
+            )
+            since += 10**12
+        samples.write_wisdm_2019_sensor(folder, device, kind, subject, parts)
+
+
+def test_wisdm_2019_joins_the_files_of_a_device(tmp_path):
+    wisdm(tmp_path, 1600, {"phone.accel": BOOTED, "phone.gyro": BOOTED + 260_000_000})
+    source = open_source(tmp_path, sensors=["phone.accel", "phone.gyro"])
+    pieces = list(source.pieces())
+    assert source.report.rows == source.report.used + source.report.dropped.total() == 280
+    assert source.report.dropped == {
+        "phone.accel without phone.gyro": 3 * 6 + 20,
+        "phone.gyro without phone.accel": 3 * 6,
+    }
+    told = {(piece.recording, piece.labels[0]) for piece in pieces}
+    assert told == {
+        ("1600/walking", "walking"),
+        ("1600/stairs", "stairs"),
+        ("1600/walking#2", "walking"),
+    }
+    for piece in pieces:
+        assert (piece.subject, piece.sensors) == ("1600", ("phone.accel", "phone.gyro"))
+        wave = np.sin(piece.time[:, None] * [1, 2, 3])
+        np.testing.assert_allclose(piece.values, np.hstack([wave, wave]), atol=1e-3)
+    gyro = open_source(tmp_path, sensors=["gyro"])
+    assert sum(map(len, gyro.pieces())) == 130
+    plain, named = (
+        [piece.values for piece in open_source(tmp_path, **options).pieces()]
+        for options in ({}, {"sensors": ["accel"]})
+    )
+    np.testing.assert_array_equal(np.concatenate(plain), np.concatenate(named))
+
+
+def test_wisdm_2019_aligns_phone_and_watch_where_an_activity_begins(tmp_path):
+    wisdm(tmp_path, 1600, {"phone.accel": BOOTED, "watch.gyro": BOOTED - 7 * 10**13})
+    source = open_source(tmp_path, sensors=["accel", "watch.gyro"])
+    assert sum(map(len, source.pieces())) == 130
+    assert source.report.dropped == {"accel without watch.gyro": 20}
+
+
+def test_a_subject_without_a_sensor_is_left_out_or_refused(tmp_path):
+    wisdm(tmp_path, 1600, {"phone.accel": BOOTED, "phone.gyro": BOOTED})
+    wisdm(tmp_path, 1601, {"phone.accel": BOOTED})
+    source = open_source(tmp_path, sensors=BOTH)
+    assert {piece.subject for piece in source.pieces()} == {"1600"}
+    assert source.report.doubts() == ["no gyro: left out (1601)"]
+    with pytest.raises(InputError, match="no file of gyro of subject 1601"):
+        list(open_source(tmp_path, sensors=BOTH, require_sensors=True).pieces())
+
+
+def movement(t: np.ndarray) -> np.ndarray:
+    return np.sin(t[:, None] * [1, 2, 3]) / 5 + np.array([0, 0, 1])
+
+
+def apart(folder: Path, person: str, names: dict[str, str], late: float = 0.3) -> None:
+    """The sensors' files of one recording; the gyroscope begins later, and is slower."""
+    folder.mkdir(exist_ok=True)
+    for name, header in names.items():
+        rate, begin = (100.0, 1000.0) if "cc" in name else (50.0, 1000.0 + late)
+        t = begin + np.arange(5 * int(rate)) / rate
+        wave = movement(t)
+        rows = "\n".join(
+            ",".join(f"{cell:.6f}" for cell in row) for row in np.column_stack([t, wave])
+        )
+        (folder / f"{person}_{name}.csv").write_text(f"{header}\n{rows}\n")
+
+
+NAMES = {
+    "Accelerometer": "t,ax (g),ay (g),az (g)",
+    "Gyroscope": "t,wx (deg/s),wy (deg/s),wz (deg/s)",
+}
+
+
+def test_sensors_in_files_of_their_own_are_one_recording(tmp_path):
+    apart(tmp_path / "w", "ann", NAMES)
+    apart(tmp_path / "w", "ben", {"Accelerometer": NAMES["Accelerometer"]})
+    options: dict[str, Any] = {"path_pattern": "{subject}_{sensor}.csv", "sensors": BOTH}
+    source = open_source(tmp_path / "w", **options)
+    pieces = list(source.pieces())
+    assert {(p.subject, p.recording, p.sensors, p.rate) for p in pieces} == {
+        ("ann", "ann_*.csv", BOTH, 100.0)
+    }
+    time = np.concatenate([piece.time for piece in pieces])
+    values = np.concatenate([piece.values for piece in pieces])
+    wave = movement(1000 + time)
+    np.testing.assert_allclose(values, np.hstack([wave, np.radians(wave)]), atol=1e-4)
+    report = source.report
+    assert report.rows == report.used + report.dropped.total() == 750
+    assert report.dropped == {"accel without gyro": 30, "gyro without accel": 15}
+    assert report.doubts() == ["no file of gyro: left out (ben_*.csv)"]
+    assert [(r.sensors, r.unit) for r in report.readings] == [
+        (("accel",), "g, by the header"),
+        (("gyro",), "gyro deg/s, by the header"),
+    ]
+    with pytest.raises(InputError, match=r"no file of gyro for ben_\*.csv"):
+        list(open_source(tmp_path / "w", **options, require_sensors=True).pieces())
+    both = open_source(tmp_path / "w", path_pattern="{subject}_{sensor}.csv", sensors=["all"])
+    assert {piece.sensors for piece in both.pieces()} == {BOTH}
+
+
+def test_the_name_of_a_file_tells_whose_bare_axes_they_are(tmp_path):
+    apart(tmp_path / "w", "ann", {"acc": "t,x,y,z", "gyr": "t,x,y,z"})
+    options: dict[str, Any] = {"path_pattern": "{subject}_{sensor}.csv", "sensors": BOTH}
+    with pytest.raises(
+        InputError, match="does not tell the unit of gyro: give --sensor gyro=x,y,z"
+    ):
+        recorded(tmp_path / "w", **options, unit="g")
+    triads = {"accel": ["x", "y", "z", "g"], "gyro": ["x", "y", "z", "rad/s"]}
+    source = open_source(tmp_path / "w", **options, triads=triads)
+    assert {piece.sensors for piece in source.pieces()} == {BOTH}
+    (tmp_path / "w" / "ann_linear acceleration.csv").write_text("t,x,y,z\n")
+    assert sum(map(len, open_source(tmp_path / "w", **options, triads=triads).pieces())) == 470
+    (tmp_path / "w" / "ann_acceleration.csv").write_text("t,x,y,z\n")
+    with pytest.raises(InputError, match="both of accel, in one recording"):
+        list(open_source(tmp_path / "w", **options, triads=triads).pieces())
+
+
+def test_exports_of_a_folder_for_each_recording_are_joined(tmp_path):
+    exports.sensor_logger(tmp_path / "ann")
+    triads = {"accel": ["x", "y", "z", "m/s2"], "gyro": ["x", "y", "z", "rad/s"]}
+    source = open_source(tmp_path, path_pattern="{subject}/{sensor}.csv", triads=triads)
+    pieces = list(source.pieces())
+    values = np.concatenate([piece.values for piece in pieces])
+    expected = np.hstack([exports.VALUES, exports.VALUES / 7])
+    np.testing.assert_allclose(values, expected, atol=1e-5)
+    assert {piece.subject for piece in pieces} == {"ann"}
 
 
 def test_the_command_line_writes_windows_of_several(tmp_path, capsys):

@@ -12,14 +12,14 @@ from img2imu.errors import InputError
 from img2imu.fewshot import FinetuneConfig, ProbeConfig, evaluate, evaluation
 from img2imu.models import EncoderConfig, create_backbone
 from img2imu.pretrain.checkpoint import save_encoder
-from img2imu.recordings import SplitManifest
+from img2imu.recordings import SplitManifest, save_windows
 from img2imu.studies import few_shot, table2
 from img2imu.studies import rows as rows_module
 from img2imu.studies.config import StudyConfig
 from img2imu.studies.data import load_sets
 from img2imu.studies.rows import build_rows
 
-from .samples import windows_file
+from .samples import make_windows, windows_file
 
 TINY = EncoderConfig(stages=(1,), bands=1)
 CONFIG = StudyConfig(
@@ -72,6 +72,26 @@ def test_the_folder_holds_everything(out):
     assert settings["study"] == "table2" and settings["settings"]["windows"] == 60
     assert settings["data"]["toy"]["windows"] == 60
     SplitManifest.load(out / "splits" / "toy.json")
+
+
+def test_a_column_may_be_of_several_sensors(tmp_path):
+    one = make_windows()
+    both = replace(one, X=np.concatenate([one.X, one.X[:, ::-1]], 1), sensors=("accel", "gyro"))
+    save_windows(tmp_path / "both.npz", both)
+    names = ["hand-forest", "tiny", "random-1d"]
+    study(tmp_path / "out", [windows_file(tmp_path), tmp_path / "both.npz"], names=names)
+    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert settings["data"]["both"]["sensors"] == ["accel", "gyro"]
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "it reads the accelerometer alone so far, not accel and gyro" in table
+    with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
+        done = {(r["dataset"], r["row"]): r for r in csv.DictReader(stream) if r["f1_mean"]}
+    assert {("both", "hand-forest"), ("both", "tiny"), ("toy", "random-1d")} <= done.keys()
+    assert ("both", "random-1d") not in done
+    [_, data], _ = load_sets([windows_file(tmp_path), tmp_path / "both.npz"], CONFIG)
+    probe = replace(CONFIG.probe, encoder=TINY, probes=("paper",))
+    [result] = evaluate(data.windows, probe, ["img2imu"], jobs=1)["results"]
+    assert float(done["both", "tiny"]["f1_mean"]) == pytest.approx(result["f1_mean"])
 
 
 def test_scores_are_those_of_the_probe(files, records):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError, listing
-from ..sensors import ACCELEROMETER
+from ..sensors import ACCELEROMETER, axis_names
 from ..types import Piece, RowReport
 from .text import (
     NOT_A_NUMBER,
@@ -58,6 +58,9 @@ class Reader(ABC):
         self.report = RowReport()
         for file in self._files():
             yield from self._read_file(file)
+        self._require_used()
+
+    def _require_used(self) -> None:
         if not self.report.used:
             raise InputError(f"{self.path} holds no usable rows{_reasons(self.report)}")
 
@@ -106,10 +109,11 @@ class Reader(ABC):
         if not finite.all():
             self.report.drop(OUT_OF_RANGE, int(np.count_nonzero(~finite)))
             time, values, labels = time[finite], values[finite], labels[finite]
+        rate = self.rate  # of this file, whichever is read between two pieces
         for start in range(0, len(time), PIECE_ROWS):
             part = slice(start, start + PIECE_ROWS)
             parts = time[part], values[part], labels[part]
-            piece = Piece(subject, recording, self.rate, *parts, began, self.sensors)
+            piece = Piece(subject, recording, rate, *parts, began, self.sensors)
             self.report.used += len(piece)
             yield piece
 
@@ -167,6 +171,20 @@ def find_files(path: Path, patterns: str | tuple[str, ...], format_name: str) ->
 def columns_to_g(rows: Rows, names: Sequence[str], unit: float) -> NDArray[np.float64]:
     """Three columns as an array (n, 3) in g, given how many units make one g."""
     return np.stack([rows.columns[name] for name in names], axis=1) / unit
+
+
+def per_sensor(rows: Rows, per_unit: Mapping[str, float]) -> NDArray[np.float64]:
+    """Columns named as by :func:`axis_names`, side by side: (n, 3 * sensors), in our units.
+
+    Parameters
+    ----------
+    rows
+        With three columns for each sensor.
+    per_unit
+        The sensors, and how many of each one's units make one of ours.
+    """
+    triads = [columns_to_g(rows, axis_names((name,)), per) for name, per in per_unit.items()]
+    return triads[0] if len(triads) == 1 else np.concatenate(triads, axis=1)
 
 
 def runs(keys: NDArray[Any]) -> Iterator[slice]:

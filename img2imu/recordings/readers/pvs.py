@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..sensors import ACCELEROMETER, axis_names, placed
 from ..types import UNLABELLED, Piece
 from .base import (
-    STANDARD_GRAVITY,
     Reader,
-    columns_to_g,
     find_files,
+    per_sensor,
     require,
 )
 from .tables import CsvTable, require_columns
+from .units import OF_KIND
 
 PLACEMENTS = ("dashboard", "above_suspension", "below_suspension")
 SIDES = ("left", "right")
+
+MEASURED = {"accel": ("acc", "m/s2"), "gyro": ("gyro", "deg/s"), "magn": ("mag", "uT")}
+"""Columns and unit of each kind of sensor; there is no magnetometer below the suspension."""
 
 TASKS = {
     "surface": {"asphalt_road": "asphalt", "cobblestone_road": "cobblestone", "dirt_road": "dirt"},
@@ -40,9 +44,9 @@ TASKS = {
 class Pvs(Reader):
     """Nine trips ``PVS 1`` to ``PVS 9`` of three drivers, each in a car of their own, 100 Hz.
 
-    Reads ``dataset_gps_mpu_left.csv`` (or right; timestamps in s, acceleration in m/s²) and, row
-    for row, ``dataset_labels.csv`` (one-hot). A trip is one recording, its driver the subject:
-    ``driver-1`` drove PVS 1 to 3, and so on.
+    Reads ``dataset_gps_mpu_left.csv`` (or right; timestamps in s, acceleration in m/s², rotation in
+    degrees per second, magnetic field in µT) and, row for row, ``dataset_labels.csv`` (one-hot). A
+    trip is one recording, its driver the subject: ``driver-1`` drove PVS 1 to 3, and so on.
 
     Parameters
     ----------
@@ -54,6 +58,9 @@ class Pvs(Reader):
         ``left`` or ``right`` end of the front axle.
     task
         ``surface`` (asphalt, cobblestone, dirt), ``pavement``, ``speed-bump`` or ``quality``.
+    sensors
+        ``accel`` (the default), ``gyro`` and ``magn`` of that placement, or of any, as in
+        ``above_suspension.gyro``; ``all`` is the three. A row counts only where each has a value.
     """
 
     name = "pvs"
@@ -65,6 +72,7 @@ class Pvs(Reader):
         placement: str = "dashboard",
         side: str = "left",
         task: str = "surface",
+        sensors: Sequence[str] | None = None,
     ) -> None:
         super().__init__(path)
         require(
@@ -72,6 +80,13 @@ class Pvs(Reader):
             {"placement": PLACEMENTS, "side": SIDES, "task": tuple(TASKS)},
         )
         self.placement, self.side = placement, side
+        places = placed(sensors or ACCELEROMETER, tuple(MEASURED), placement, PLACEMENTS)
+        self.sensors, self._columns, self._per_unit = tuple(places), {}, {}
+        for name, (place, kind) in places.items():
+            column, unit = MEASURED[kind]
+            self._per_unit[name] = OF_KIND[kind][unit]
+            for role, axis in zip(axis_names((name,)), "xyz", strict=True):
+                self._columns[role] = f"{column}_{axis}_{place}"
         self.classes = {column.format(side=side): name for column, name in TASKS[task].items()}
 
     def _files(self) -> list[Path]:
@@ -85,7 +100,7 @@ class Pvs(Reader):
             )
         labels = self._labels(path.with_name("dataset_labels.csv"))
         table = CsvTable(path)
-        chosen = {axis: f"acc_{axis}_{self.placement}" for axis in "xyz"} | {"time": "timestamp"}
+        chosen = self._columns | {"time": "timestamp"}
         require_columns(path, table.names, chosen.values())
         driver = f"driver-{(int(trip[1]) + 2) // 3}"
         start, read = None, 0
@@ -98,7 +113,7 @@ class Pvs(Reader):
                 continue
             start = rows.columns["time"][0] if start is None else start
             time = rows.columns["time"] - start
-            values = columns_to_g(rows, ("x", "y", "z"), STANDARD_GRAVITY)
+            values = per_sensor(rows, self._per_unit)
             yield from self._pieces(driver, f"PVS {trip[1]}", time, values, labels[position])
         if read != len(labels):
             raise InputError(f"{path} and dataset_labels.csv beside it differ in their rows")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ...errors import InputError, excerpt, listing
 from ..archives import unpack
+from ..joining import join
 from ..sensors import ACCELEROMETER, UNIT_OF, as_sensors, axis_names, sensor_kind
-from ..types import UNLABELLED, Piece, Reading
-from .base import Reader, SubjectRuns, columns_to_g, map_labels
+from ..types import UNLABELLED, Piece, Reading, RowReport
+from .base import Reader, SubjectRuns, map_labels, per_sensor
 from .clock import (
     TIME_UNITS,
     Clock,
@@ -39,6 +40,7 @@ from .columns import (
     triads,
 )
 from .dialect import DELIMITERS
+from .separate import recordings_of
 from .tables import KINDS, SUFFIXES, Table, is_table, open_table, require_columns
 from .text import MISSING, Rows
 from .units import OF_KIND, UNITS, doubt_of_unit, guess_unit, magnitude_of, units_per
@@ -81,7 +83,10 @@ class Tabular(Reader):
     path_pattern
         Where class and subject stand in each file's path below the folder:
         ``{label}/{subject}_*.csv``, or a regular expression with groups of these names. Only files
-        that match are read.
+        that match are read. With ``{sensor}``, as in ``{subject}/{sensor}.csv``, files whose paths
+        differ in nothing else are one recording, a sensor in each, which are joined in time: by
+        their dates, or else on a clock that they share. It stands for a sensor's name
+        (``wrist.gyro``) or any word for one (``Gyroscope``, ``acc``).
     delimiter, decimal
         Between cells, and within numbers; told from the data if not given.
     time_format
@@ -95,6 +100,8 @@ class Tabular(Reader):
         ``rad/s`` or ``deg/s``, of magnetometers ``uT``, ``mT``, ``nT``, ``T``, ``G`` or ``mG``,
         where the header does not say it. Names such as ``wrist.gyro`` tell several of a kind apart.
         A row counts only where every sensor has a value.
+    require_sensors
+        Refuse a folder in which a recording lacks a sensor.
 
     Examples
     --------
@@ -125,9 +132,12 @@ class Tabular(Reader):
         time_format: str | None = None,
         sensors: Sequence[str] | None = None,
         triads: Mapping[str, Sequence[str]] | None = None,
+        require_sensors: bool = False,
     ) -> None:
         super().__init__(path)
+        self.require_sensors = require_sensors
         self._given, self._per_unit = _given_triads(columns, triads)
+        self.pattern = _compile(path_pattern)
         self._seek(sensors)
         if columns is not None and len(columns) % 3 == 0 and rate is None:
             raise InputError("Without a time column the sampling rate is needed: give --rate HZ")
@@ -144,7 +154,6 @@ class Tabular(Reader):
         self.given_rate, self.time_unit, self.time_format = rate, time_unit, time_format
         self.unit, self._given_per_g = unit, None if unit is None else units_per("accel", unit)
         self.delimiter, self.decimal = _delimiter(delimiter), _decimal(decimal)
-        self.pattern = _compile(path_pattern)
 
     def _seek(self, sensors: Sequence[str] | None) -> None:
         """Settle which sensors are read: `sensors`, or those whose columns are given."""
@@ -154,12 +163,44 @@ class Tabular(Reader):
         else:
             self.sensors = as_sensors(sensors)
         unknown = [name for name in self.sensors if name not in (self._given or UNIT_OF)]
-        if unknown:
+        if unknown and not (self._apart and not self._given):
             raise InputError(
                 f"the columns of {unknown[0]} must be named: --sensor {unknown[0]}=X,Y,Z:UNIT"
             )
         self._given = {name: self._given[name] for name in self.sensors if self._given}
         self._all = self._all and not self._given
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield every recording from the start, piece by piece, filling `report` on the way."""
+        return self._joined() if self._apart else super().pieces()
+
+    @property
+    def _apart(self) -> re.Pattern[str] | None:
+        """Tells each file's sensor, where each has a file of its own."""
+        apart = self.pattern is not None and "sensor" in self.pattern.groupindex
+        return self.pattern if apart else None
+
+    def _joined(self) -> Iterator[Piece]:
+        """Every recording that has all sensors, joined from their files."""
+        self.report = RowReport()
+        files = self._files()
+        recordings = recordings_of({file: self._names[file] for file in files}, self._apart)
+        if self._all and recordings:
+            self.sensors, self._all = tuple(next(iter(recordings.values()))), False
+        taken = {file for tracks in recordings.values() for file in tracks.values()}
+        self.report.skipped += [self._names[file] for file in files if file not in taken]
+        for recording, tracks in recordings.items():
+            lacking = [name for name in self.sensors if name not in tracks]
+            if not lacking:
+                pieces = {
+                    name: self._read_file(tracks[name], name, recording) for name in self.sensors
+                }
+                yield from join(pieces, self.report)
+            elif self.require_sensors:
+                raise InputError(f"{self.path} has no file of {lacking[0]} for {recording}")
+            else:
+                self.report.warn(f"no file of {' and none of '.join(lacking)}: left out", recording)
+        self._require_used()
 
     def _files(self) -> list[Path]:
         if self.sensors != ACCELEROMETER:
@@ -195,7 +236,7 @@ class Tabular(Reader):
 
     def _without_doubles(self, files: list[Path]) -> list[Path]:
         """Without the files that are another sensor's by their names, where there are several."""
-        if len(files) < 2 or self._given:
+        if len(files) < 2 or self._given or self._apart:
             return files
         whole = {file.parent for file in files if "total" in file.stem.lower()}
         kept = []
@@ -209,17 +250,21 @@ class Tabular(Reader):
                 self.report.skipped.append(self._names[file])
         return kept
 
-    def _read_file(self, path: Path) -> Iterator[Piece]:
+    def _read_file(
+        self, path: Path, sensor: str | None = None, recording: str | None = None
+    ) -> Iterator[Piece]:
+        """Read a file; of one `sensor` of a `recording`, on a clock that the others share."""
         name = self._names[path]
         table = open_table(path, self.delimiter, self.decimal)
-        sensors = self._triads(path, table)
+        sensors = self._triads(path, table, self.sensors if sensor is None else (sensor,))
         if sensors is None:
             self.report.skipped.append(name)
             return
         names = self._choose(path, table, sensors)
         time = self._time_column(table, names.get("time"))
         found = self.pattern.search(name) if self.pattern else None
-        plan = _Plan(path, name, table, names, sensors, time, found.groupdict() if found else {})
+        groups = found.groupdict() if found else {}
+        plan = _Plan(path, name, recording or name, table, names, sensors, time, groups)
         clock: Clock | None = None
         subjects, read = SubjectRuns(), 0
         for rows in table.rows(names, time):
@@ -236,20 +281,25 @@ class Tabular(Reader):
                     clock = None
                     continue
                 per_unit = self._settle(plan, rows, clock)
-            values = _values(rows, per_unit)
+            values = per_sensor(rows, per_unit)
             labels = self._labels(rows, plan.groups.get("label"))
             stamps = rows.columns.get("time", position)
             for subject, new, run in subjects.split(self._owners(plan, rows)):
                 if new:
                     began = clock.start(stamps[run.start])
-                recording = name + (f"#{subjects.number}" if "subject" in names else "")
+                    if sensor is not None and began is None:
+                        clock.start(stamps.dtype.type(0))
+                if sensor is not None and subjects.number > 1:
+                    raise InputError(
+                        f"{path} is of several subjects: sensors in files of their own are joined "
+                        "of one"
+                    )
+                run_name = plan.recording + (f"#{subjects.number}" if "subject" in names else "")
                 seconds = clock.seconds(stamps[run])
-                yield from self._pieces(
-                    subject, recording, seconds, values[run], labels[run], began
-                )
+                yield from self._pieces(subject, run_name, seconds, values[run], labels[run], began)
 
     def _owners(self, plan: _Plan, rows: Rows) -> NDArray[Any]:
-        owner = plan.groups.get("subject") or _without_suffix(plan.name)
+        owner = plan.groups.get("subject") or _without_suffix(plan.recording)
         owners: NDArray[Any] = rows.columns.get("subject", np.full(len(rows), owner, dtype=object))
         return owners
 
@@ -263,29 +313,36 @@ class Tabular(Reader):
             return clean_labels(rows.columns["label"])
         return np.full(len(rows), constant or UNLABELLED, dtype=object)
 
-    def _triads(self, path: Path, table: Table) -> dict[str, Triad] | None:
+    def _triads(
+        self, path: Path, table: Table, sensors: tuple[str, ...]
+    ) -> dict[str, Triad] | None:
         """Every sensor's columns; None of a file in a folder that has not all."""
         if self._given:
-            return _named_triads(path, table, self._given)
+            return _named_triads(path, table, {name: self._given[name] for name in sensors})
         found = {}
-        for name in UNIT_OF if self._all else self.sensors:
-            triad = choose_triad(path, table.names, name)
-            if triad is None and name == "accel" and not table.header:
+        for name in UNIT_OF if self._all else sensors:
+            kind = sensor_kind(name)
+            triad = choose_triad(path, table.names, kind)
+            if triad is None and self._apart:
+                triad = _bare(choose_triad(path, table.names, "accel"), kind)
+            if triad is None and kind == "accel" and not table.header:
                 triad = _after_time(table)
             if triad is not None:
                 found[name] = triad
         if self._all and found:
-            self.sensors, self._all = tuple(found), False
-            self.report.sought = " and ".join(self.sensors)
-        missing = [name for name in self.sensors if name not in found]
+            sensors = self.sensors = tuple(found)
+            self._all = False
+            self.report.sought = " and ".join(sensors)
+        missing = [name for name in sensors if name not in found]
         if not missing:
             return found
-        if self.path.is_dir():
+        if self.path.is_dir() and not self.require_sensors:
             return None
         hint = "" if table.header else ", by places from 1 as it has no header"
         what, option = "an accelerometer", "--columns T,X,Y,Z"
         if missing[0] != "accel":
-            what, option = missing[0], f"--sensor {missing[0]}=X,Y,Z:{UNIT_OF[missing[0]]}"
+            unit = UNIT_OF[sensor_kind(missing[0])]
+            what, option = missing[0], f"--sensor {missing[0]}=X,Y,Z:{unit}"
         raise InputError(
             f"{path} has no column known as x, y and z of {what}: name them with "
             f"{option}{hint} (found: {listing(table.names)})"
@@ -330,7 +387,7 @@ class Tabular(Reader):
                 None, given or plan.table.rate, moment=lambda row: stated_moment(plan.table.start)
             )
         stamps = rows.columns["time"]
-        values = _values(rows, dict.fromkeys(plan.sensors, 1.0))
+        values = per_sensor(rows, dict.fromkeys(plan.sensors, 1.0))
         unit = self.time_unit or guess_time_unit(time_unit(plan.columns["time"]), stamps)
         clock = create_clock(plan.time, unit, stamps, values, given or plan.table.rate)
         plan.clock = plan.time.name if plan.time.dates else _of_numbers(unit, clock, stamps)
@@ -353,7 +410,7 @@ class Tabular(Reader):
         self.rate = clock.rate
         per_unit, told = {}, {}
         for name, triad in plan.sensors.items():
-            raw = _values(rows, {name: 1.0})
+            raw = per_sensor(rows, {name: 1.0})
             per_unit[name], told[name] = self._unit(plan, name, raw)
             self._warn(plan, doubt_of_unit(raw / per_unit[name], told[name], triad.sensor))
         self._warn_of_time(plan, clock)
@@ -370,7 +427,7 @@ class Tabular(Reader):
         stamps = rows.columns.get("time")
         began = clock.moment(0 if stamps is None else stamps[0])
         reading.began = began.isoformat(timespec="milliseconds") if began else None
-        values = _values(rows, per_unit)
+        values = per_sensor(rows, per_unit)
         reading.magnitude = magnitude_of(values[:, :3])
         reading.regular = None if stamps is None else _regular(clock, stamps)
         labels = self._labels(rows, plan.groups.get("label"))
@@ -398,7 +455,7 @@ class Tabular(Reader):
                                 "or --path-pattern '{label}/*'"),
             subjects=self._source(plan, "subject", "one for each file, unless named by "
                 "--subject COLUMN or --path-pattern '{subject}/*'"),
-            sensors=self.sensors,
+            sensors=tuple(plan.sensors),
         )  # fmt: skip
         self.report.readings.append(reading)
         return reading
@@ -461,6 +518,7 @@ class _Plan:
 
     path: Path
     name: str
+    recording: str
     table: Table
     columns: dict[str, str]
     sensors: dict[str, Triad]
@@ -514,10 +572,11 @@ def _named_triads(
     return found
 
 
-def _values(rows: Rows, per_unit: Mapping[str, float]) -> NDArray[np.float64]:
-    """The sensors' columns side by side, (n, 3 * sensors), in our units."""
-    triads = [columns_to_g(rows, axis_names((name,)), per) for name, per in per_unit.items()]
-    return triads[0] if len(triads) == 1 else np.concatenate(triads, axis=1)
+def _bare(triad: Triad | None, kind: str) -> Triad | None:
+    """Columns x, y and z of which the file's name alone tells the sensor."""
+    if triad is None or triad.certainty > 1:
+        return None
+    return replace(triad, sensor=cast(Sensor, kind))
 
 
 def _after_time(table: Table) -> Triad | None:
@@ -571,26 +630,27 @@ def _decimal(given: str | None) -> str | None:
 def _compile(pattern: str | None) -> re.Pattern[str] | None:
     if pattern is None:
         return None
-    if re.search(r"(?<!P<)\{(label|subject)\}", pattern):
+    if re.search(r"(?<!P<)\{(label|subject|sensor)\}", pattern):
         pattern = _from_template(pattern)
     try:
         compiled = re.compile(pattern)
     except re.error as error:
         raise InputError(f"path_pattern is no valid regular expression: {error}") from error
-    unknown = set(compiled.groupindex) - {"label", "subject"}
+    unknown = set(compiled.groupindex) - {"label", "subject", "sensor"}
     if unknown or not compiled.groupindex:
         raise InputError(
-            "path_pattern needs {label} or {subject}, or named groups of these names and no others"
+            "path_pattern needs {label}, {subject} or {sensor}, or named groups of these names and "
+            "no others"
         )
     return compiled
 
 
 def _from_template(template: str) -> str:
     """A pattern such as {label}/{subject}_*.csv as a regular expression."""
-    parts = {"{label}": r"(?P<label>[^/]+?)", "{subject}": r"(?P<subject>[^/]+?)", "*": "[^/]*"}
+    parts = {f"{{{name}}}": rf"(?P<{name}>[^/]+?)" for name in ("label", "subject", "sensor")}
     written = (
-        parts.get(part, re.escape(part))
-        for part in re.split(r"(\{label\}|\{subject\}|\*)", template)
+        {**parts, "*": "[^/]*"}.get(part, re.escape(part))
+        for part in re.split(r"(\{label\}|\{subject\}|\{sensor\}|\*)", template)
     )
     return rf"(?:^|/){''.join(written)}$"
 
