@@ -94,9 +94,13 @@ def load_sets(
     InputError
         If two files have one name, none can take part, or somebody is in none.
     """
-    return _load(
-        paths, lambda name, windows: prepare(name, windows, config), sampling_rate, subjects
-    )
+
+    def prepared(name: str, windows: Windows) -> tuple[DataSet, list[Missing]]:
+        if not several:
+            require_accelerometer(windows.sensors, "this study")
+        return prepare(name, windows, config)
+
+    return _load(paths, prepared, sampling_rate, subjects)
 
 
 def load_recordings(
@@ -127,8 +131,6 @@ def _load(
     for name, path in zip(names, paths, strict=True):
         try:
             windows = load_windows(path, sampling_rate)
-            if not several:
-                require_accelerometer(windows.sensors, "this study")
             known |= set(windows.subjects)
             data, lacking = prepared(name, subjects.of(windows))
         except InputError as error:

@@ -116,7 +116,9 @@ def recordings(windows: Windows) -> Iterator[Recording]:
 
 def _cell(data: DataSet, config: StudyConfig) -> Cell:
     probe = config.probe
-    drawings = probe.drawings(data.windows.sampling_rate, data.windows.X.shape[-1])
+    drawings = probe.drawings(
+        data.windows.sampling_rate, data.windows.X.shape[-1], data.windows.sensors
+    )
     settings = {
         "encoder": identity(probe.encoder),
         "views": [[view_to_dict(view) for view in views] for views in drawings],

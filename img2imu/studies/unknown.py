@@ -95,7 +95,9 @@ def _left_out(data: DataSet, known: Sequence[str]) -> list[list[str]]:
 
 def _cell(data: DataSet, config: StudyConfig, left_out: list[list[str]]) -> Cell:
     probe = config.probe
-    drawings = probe.drawings(data.windows.sampling_rate, data.windows.X.shape[-1])
+    drawings = probe.drawings(
+        data.windows.sampling_rate, data.windows.X.shape[-1], data.windows.sensors
+    )
     settings = {
         "encoder": identity(probe.encoder),
         "views": [[view_to_dict(view) for view in views] for views in drawings],
