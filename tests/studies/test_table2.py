@@ -91,7 +91,7 @@ def test_a_column_may_be_of_several_sensors(tmp_path):
     [_, data], _ = load_sets([windows_file(tmp_path), tmp_path / "both.npz"], CONFIG)
     probe = replace(CONFIG.probe, encoder=TINY, probes=("paper",))
     [result] = evaluate(data.windows, probe, ["img2imu"], jobs=1)["results"]
-    assert float(done["both", "tiny"]["f1_mean"]) == pytest.approx(result["f1_mean"])
+    assert float(done["both", "tiny"]["f1_mean"]) == pytest.approx(result["f1_mean"], abs=2e-4)
 
 
 def test_scores_are_those_of_the_probe(files, records):
