@@ -105,7 +105,7 @@ def test_signals_change_little():
 
 def test_neighbours_follow_in_the_same_recording(sets, monkeypatch):
     monkeypatch.setattr(
-        pictures, "change", lambda windows, generator: seen.append(windows) or windows
+        pictures, "change", lambda windows, *_: seen.append(windows) or windows
     )
     seen: list[torch.Tensor] = []
     windows = sets["whole"]
