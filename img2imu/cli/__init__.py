@@ -16,6 +16,7 @@ from .. import __version__
 COMMANDS = (
     "quickstart",
     "data",
+    "label",
     "convert",
     "merge",
     "pack",
