@@ -41,12 +41,13 @@ class Levels:
         while FACTOR ** (level + 2) <= narrowest:
             level += 1
         values, size = self._level(level), FACTOR**level
-        places = np.clip(edges // size, 0, values.shape[-1] - 1)
-        # The last edge ends the last column, as far as there is something behind it.
-        counts = np.maximum(np.diff(places), 1)
-        taken = values[..., places[0] : places[-2] + counts[-1]]
-        reduced = self._reduce.reduceat(taken, places[:-1] - places[0], axis=-1)
-        return reduced / counts if self._reduce is np.add else reduced
+        starts = np.minimum(edges[:-1] // size, values.shape[-1] - 1)
+        # What the last edge cuts belongs to the last column.
+        ends = np.append(edges[1:-1] // size, -(-edges[-1] // size))
+        ends = np.minimum(np.maximum(ends, starts + 1), values.shape[-1])
+        taken = values[..., starts[0] : ends[-1]]
+        reduced = self._reduce.reduceat(taken, starts - starts[0], axis=-1)
+        return reduced / (ends - starts) if self._reduce is np.add else reduced
 
     def _level(self, level: int) -> NDArray[np.float32]:
         while len(self._levels) <= level:

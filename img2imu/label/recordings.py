@@ -160,8 +160,10 @@ class Recording:
         for run, columns, edges in self._visible(begin, end, width):
             places = np.clip(np.round((edges - run.at) * rate), 0, run.values.shape[1])
             places = places.astype(np.intp)
-            drawn[0][:, columns] = run.lowest.columns(places)
-            drawn[1][:, columns] = run.highest.columns(places)
+            # A column may show the end of one run and the beginning of the next.
+            lowest, highest = drawn[0][:, columns], drawn[1][:, columns]
+            np.fmin(lowest, run.lowest.columns(places), out=lowest)
+            np.fmax(highest, run.highest.columns(places), out=highest)
         return drawn
 
     def spectrogram(self, begin: float, end: float, width: int) -> NDArray[np.float32]:
@@ -192,8 +194,8 @@ class Recording:
         """Runs within the stretch, which columns show them, and the edges of these."""
         step = (end - begin) / width
         for run in self.runs:
-            low = int(max(0, np.floor((run.at - begin) / step + 0.5)))
-            high = int(min(width, np.ceil((run.at + run.seconds - begin) / step - 0.5)))
+            low = int(max(0, np.floor((run.at - begin) / step + 1e-6)))
+            high = int(min(width, np.ceil((run.at + run.seconds - begin) / step - 1e-6)))
             if high > low:
                 yield run, slice(low, high), begin + step * np.arange(low, high + 1)
 
@@ -209,7 +211,7 @@ class Recording:
         if not parts:
             return np.zeros(sensors, np.float32), np.ones(sensors, np.float32)
         every = np.concatenate(parts, axis=-1)
-        low, high = np.percentile(every.reshape(len(every), -1), (20, 99.8), axis=1)
+        low, high = np.percentile(every.reshape(len(every), -1), (5, 99.5), axis=1)
         return low.astype(np.float32), np.maximum(high, low + 1).astype(np.float32)
 
 

@@ -321,7 +321,7 @@ class View {
     pen.fillStyle = ink.muted;
     pen.textAlign = "right";
     pen.textBaseline = "middle";
-    pen.fillText("told", MARGIN - 6, top + height / 2);
+    pen.fillText("model", MARGIN - 6, top + height / 2);
     this.paintBlock(pen, MARGIN, MARGIN + this.width, top, height, ink.paper, "");
     const told = predictions.get(this.recording);
     if (!told) return;
