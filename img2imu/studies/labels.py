@@ -34,7 +34,12 @@ from .results import Missing, Result, compare, require_any, write_scores
 from .rows import Row, identity
 from .shots import BAND, build_table, curves
 
-CODE = (*FEW_SHOT, "img2imu.label", "img2imu.studies.labels")
+CODE = (
+    *FEW_SHOT,
+    "img2imu.label.learning",
+    "img2imu.label.proposals",
+    "img2imu.studies.labels",
+)
 """What computes a cell."""
 
 WAYS = {

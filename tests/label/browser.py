@@ -137,7 +137,8 @@ class Tab:
         """Press and release a key."""
         text = key if len(key) == 1 else "\r" if key == "Enter" else ""
         codes = {"Enter": 13, "Escape": 27, "Delete": 46}
-        code = codes.get(key, ord(key.upper()) if len(key) == 1 else 0)
+        # Of other signs the code would be that of an arrow or a function key.
+        code = codes.get(key, ord(key.upper()) if key.isalnum() and len(key) == 1 else 0)
         common = {"key": key, "windowsVirtualKeyCode": code}
         self.command("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.command("Input.dispatchKeyEvent", type="keyUp", **common)

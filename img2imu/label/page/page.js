@@ -37,7 +37,8 @@ async function post(path, body) {
     const found = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Error(found.error || answer.statusText);
     tell("");
-    apply(found);
+    // Who labels stretches by hand goes on where they are.
+    apply(found, path === "segment");
   } catch (error) {
     tell(error instanceof TypeError ? "the command img2imu label has ended: start it again" : error.message, true);
     await refresh(true);
@@ -478,11 +479,11 @@ async function loadPredictions() {
   drawMap();
 }
 
-function apply(found) {
+function apply(found, stay = false) {
   const before = state;
   state = found;
   const moved = before?.current?.window !== found.current?.window;
-  if (moved && found.current && !selection) {
+  if (moved && found.current && !selection && !stay) {
     const { recording, at } = found.current;
     if (recording !== shown || !before) showRecording(recording, at);
     else if (at < timeline.from || at + library.seconds > timeline.to) bring(at, timeline.to - timeline.from);
