@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fewshot import FeatureCache, ProbeConfig
-from ..fewshot.features import view_widths
+from ..fewshot.features import laid_out
 from ..fewshot.linear import LinearHead, combined, scales, view_heads, whitened_heads
 from ..fewshot.methods import UNLABELLED_SAMPLE
 from ..fewshot.metrics import confusion_matrix, macro_f1
@@ -79,8 +79,8 @@ def compute_features(
         stages = cache.get(
             windows, views, encoder, sensors=library.sensors, device=device, on_batch=on_batch
         )
-        widths = [width for stage in stages for width in view_widths(stage.shape[1], len(views))]
-        parts.append(stages[0] if len(stages) == 1 else np.concatenate(stages, axis=1))
+        features, widths, _ = laid_out(stages, len(views), 0)
+        parts.append(features)
     return parts, widths
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..convert import view_to_dict
 from ..fewshot import FeatureCache, ProbeConfig
 from ..fewshot.config import READINGS
-from ..fewshot.features import view_widths
+from ..fewshot.features import laid_out
 from ..fewshot.metrics import confusion_matrix, macro_f1
 from ..label import Learning, Proposer
 from ..models import DEFAULT_ENCODER, EncoderConfig, build_encoder
@@ -222,8 +222,8 @@ def _features(
     windows = data.windows
     views = probe.drawing(windows.sampling_rate, windows.X.shape[-1])
     stages = FeatureCache().get(windows.X, views, build_encoder(encoder), device=device)
-    widths = [width for stage in stages for width in view_widths(stage.shape[1], len(views))]
-    return np.concatenate(stages, axis=1), widths
+    features, widths, _ = laid_out(stages, len(views), 0)
+    return features, widths
 
 
 def _chosen(
