@@ -197,7 +197,8 @@ class Recording:
             low = int(max(0, np.floor((run.at - begin) / step + 1e-6)))
             high = int(min(width, np.ceil((run.at + run.seconds - begin) / step - 1e-6)))
             if high > low:
-                yield run, slice(low, high), begin + step * np.arange(low, high + 1)
+                edges = np.linspace(begin + step * low, begin + step * high, high - low + 1)
+                yield run, slice(low, high), edges
 
     @cached_property
     def range(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

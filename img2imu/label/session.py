@@ -450,18 +450,13 @@ class Session:
     # What is learnt behind
 
     def _work(self) -> None:
+        from threadpoolctl import threadpool_limits
+
         try:
-            learning = Learning(*self._features(), C=self.config.C[0])
-            proposer = Proposer(learning, self.library.owner)
-            seen = -1
-            while True:
-                with self._changed:
-                    self._ready = True
-                    self._tell()
-                    self._changed.wait_for(lambda: self._closed or self._revision != seen)  # noqa: B023
-                    seen = self._revision
-                    marks = self._labels.copy(), self._spoken.copy(), self._skipped
-                self._learn(learning, proposer, seen, *marks)
+            parts, widths = self._features()
+            # So small problems take several threads longer than one, by far on a busy machine.
+            with threadpool_limits(1):
+                self._keep_learning(Learning(parts, widths, self.config.C[0]))
         except _Closed:
             pass
         except Exception as error:
@@ -469,6 +464,20 @@ class Session:
                 self._failure = f"nothing more is learnt: {error}"
                 self._tell()
             raise
+
+    def _keep_learning(self, learning: Learning) -> None:
+        """Learn after each change, until closed."""
+        proposer = Proposer(learning, self.library.owner)
+        seen = -1
+        while True:
+            with self._changed:
+                self._ready = True
+                self._tell()
+                while not self._closed and self._revision == seen:
+                    self._changed.wait()
+                seen = self._revision
+                said = self._labels.copy(), self._spoken.copy(), self._skipped, self._current
+            self._learn(learning, proposer, seen, *said)
 
     def _features(self) -> tuple[list[NDArray[np.float32]], list[int]]:
         def advance(count: int) -> None:
@@ -488,6 +497,7 @@ class Session:
         labels: NDArray[np.object_],
         spoken: NDArray[np.bool_],
         skipped: tuple[int, ...],
+        current: int | None,
     ) -> None:
         """Fit, look at all windows, propose; estimate how good that is when nobody is waiting."""
         if self._closed:
@@ -501,11 +511,11 @@ class Session:
             learnt = _Learnt(classes, learning.probabilities(head))
         taken = spoken.copy()
         taken[list(skipped)] = True
-        current = self._current
         asked = spoken.copy()
         if current is not None:
             asked[current] = taken[current] = True
-        queue = proposer.propose(AHEAD, asked, taken, learnt and learnt.probability)
+        told = learnt.probability if learnt else None
+        queue = proposer.propose(AHEAD, asked, taken, told)
         with self._changed:
             self._learnt, self._queue = learnt, queue
             if self._current is None:

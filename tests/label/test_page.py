@@ -227,9 +227,10 @@ def test_eight_hours_are_drawn(page, browser):
     assert tab.value("timeline.data.trace.length") == 2 * 3 * width
     shown = np.array(tab.value("[...timeline.data.trace]")).reshape(2, 3, width)
     cut = np.array_split(values, width)
-    middle = [part[len(part) // 10 : -(len(part) // 10)] for part in cut]
+    # Edges are as fine as a quarter of a column.
+    middle = [part[len(part) // 4 : -(len(part) // 4)] for part in cut]
     lowest = np.stack([part.min(0) for part in middle], axis=1)
-    assert (shown[0] <= lowest + 1e-4).mean() > 0.98
+    assert (shown[0] <= lowest + 1e-4).all()
     tab.key("1")
     answered(tab, 1)
     assert browser.problems == []
