@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -213,8 +214,12 @@ def estimate_f1(
     if len(labels) < LEAST or count < 2 or (counts >= LEAST_OF_CLASS).sum() < 2:
         return None
     folds = StratifiedGroupKFold(min(FOLDS, count), shuffle=True, random_state=0)
+    with warnings.catch_warnings():
+        # A class of fewer windows than folds is no surprise here.
+        warnings.simplefilter("ignore", UserWarning)
+        parts = list(folds.split(features, labels, groups))
     told = np.zeros(len(labels), np.intp)
-    for training, test in folds.split(features, labels, groups):
+    for training, test in parts:
         known, numbers = np.unique(labels[training], return_inverse=True)
         told[test] = (
             known[learn(features[training], numbers, features[test])] if len(known) > 1 else known

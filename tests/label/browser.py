@@ -77,7 +77,7 @@ class Browser:
         if event.get("method") == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
             self.problems.append(str(event["params"]["entry"])[:400])
 
-    def _read(self, seconds: float = 60) -> dict[str, Any]:
+    def _read(self, seconds: float = 240) -> dict[str, Any]:
         while b"\0" not in self._rest:
             if not select.select([self._from], [], [], seconds)[0]:
                 raise TimeoutError("the browser does not answer")
@@ -120,7 +120,7 @@ class Tab:
             raise RuntimeError(f"{expression}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 60) -> Any:
+    def until(self, expression: str, seconds: float = 240) -> Any:
         """Wait until an expression holds in the page."""
         end = time.monotonic() + seconds
         while True:
@@ -185,7 +185,7 @@ class Tab:
         path.write_bytes(base64.b64decode(data))
 
 
-def polled(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def polled(condition: Callable[[], Any], seconds: float = 240) -> Any:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not (found := condition()):
