@@ -49,7 +49,7 @@ def register(subparsers: Any) -> None:
     """Add the command ``label`` to the parser."""
     parser = subparsers.add_parser(
         "label",
-        help="label recordings in a page that asks for the windows that tell most",
+        help="label recordings in your browser",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
