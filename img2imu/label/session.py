@@ -161,6 +161,7 @@ class Session:
         self._ready = self._closed = False
         self._failure = self._finish = ""
         self._finishing = False
+        self._finisher: threading.Thread | None = None
         self._labels, self._spoken = self._marks.of_windows(library)
         self._move_on()
         self.reads: Mapping[str, Callable[[Mapping[str, str]], Any]] = {
@@ -184,11 +185,13 @@ class Session:
         self._worker.start()
 
     def close(self) -> None:
-        """End the work in the background."""
+        """End the work in the background; a classifier that is being written is finished."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._worker.join(60)
+        self._worker.join()
+        if self._finisher:
+            self._finisher.join()
 
     @property
     def answers(self) -> int:
@@ -433,7 +436,8 @@ class Session:
                 raise InputError("a classifier learns two classes at least: label more")
             if not self._finishing:
                 self._finishing, self._finish = True, ""
-                threading.Thread(target=self._write_classifier, daemon=True).start()
+                self._finisher = threading.Thread(target=self._write_classifier, daemon=True)
+                self._finisher.start()
                 self._tell()
             return self._state()
 
