@@ -86,7 +86,7 @@ def _add_study(studies: Any, name: str, description: str) -> None:
     rows = parser.add_argument_group("rows")
     if name == "labels":
         # Its rows are ways to choose windows, all read by the toolkit's own encoder.
-        parser.set_defaults(encoders=[], rows=None, reference="proposed", stages=None)
+        parser.set_defaults(encoders=[], rows=None, stages=None)
     else:
         _add_rows(rows, reference)
     # The others draw what they are about.
@@ -128,10 +128,11 @@ def _run(args: argparse.Namespace) -> None:
     from ..studies.rows import build_rows, read_encoders
 
     probe = replace(STUDIES[args.study][1], preset=args.preset, **given(args, ProbeConfig, OPTIONS))
+    labels = args.study == "labels"
     config = StudyConfig(
         probe,
-        balanced=args.study != "labels",
-        reference=args.reference,
+        balanced=not labels,
+        reference="proposed" if labels else args.reference,
         device=chosen_device(args),
         **given(args, StudyConfig, ("windows", "untouched")),
     )
@@ -153,7 +154,7 @@ def _run(args: argparse.Namespace) -> None:
         plan = ScaleConfig(**given(args, ScaleConfig))
         encoders |= pretrain_sizes(out, args.source, plan, args.stages, args.jobs, progress_bar)
         args.rows = [*encoders, *(args.rows or ())]
-    if args.study == "labels":
+    if labels:
         from ..studies.labels import rows_of
 
         rows, lacking = rows_of(args.preset), []
