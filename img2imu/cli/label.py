@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..recordings import WindowConfig
+from ..settings import require
 from .data import add_source_options, source_options
 from .options import (
     add_device,
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace) -> None:
     from ..label import LabelServer, alone, serve
 
     path = Path(args.output)
+    require(0 <= args.port < 2**16, f"port must lie in [0, 65535], not {args.port}")
     if path.suffix.lower() != ".csv":
         raise InputError(f"-o takes a file of labels such as labels.csv, not {path}")
     with alone(path):
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
 def _session(args: argparse.Namespace, path: Path) -> Session:
     from ..fewshot import ProbeConfig
     from ..fewshot.classifier import require_replaceable
-    from ..label import Media, Session
+    from ..label import Media, Session, require_class
 
     if args.label or args.labels:
         raise InputError(
@@ -114,8 +116,8 @@ def _session(args: argparse.Namespace, path: Path) -> Session:
     media = Media(Path(args.video), args.video_offset) if args.video else None
     config = ProbeConfig(args.preset, encoder=encoder_config(args))
     device = chosen_device(args)
+    classes = [require_class(name) for name in args.classes.split(",")] if args.classes else []
     library = _library(args)
-    classes = args.classes.split(",") if args.classes else []
     return Session(library, path, config, classes, model, media, device)
 
 

@@ -5,6 +5,7 @@ from .learning import estimate_f1 as estimate_f1
 from .marks import Mark as Mark
 from .marks import Marks as Marks
 from .marks import alone as alone
+from .marks import require_class as require_class
 from .proposals import Proposer as Proposer
 from .recordings import Library as Library
 from .recordings import read_library as read_library

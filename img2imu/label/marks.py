@@ -138,8 +138,10 @@ def alone(path: Path) -> Iterator[None]:
     lock = writable(path).with_name(f".lock-{path.name}")
     try:
         with FileLock(lock, blocking=False):
-            yield
-            lock.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
     except Timeout:
         raise InputError(f"another img2imu label writes {path}: go on in its page") from None
 

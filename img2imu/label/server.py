@@ -70,8 +70,6 @@ class LabelServer(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(24)
         try:
             super().__init__((HOST, port), _Handler)
-        except OverflowError:
-            raise InputError(f"port must lie in [0, 65535], not {port}") from None
         except OSError as error:
             raise InputError(f"port {port} cannot be used: {error.strerror}") from None
 

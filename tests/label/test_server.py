@@ -40,7 +40,7 @@ def served(tmp_path):
 
 def ask(server, path="", method="GET", body=None, headers=None, token=None):
     """Status, headers and body of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=240)
     token = server.token if token is None else token
     given = {"Host": f"127.0.0.1:{server.server_port}", **(headers or {})}
     if isinstance(body, dict):
@@ -164,7 +164,7 @@ def command(folder, *more):
 
 
 def talk(url, path, body=None):
-    connection = http.client.HTTPConnection(url.netloc, timeout=60)
+    connection = http.client.HTTPConnection(url.netloc, timeout=240)
     headers = {"Content-Type": "application/json"}
     method = "GET" if body is None else "POST"
     connection.request(method, url.path + path, body and json.dumps(body), headers)
@@ -201,7 +201,7 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path, refused):
         polled(lambda: talk(url, "state")["learnt"])  # it learns from what was said before
     finally:
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert process.returncode == 0
     assert f"4 labelled stretches in {tmp_path / 'labels.csv'}" in out
     assert "Traceback" not in err
