@@ -133,7 +133,7 @@ def _library(args: argparse.Namespace) -> Library:
     library = read_library(ChosenSource(source, chosen_subjects(args)), cut, progress_bar)
     hours = len(library) * cut.stride / cut.sampling_rate / 3600
     print(f"{len(library):,} windows, {hours:.2f} h, {len(library.recordings)} recordings")
-    return library
+    return replace(library, name=Path(args.recordings).name)
 
 
 def _opened(url: str, browser: bool) -> None:

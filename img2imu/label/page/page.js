@@ -132,7 +132,7 @@ class View {
   constructor(canvas, rows) {
     this.canvas = canvas;
     this.rows = rows; // whether labels and predictions are shown
-    this.recording = 0;
+    this.recording = -1; // none yet
     this.from = 0;
     this.to = 1;
     this.data = null;
@@ -153,7 +153,7 @@ class View {
   }
 
   async load() {
-    if (!library || this.width < 10) return;
+    if (this.recording < 0 || this.width < 10) return;
     const mine = ++this.wanted;
     const { recording, from, to } = this;
     const width = Math.round(this.width);
@@ -189,7 +189,7 @@ class View {
 
   draw() {
     if (this.drawing) return;
-    this.drawing = requestAnimationFrame(() => { this.drawing = 0; if (library) this.paint(); });
+    this.drawing = requestAnimationFrame(() => { this.drawing = 0; if (this.recording >= 0) this.paint(); });
   }
 
   paint() {
