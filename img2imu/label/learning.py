@@ -213,7 +213,8 @@ def estimate_f1(
     counts, count = np.bincount(labels), len(np.unique(groups))
     if len(labels) < LEAST or count < 2 or (counts >= LEAST_OF_CLASS).sum() < 2:
         return None
-    folds = StratifiedGroupKFold(min(FOLDS, count), shuffle=True, random_state=0)
+    number = min(FOLDS, count, int(counts.max()))
+    folds = StratifiedGroupKFold(number, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         # A class of fewer windows than folds is no surprise here.
         warnings.simplefilter("ignore", UserWarning)

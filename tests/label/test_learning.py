@@ -64,6 +64,12 @@ def test_there_is_none_before_there_is_enough(cut):
     assert estimate_f1(*cut(*problem()), learn) is None
 
 
+def test_few_windows_of_many_classes_are_enough():
+    features = np.eye(5, dtype=np.float32)[np.repeat(np.arange(5), 3)]
+    found = estimate_f1(features, np.repeat(np.arange(5), 3), np.arange(15) % 6, learn)
+    assert found.f1 == found.high == 1
+
+
 def test_points_are_principal_components():
     features, _ = blobs(dims=100)
     learning = Learning([features], [60, 40])
