@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
@@ -155,7 +154,9 @@ def command(folder, *more):
     process = subprocess.Popen(
         [sys.executable, "-m", "img2imu", "label", folder / "day", "-o", folder / "labels.csv",
          "--classes", "a,b", "--no-browser", "--preset", "fast", *more],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Where the tests run in the background, Ctrl-C is ignored, and so it would be there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     for line in process.stdout:
         if found := re.search(r"http://\S+", line):
