@@ -212,7 +212,7 @@ class Recording:
         if not parts:
             return np.zeros(sensors, np.float32), np.ones(sensors, np.float32)
         every = np.concatenate(parts, axis=-1)
-        low, high = np.percentile(every.reshape(len(every), -1), (5, 99.5), axis=1)
+        low, high = np.percentile(every.reshape(len(every), -1), (10, 99.9), axis=1)
         return low.astype(np.float32), np.maximum(high, low + 1).astype(np.float32)
 
 
