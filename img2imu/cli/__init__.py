@@ -16,6 +16,7 @@ from .. import __version__
 COMMANDS = (
     "quickstart",
     "data",
+    "label",
     "convert",
     "merge",
     "pack",
@@ -46,7 +47,10 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="img2imu",
         description="Carries what vision models know over to inertial sensing.",
+        add_help=False,
     )
+    # Whoever reads the help has found it: so much fits a screen.
+    parser.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
     parser.add_argument("-V", "--version", action="version", version=f"img2imu {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in (command,) if command in COMMANDS else COMMANDS:

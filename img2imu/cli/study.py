@@ -64,6 +64,7 @@ STUDIES = {
     "gradcam": ("where in the pictures networks look", ProbeConfig()),
     "table1": ("altered signals by augmentation left out", ProbeConfig()),
     "scale": ("hours of unlabelled windows and size of the encoder", ProbeConfig()),
+    "labels": ("what to label: proposals against chance", ProbeConfig(shots=(1, 2, 5, 10))),
 }
 """By name, what each shows, and its settings where none are given."""
 
@@ -85,6 +86,8 @@ def _add_study(studies: Any, name: str, description: str) -> None:
     reference = "sensor-aware" if name == "table1" else "shipped"
     shown = STUDIES[name][1]
     more = "--encoders supervised=resnet18.safetensors sensor-aware=runs/moco"
+    if name == "labels":
+        more = "--shots 1 2 5 10 --preset fast"
     if name == "scale":
         more = "--source unlabelled.npz --hours 0 0.5 2 8"
     parser = studies.add_parser(
@@ -101,17 +104,13 @@ def _add_study(studies: Any, name: str, description: str) -> None:
         protocol, StudyConfig, ("windows", "untouched") if name == "table2" else ("windows",)
     )
     rows = parser.add_argument_group("rows")
-    rows.add_argument(
-        "--encoders", nargs="+", default=[], metavar="NAME=FILE",
-        help="weights or folder of a pre-training by row; or a JSON file of such rows",
-    )  # fmt: skip
-    rows.add_argument("--rows", nargs="+", metavar="NAME", help="only these and the reference")
-    rows.add_argument(
-        "--reference", default=reference, metavar="NAME", help=f"row compared with ({reference})"
-    )
-    rows.add_argument("--stages", type=int, nargs="+", help="stages to read, side by side")
+    if name == "labels":
+        # Its rows are ways to choose windows, all read by the toolkit's own encoder.
+        parser.set_defaults(encoders=[], rows=None, stages=None)
+    else:
+        _add_rows(rows, reference)
     # The others draw what they are about.
-    if name in ("table1", "table2", "shots"):
+    if name in ("table1", "table2", "shots", "labels"):
         rows.add_argument(
             "--preset", choices=tuple(READINGS), default="recommended",
             help="views of image encoders (recommended)",
@@ -171,6 +170,18 @@ def run_over_time(args: argparse.Namespace) -> None:
     print(f"settings, splits and tables in {out}")
 
 
+def _add_rows(rows: Any, reference: str) -> None:
+    rows.add_argument(
+        "--encoders", nargs="+", default=[], metavar="NAME=FILE",
+        help="weights or folder of a pre-training by row; or a JSON file of such rows",
+    )  # fmt: skip
+    rows.add_argument("--rows", nargs="+", metavar="NAME", help="only these and the reference")
+    rows.add_argument(
+        "--reference", default=reference, metavar="NAME", help=f"row compared with ({reference})"
+    )
+    rows.add_argument("--stages", type=int, nargs="+", help="stages to read, side by side")
+
+
 def run(args: argparse.Namespace) -> None:
     """Run the study and print its tables."""
     require(args.jobs is None or args.jobs >= 1, f"jobs must be at least 1, not {args.jobs}")
@@ -185,9 +196,11 @@ def _run(args: argparse.Namespace) -> None:
     from ..studies.rows import build_rows, read_encoders
 
     probe = replace(STUDIES[args.study][1], preset=args.preset, **given(args, ProbeConfig, OPTIONS))
+    labels = args.study == "labels"
     config = StudyConfig(
         probe,
-        reference=args.reference,
+        balanced=not labels,
+        reference="proposed" if labels else args.reference,
         device=chosen_device(args),
         **given(args, StudyConfig, ("windows", "untouched")),
     )
@@ -212,8 +225,13 @@ def _run(args: argparse.Namespace) -> None:
         plan = ScaleConfig(**given(args, ScaleConfig))
         encoders |= pretrain_sizes(out, args.source, plan, args.stages, args.jobs, progress_bar)
         args.rows = [*encoders, *(args.rows or ())]
-    wanted = args.rows or _default_rows(args.study, list(encoders))
-    rows, lacking = build_rows(encoders, wanted, args.reference, stages, args.preset)
+    if labels:
+        from ..studies.labels import rows_of
+
+        rows, lacking = rows_of(args.preset), []
+    else:
+        wanted = args.rows or _default_rows(args.study, list(encoders))
+        rows, lacking = build_rows(encoders, wanted, args.reference, stages, args.preset)
     study = import_module(f"..studies.{args.study}", __package__)
     text = study.run(
         out, sets, rows, config, [*lacking, *missing], jobs=args.jobs,

@@ -21,7 +21,9 @@ class StudyConfig:
     probe
         Probes, shots, folds, seeds and penalties. Each row brings its own encoder.
     windows
-        Windows of a data set at most, drawn evenly over subjects and classes; None takes all.
+        Windows of a data set at most; None takes all.
+    balanced
+        Whether they are drawn evenly over subjects and classes, or as they come.
     reference
         Row that the others are compared with.
     untouched
@@ -37,6 +39,7 @@ class StudyConfig:
 
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     windows: int | None = field(default=3000, metadata={"none": "all"})
+    balanced: bool = True
     reference: str = "shipped"
     untouched: tuple[str, ...] = ()
     device: str = "cpu"

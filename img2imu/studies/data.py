@@ -174,7 +174,7 @@ def prepare(name: str, windows: Windows, config: StudyConfig) -> tuple[DataSet, 
     windows = windows.select(windows.y != UNLABELLED)
     require_testable(windows)
     require_live_axes(windows)
-    windows = thin(windows, config.windows)
+    windows = (thin if config.balanced else sample)(windows, config.windows)
     probe = config.probe
     possible, missing = [], []
     for shots in probe.shots:
@@ -206,3 +206,10 @@ def thin(windows: Windows, count: int | None, seed: int = 0) -> Windows:
         turn[members] = rng.permutation(len(members))
     first = np.lexsort((rng.random(len(windows)), turn))[:count]
     return windows.select(np.sort(first))
+
+
+def sample(windows: Windows, count: int | None, seed: int = 0) -> Windows:
+    """At most `count` windows, drawn at random: classes keep their proportions."""
+    if count is None or len(windows) <= count:
+        return windows
+    return windows.select(np.sort(np.random.default_rng(seed).permutation(len(windows))[:count]))

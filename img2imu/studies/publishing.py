@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 
+_DRAWN = {True: "evenly over subjects and classes", False: "at random"}
+
 
 def begin_folder(folder: Path, study: str, settings: Mapping[str, Any]) -> None:
     """Make the folder of a study, or go on in it; write ``settings.json`` and ``environment.json``.
@@ -172,7 +174,7 @@ def facts(
     limit = f"at most {config.windows:,} of each data set" if config.windows else "all"
     return [
         *described,
-        ("windows", f"{limit}, drawn evenly over subjects and classes"),
+        ("windows", f"{limit}, drawn {_DRAWN[config.balanced]}"),
         ("folds", f"{probe.folds} by subject: one part tests, one validates, the others train"),
         ("draws", f"{probe.seeds} in each fold"),
         ("pictures", pictures or f"preset {probe.preset}"),

@@ -65,7 +65,7 @@ def run(
     results = compare(results, config.reference)
     tables = {data.name: build_table(data, results, rows, config) for data in sets}
     titles = {row.name: row.title for row in rows}
-    panels = {data.name: _curves(data, results, rows, config) for data in sets}
+    panels = {data.name: curves(data, results, rows, config) for data in sets}
     figure = draw_curves(panels, titles.get(config.reference, ""), BAND)
     write_scores(out / "table.csv", results, missing)
     return publish(
@@ -126,7 +126,7 @@ def bootstrap(each: Sequence[float], draws: int, resamples: int = 2000) -> tuple
     return float(low), float(high)
 
 
-def _curves(
+def curves(
     data: DataSet, results: Sequence[Result], rows: Sequence[Row], config: StudyConfig
 ) -> dict[str, Curve]:
     """The curve of each row on a data set, by its first probe."""

@@ -1,0 +1,15 @@
+from .learning import Estimate as Estimate
+from .learning import Learning as Learning
+from .learning import compute_features as compute_features
+from .learning import estimate_f1 as estimate_f1
+from .marks import Mark as Mark
+from .marks import Marks as Marks
+from .marks import alone as alone
+from .marks import require_class as require_class
+from .proposals import Proposer as Proposer
+from .recordings import Library as Library
+from .recordings import read_library as read_library
+from .server import LabelServer as LabelServer
+from .server import serve as serve
+from .session import Media as Media
+from .session import Session as Session
