@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import shutil
-from fractions import Fraction
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from img2imu import Img2ImuClassifier, create_encoder
@@ -25,6 +20,7 @@ from img2imu.export.golden import read_arrays, read_settings
 from img2imu.models import EncoderConfig
 
 from ..convert.signals import levels_apart, mlab_picture
+from ..timeline.contract import Contract
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
@@ -69,72 +65,19 @@ def test_the_committed_picture_is_that_of_mlab() -> None:
         assert levels_apart(picture, mlab_picture(window, SpectrogramConfig())) <= 1
 
 
-def by_the_contract(
-    rows: list[tuple[float, NDArray[np.float64]]], case: dict[str, Any]
-) -> tuple[list[tuple[float, Any]], list[tuple[float, int, Any]]]:
-    """Segments (start, values) and windows (start, due, values), by ``docs/streaming.md``."""
-    ratio = Fraction(case["sampling_rate"]) / Fraction(case["rate"])
-    up, down = ratio.numerator, ratio.denominator
-    segments: list[tuple[float, Any]] = []
-    windows: list[tuple[float, int, Any]] = []
-    opening, knots, grid, outputs = 0.0, [], [], []
-    last, origin = -math.inf, math.nan
-
-    def advance(row: int, ended: bool) -> None:
-        """Steps 3 to 5."""
-        reach = 0 if up == down else 10 * max(up, down)
-        while grid:
-            m = len(outputs)
-            known = m * down < len(grid) * up if ended else (m * down + reach) // up < len(grid)
-            if not known:
-                break
-            ks = range(-(-(m * down - reach) // up), (m * down + reach) // up + 1)
-            taps = np.array([tap(m * down - k * up) for k in ks])
-            nearest = [min(max(k, 0), len(grid) - 1) for k in ks]
-            outputs.append(taps @ np.array([grid[k] for k in nearest]) / taps.sum())
-            first = len(outputs) - case["samples"]
-            if first >= 0 and first % case["stride"] == 0:
-                start = opening - origin + first / case["sampling_rate"]
-                windows.append((start, row, np.array(outputs[first:]).T))
-        if ended and grid:
-            segments.append((opening, np.array(outputs)))
-
-    @cache
-    def tap(j: int) -> float:
-        slow = max(up, down)
-        taper = np.i0(5 * math.sqrt(1 - (j / (10 * slow)) ** 2))
-        return 1.0 if up == down else float(np.sinc(j / slow) * taper)
-
-    for number, (time, value) in enumerate(rows):
-        if not (math.isfinite(time) and np.isfinite(value).all()):
-            continue
-        if abs(time - last) > case["max_gap"]:
-            advance(number, ended=True)
-            opening, knots, grid, outputs = time, [(-1.0, value)], [], []
-            origin = time if math.isnan(origin) else origin
-        elif time <= last:
-            continue
-        last = time
-        position = (time - opening) * case["sampling_rate"] * down / up
-        if abs(position - round(position)) < 0.1:
-            position = round(position)
-        knots.append((position, value))
-        (left, before), (right, after) = knots[-2:]
-        while len(grid) <= right:
-            grid.append(after - (right - len(grid)) / (right - left) * (after - before))
-        advance(number, ended=False)
-    advance(len(rows), ended=True)
-    return segments, windows
-
-
 @pytest.mark.parametrize("number", range(4))
 def test_committed_windows_follow_from_the_contract(number: int) -> None:
     folder = FOLDER / "resampling"
     settings = read_settings(folder)
     case, allowed = settings["cases"][number], settings["tolerance"]
     inputs, answers = (read_arrays(folder, part["arrays"]) for part in (settings, case))
-    rows = list(zip(inputs["time"].tolist(), inputs["samples"].astype(np.float64), strict=True))
-    segments, windows = by_the_contract(rows, case)
+    contract = Contract(
+        *([case["rate"]], case["sampling_rate"], [case["max_gap"]]), case["samples"], case["stride"]
+    )
+    for time, row in zip(inputs["time"].tolist(), inputs["samples"], strict=True):
+        contract.push(0, time, row.astype(np.float64))
+    contract.finish()
+    segments, windows = contract.segments, contract.windows
     assert [(start, len(values)) for start, values in segments] == [
         (pytest.approx(segment["start"]), segment["count"]) for segment in case["segments"]
     ]
