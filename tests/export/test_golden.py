@@ -25,7 +25,7 @@ from ..timeline.contract import Contract
 FOLDER = Path(__file__).parents[1] / "golden"
 
 
-@pytest.mark.parametrize("name", ["paper", "fast"])
+@pytest.mark.parametrize("name", ["paper", "fast", "sensors"])
 def test_the_network_still_gives_the_committed_answers(name: str) -> None:
     vectors = read_golden(FOLDER / name)
     allowed, arrays = vectors.settings["tolerance"], vectors.arrays
@@ -39,7 +39,7 @@ def test_the_network_still_gives_the_committed_answers(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["paper", "fast"])
+@pytest.mark.parametrize("name", ["paper", "fast", "sensors"])
 def test_committed_numbers_fit_each_other_as_the_readme_says(name: str) -> None:
     vectors = read_golden(FOLDER / name)
     settings, arrays = vectors.settings, vectors.arrays
@@ -89,29 +89,48 @@ def test_committed_windows_follow_from_the_contract(number: int) -> None:
     assert case["due"] == list(due)
 
 
-def test_resampling_vectors_are_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", range(2))
+def test_committed_windows_of_two_sensors_follow_from_the_contract(number: int) -> None:
+    folder = FOLDER / "clocks"
+    settings = read_settings(folder)
+    case, allowed = settings["cases"][number], settings["tolerance"]
+    inputs, answers = (read_arrays(folder, part["arrays"]) for part in (settings, case))
+    contract = Contract(
+        case["rates"], case["sampling_rate"], case["max_gaps"], case["samples"], case["stride"]
+    )
+    for sensor, time, row in zip(*(inputs[n] for n in ("sensor", "time", "samples")), strict=True):
+        contract.push(int(sensor), float(time), row.astype(np.float64))
+    contract.finish()
+    start, due, cut = zip(*contract.windows, strict=True)
+    np.testing.assert_allclose(answers["windows"], cut, rtol=0, atol=allowed["values"])
+    np.testing.assert_allclose(answers["start"], start, rtol=0, atol=allowed["start"])
+    assert case["due"] == list(due)
+
+
+@pytest.mark.parametrize("name", ["resampling", "clocks"])
+def test_resampling_vectors_are_made_again(tmp_path: Path, name: str) -> None:
     spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
     assert spec is not None and spec.loader is not None
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
-    make.make_resampling(tmp_path)
-    again, committed = (read_settings(folder / "resampling") for folder in (tmp_path, FOLDER))
+    getattr(make, f"make_{name}")(tmp_path)
+    again, committed = (read_settings(folder / name) for folder in (tmp_path, FOLDER))
     pairs = [(tmp_path, again), (FOLDER, committed)]
-    inputs = [read_arrays(folder / "resampling", part["arrays"]) for folder, part in pairs]
-    for name in inputs[0]:
-        np.testing.assert_array_equal(*(part[name] for part in inputs))
+    inputs = [read_arrays(folder / name, part["arrays"]) for folder, part in pairs]
+    for array in inputs[0]:
+        np.testing.assert_array_equal(*(part[array] for part in inputs))
     for new, old in zip(again["cases"], committed["cases"], strict=True):
         assert new["due"] == old["due"]
         answers = [
-            read_arrays(folder / "resampling", case["arrays"])
+            read_arrays(folder / name, case["arrays"])
             for folder, case in ((tmp_path, new), (FOLDER, old))
         ]
-        for name in answers[0]:
-            np.testing.assert_allclose(*(part[name] for part in answers), rtol=0, atol=1e-6)
+        for array in answers[0]:
+            np.testing.assert_allclose(*(part[array] for part in answers), rtol=0, atol=1e-6)
 
 
 def test_the_committed_vectors_are_small() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 1.3e6
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 1.75e6
 
 
 @pytest.fixture(scope="module")
