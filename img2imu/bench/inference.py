@@ -1,7 +1,8 @@
 """From a window to its label in ONNX Runtime, beside the bare network and the usual way.
 
 The usual way is that of the paper's authors on this machine: ``matplotlib.mlab.specgram`` on each
-axis, stacked to a picture, resized, normalised, then ResNet-18 in the same runtime.
+axis, stacked to a picture, resized, normalised, then ResNet-18 in the same runtime. Of several
+sensors it draws the first.
 """
 
 from __future__ import annotations
@@ -189,6 +190,7 @@ def describe(data: Split) -> dict[str, Any]:
     return {
         "sampling_rate": data.training.sampling_rate,
         "samples": data.training.X.shape[-1],
+        "sensors": list(data.training.sensors),
         "classes": len(data.training.classes),
         "training_windows": len(data.training),
         "test_windows": len(data.test),
@@ -206,7 +208,7 @@ def write_entrants(
         If a file does not answer as it should.
     """
     window = data.test.X[0]
-    [picture] = to_images(window[np.newaxis], SpectrogramConfig())
+    [picture] = to_images(window[np.newaxis, :3], SpectrogramConfig())
     entrants = {BARE: Entrant(folder / "bare.onnx", normalized(picture))}
     write_bare(len(data.training.classes), entrants[BARE])
     for preset, classifier in classifiers.items():
@@ -253,7 +255,7 @@ def authors_way(window: NDArray[np.float32], bare: Path, threads: int) -> Callab
     session = open_session(bare, threads)
 
     def call() -> Any:
-        [picture] = one_by_one(window[np.newaxis], matplotlib_density)
+        [picture] = one_by_one(window[np.newaxis, :3], matplotlib_density)
         levels = picture.transpose(2, 0, 1).astype(np.float32) / 255
         return session.run(None, {"image": normalized(levels)[np.newaxis]})
 

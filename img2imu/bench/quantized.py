@@ -47,7 +47,7 @@ FILES: dict[str, str] = {
 BATCH = 16
 
 Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Windows (n, 3, samples) to logits (n, classes)."""
+"""Windows (n, 3 * sensors, samples) to logits (n, classes)."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,10 @@ def fit(
     training: Windows, preset: PresetName, encoder: EncoderConfig = DEFAULT_ENCODER
 ) -> Img2ImuClassifier:
     """A classifier of a preset from all windows given."""
-    views = ProbeConfig(preset).drawing(training.sampling_rate, training.X.shape[-1])
+    rate, sensors = training.sampling_rate, training.sensors
+    views = ProbeConfig(preset).drawing(rate, training.X.shape[-1], sensors)
     reading = replace(encoder, **READINGS[preset])
-    classifier = Img2ImuClassifier(training.sampling_rate, views, reading, order=0.0)
+    classifier = Img2ImuClassifier(rate, views, reading, order=0.0, sensors=sensors)
     return classifier.fit(training.X, training.y)
 
 

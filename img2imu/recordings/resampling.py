@@ -95,6 +95,92 @@ def default_max_gap(rate: float) -> float:
     return max(0.5, 5 / rate)
 
 
+class Cleaner:
+    """Which rows of a stream are of use: finite ones whose time rises, in stretches without gaps.
+
+    Parameters
+    ----------
+    rate
+        Nominal rate of the rows in Hz.
+    max_gap
+        Longest step of time in seconds within a stretch; by default :func:`default_max_gap`.
+    report
+        Where to count; by default a new one.
+
+    Raises
+    ------
+    InputError
+        If `max_gap` is not positive.
+    """
+
+    def __init__(
+        self, rate: float, max_gap: float | None = None, report: CleanReport | None = None
+    ) -> None:
+        self.max_gap = default_max_gap(rate) if max_gap is None else float(max_gap)
+        if not 0 < self.max_gap < np.inf:
+            raise InputError(f"the longest gap must be a positive number of seconds, not {max_gap}")
+        self.report = CleanReport() if report is None else report
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what came before: the next row opens a stretch."""
+        self._last_time = -np.inf
+
+    def push(
+        self, time: Floats, values: NDArray[np.floating[Any]]
+    ) -> tuple[NDArray[np.intp], list[int]]:
+        """Rows to keep, and which of these open a stretch (as positions among them)."""
+        if len(time) == 1 and self._follows(time[0]) and np.isfinite(values).all():
+            self.report.samples += 1
+            self.report.used += 1
+            self._last_time = time[0]
+            return np.zeros(1, np.intp), []
+        finite = np.flatnonzero(np.isfinite(time) & np.isfinite(values).all(axis=1))
+        self.report.samples += len(time)
+        self.report.drop("not finite", len(time) - len(finite))
+        rows, openings = self._in_order(time[finite])
+        self.report.used += len(rows)
+        return finite[rows], openings
+
+    def _follows(self, time: float) -> bool:
+        return 0 < time - self._last_time <= self.max_gap
+
+    def _in_order(self, time: Floats) -> tuple[NDArray[np.intp], list[int]]:
+        """The rows whose time rises, and which of these open a stretch.
+
+        Only the ends of runs of ordinary steps are looked at one by one.
+        """
+        step = np.diff(time)
+        ends = np.flatnonzero(~((step > 0) & (step <= self.max_gap))) + 1
+        bounds = [0, *ends.tolist(), len(time)] if len(time) else []
+        kept, openings, count = [np.empty(0, dtype=np.intp)], [], 0
+        for first, stop in pairwise(bounds):
+            rows = np.arange(first, stop)
+            if abs(time[first] - self._last_time) > self.max_gap:
+                self._count_opening(time[first])
+                openings.append(count)
+                self._last_time = time[stop - 1]
+            elif time[first] <= self._last_time:
+                rows = self._drop_late(time, rows)
+            self._last_time = max(self._last_time, time[stop - 1])
+            kept.append(rows)
+            count += len(rows)
+        return np.concatenate(kept), openings
+
+    def _count_opening(self, time: float) -> None:
+        self.report.segments += 1
+        self.report.gaps += bool(-np.inf < self._last_time < time)
+        self.report.clock_resets += bool(time < self._last_time)
+
+    def _drop_late(self, time: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Drop and count those of a run of rising `rows` that are not after the last one kept."""
+        late = (time[rows] <= self._last_time).sum()
+        repeated = (time[rows] == self._last_time).sum()
+        self.report.drop("repeated time", repeated)
+        self.report.drop("backward time", late - repeated)
+        return rows[late:]
+
+
 class Resampler:
     """Turns the samples of one recording, as they come, into uniform segments at another rate.
 
@@ -136,13 +222,10 @@ class Resampler:
         max_gap: float | None = None,
         report: CleanReport | None = None,
     ) -> None:
-        self._ratio = _ratio(rate_in, rate_out)
+        self._ratio = resampling_ratio(rate_in, rate_out)
         self.rate_out = float(rate_out)
-        self.max_gap = default_max_gap(rate_in) if max_gap is None else float(max_gap)
-        if not 0 < self.max_gap < np.inf:
-            raise InputError(f"the longest gap must be a positive number of seconds, not {max_gap}")
-        self.report = CleanReport() if report is None else report
-        self._last_time = -np.inf
+        self._cleaner = Cleaner(rate_in, max_gap, report)
+        self.report = self._cleaner.report
         self._segment: _Segment | None = None
         self._opened = 0
 
@@ -160,14 +243,8 @@ class Resampler:
         labels
             Shape (n,), any dtype.
         """
-        finite = np.isfinite(time) & np.isfinite(values).all(axis=1)
-        time, labels = time[finite], labels[finite]
-        exact = values[finite].astype(np.float64)
-        self.report.samples += len(finite)
-        self.report.drop("not finite", len(finite) - len(time))
-
-        rows, openings = self._in_order(time)
-        self.report.used += len(rows)
+        rows, openings = self._cleaner.push(time, values)
+        exact = values.astype(np.float64)
         continued, *opened = np.split(rows, openings)
         blocks = []
         if self._segment is not None and len(continued):
@@ -180,7 +257,7 @@ class Resampler:
 
     def finish(self) -> list[UniformBlock]:
         """End the recording and return its remaining samples; the next push starts another."""
-        self._last_time = -np.inf
+        self._cleaner.restart()
         return self._close()
 
     def _open(self, time: float, value: Floats, label: Any) -> _Segment:
@@ -190,41 +267,6 @@ class Resampler:
     def _close(self) -> list[UniformBlock]:
         segment, self._segment = self._segment, None
         return [] if segment is None else [segment.finish()]
-
-    def _in_order(self, time: Floats) -> tuple[NDArray[np.intp], list[int]]:
-        """The rows whose time rises, and which of these open a segment (as positions among them).
-
-        Only the ends of runs of ordinary steps are looked at one by one.
-        """
-        step = np.diff(time)
-        ends = np.flatnonzero(~((step > 0) & (step <= self.max_gap))) + 1
-        bounds = [0, *ends.tolist(), len(time)] if len(time) else []
-        kept, openings, count = [np.empty(0, dtype=np.intp)], [], 0
-        for first, stop in pairwise(bounds):
-            rows = np.arange(first, stop)
-            if abs(time[first] - self._last_time) > self.max_gap:
-                self._count_opening(time[first])
-                openings.append(count)
-                self._last_time = time[stop - 1]
-            elif time[first] <= self._last_time:
-                rows = self._drop_late(time, rows)
-            self._last_time = max(self._last_time, time[stop - 1])
-            kept.append(rows)
-            count += len(rows)
-        return np.concatenate(kept), openings
-
-    def _count_opening(self, time: float) -> None:
-        self.report.segments += 1
-        self.report.gaps += bool(-np.inf < self._last_time < time)
-        self.report.clock_resets += bool(time < self._last_time)
-
-    def _drop_late(self, time: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Drop and count those of a run of rising `rows` that are not after the last one kept."""
-        late = (time[rows] <= self._last_time).sum()
-        repeated = (time[rows] == self._last_time).sum()
-        self.report.drop("repeated time", repeated)
-        self.report.drop("backward time", late - repeated)
-        return rows[late:]
 
 
 class _Segment:
@@ -236,8 +278,8 @@ class _Segment:
         self._index = index
         self._start = float(time)
         self._rate_out = rate_out
-        self._grid = _Grid(rate_out / float(ratio), time, value, label)
-        self._polyphase = _Polyphase(ratio, value, label)
+        self._grid = Grid(rate_out / float(ratio), time, value, label)
+        self._polyphase = Polyphase(ratio, value, label)
 
     def push(self, time: Floats, values: Floats, labels: Labels) -> UniformBlock:
         start = self._polyphase.emitted
@@ -253,7 +295,7 @@ class _Segment:
         return UniformBlock(self._index, time, values.astype(np.float32), labels, rows)
 
 
-class _Grid:
+class Grid:
     """Linear interpolation between recorded samples, at whole periods from the first one."""
 
     def __init__(self, rate: float, time: float, value: Floats, label: Any) -> None:
@@ -285,7 +327,7 @@ class _Grid:
         return interpolated, labels[np.where(back <= 0.5, right, left)]
 
 
-class _Polyphase:
+class Polyphase:
     """``resample_poly`` in blocks: keeps the samples that the next outputs still reach back to.
 
     Output ``m`` lies at grid point ``m * down / up``; the buffer starts at a multiple of `down`,
@@ -368,7 +410,7 @@ def low_pass(up: int, down: int) -> tuple[Floats, int, int]:
     return np.concatenate([np.zeros(zeros), taps]), half, (half + zeros) // down
 
 
-def _ratio(rate_in: float, rate_out: float) -> Fraction:
+def resampling_ratio(rate_in: float, rate_out: float) -> Fraction:
     """``rate_out / rate_in`` as a fraction of integers up to ``LARGEST_RATIO``."""
     for rate in (rate_in, rate_out):
         if not 0 < rate < np.inf:

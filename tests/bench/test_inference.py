@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from img2imu.bench import inference, quantized
 from img2imu.convert import SpectrogramConfig, WaveformConfig, to_images
 from img2imu.errors import InputError
 from img2imu.export import ExportError, latency
+from img2imu.progress import silent
 
 SIZE = {"width": 32, "height": 24}
 VIEWS = (SpectrogramConfig(normalize="fixed", **SIZE), WaveformConfig(**SIZE))
@@ -111,6 +113,21 @@ def test_split_is_by_subject_and_thinned(data, exercise):
     assert (len(data.training), len(data.test)) == (60, 40)
     assert not set(data.training.subjects) & set(data.test.subjects)
     assert data.training.classes == exercise.classes
+
+
+def test_two_sensors_are_timed_and_scored(small, exercise, bare, tmp_path, monkeypatch):
+    both = np.concatenate([exercise.X, exercise.X[:, ::-1] - 1], axis=1)
+    windows = replace(exercise, X=both, sensors=("accel", "gyro"))
+    preset = SimpleNamespace(drawing=lambda *_: [VIEWS[0], replace(VIEWS[1], sensor="gyro")])
+    monkeypatch.setattr(quantized, "ProbeConfig", lambda *_: preset)
+    monkeypatch.setattr(inference, "write_bare", lambda _, one: shutil.copy(bare.path, one.path))
+    data = quantized.split(windows, "exercise")
+    classifiers = {"fast": quantized.fit(data.training, "fast")}
+    entrants = inference.write_entrants(classifiers, data, tmp_path)
+    [latencies, *_] = inference.race(entrants, data.test.X[0], 0, 1, silent).values()
+    assert set(latencies) == {*entrants, inference.AUTHORS}
+    [_, int8] = quantized.compare_kinds("fast", classifiers["fast"], data, ["float", "int8"], 0)
+    assert int8["agreement"] >= 0.8
 
 
 def test_authors_way_asks_the_same_network(data, bare):

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import shutil
-from fractions import Fraction
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from img2imu import Img2ImuClassifier, create_encoder
@@ -25,11 +20,12 @@ from img2imu.export.golden import read_arrays, read_settings
 from img2imu.models import EncoderConfig
 
 from ..convert.signals import levels_apart, mlab_picture
+from ..timeline.contract import Contract
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
 
-@pytest.mark.parametrize("name", ["paper", "fast"])
+@pytest.mark.parametrize("name", ["paper", "fast", "sensors"])
 def test_the_network_still_gives_the_committed_answers(name: str) -> None:
     vectors = read_golden(FOLDER / name)
     allowed, arrays = vectors.settings["tolerance"], vectors.arrays
@@ -43,7 +39,7 @@ def test_the_network_still_gives_the_committed_answers(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["paper", "fast"])
+@pytest.mark.parametrize("name", ["paper", "fast", "sensors"])
 def test_committed_numbers_fit_each_other_as_the_readme_says(name: str) -> None:
     vectors = read_golden(FOLDER / name)
     settings, arrays = vectors.settings, vectors.arrays
@@ -69,72 +65,19 @@ def test_the_committed_picture_is_that_of_mlab() -> None:
         assert levels_apart(picture, mlab_picture(window, SpectrogramConfig())) <= 1
 
 
-def by_the_contract(
-    rows: list[tuple[float, NDArray[np.float64]]], case: dict[str, Any]
-) -> tuple[list[tuple[float, Any]], list[tuple[float, int, Any]]]:
-    """Segments (start, values) and windows (start, due, values), by ``docs/streaming.md``."""
-    ratio = Fraction(case["sampling_rate"]) / Fraction(case["rate"])
-    up, down = ratio.numerator, ratio.denominator
-    segments: list[tuple[float, Any]] = []
-    windows: list[tuple[float, int, Any]] = []
-    opening, knots, grid, outputs = 0.0, [], [], []
-    last, origin = -math.inf, math.nan
-
-    def advance(row: int, ended: bool) -> None:
-        """Steps 3 to 5."""
-        reach = 0 if up == down else 10 * max(up, down)
-        while grid:
-            m = len(outputs)
-            known = m * down < len(grid) * up if ended else (m * down + reach) // up < len(grid)
-            if not known:
-                break
-            ks = range(-(-(m * down - reach) // up), (m * down + reach) // up + 1)
-            taps = np.array([tap(m * down - k * up) for k in ks])
-            nearest = [min(max(k, 0), len(grid) - 1) for k in ks]
-            outputs.append(taps @ np.array([grid[k] for k in nearest]) / taps.sum())
-            first = len(outputs) - case["samples"]
-            if first >= 0 and first % case["stride"] == 0:
-                start = opening - origin + first / case["sampling_rate"]
-                windows.append((start, row, np.array(outputs[first:]).T))
-        if ended and grid:
-            segments.append((opening, np.array(outputs)))
-
-    @cache
-    def tap(j: int) -> float:
-        slow = max(up, down)
-        taper = np.i0(5 * math.sqrt(1 - (j / (10 * slow)) ** 2))
-        return 1.0 if up == down else float(np.sinc(j / slow) * taper)
-
-    for number, (time, value) in enumerate(rows):
-        if not (math.isfinite(time) and np.isfinite(value).all()):
-            continue
-        if abs(time - last) > case["max_gap"]:
-            advance(number, ended=True)
-            opening, knots, grid, outputs = time, [(-1.0, value)], [], []
-            origin = time if math.isnan(origin) else origin
-        elif time <= last:
-            continue
-        last = time
-        position = (time - opening) * case["sampling_rate"] * down / up
-        if abs(position - round(position)) < 0.1:
-            position = round(position)
-        knots.append((position, value))
-        (left, before), (right, after) = knots[-2:]
-        while len(grid) <= right:
-            grid.append(after - (right - len(grid)) / (right - left) * (after - before))
-        advance(number, ended=False)
-    advance(len(rows), ended=True)
-    return segments, windows
-
-
 @pytest.mark.parametrize("number", range(4))
 def test_committed_windows_follow_from_the_contract(number: int) -> None:
     folder = FOLDER / "resampling"
     settings = read_settings(folder)
     case, allowed = settings["cases"][number], settings["tolerance"]
     inputs, answers = (read_arrays(folder, part["arrays"]) for part in (settings, case))
-    rows = list(zip(inputs["time"].tolist(), inputs["samples"].astype(np.float64), strict=True))
-    segments, windows = by_the_contract(rows, case)
+    contract = Contract(
+        *([case["rate"]], case["sampling_rate"], [case["max_gap"]]), case["samples"], case["stride"]
+    )
+    for time, row in zip(inputs["time"].tolist(), inputs["samples"], strict=True):
+        contract.push(0, time, row.astype(np.float64))
+    contract.finish()
+    segments, windows = contract.segments, contract.windows
     assert [(start, len(values)) for start, values in segments] == [
         (pytest.approx(segment["start"]), segment["count"]) for segment in case["segments"]
     ]
@@ -146,29 +89,48 @@ def test_committed_windows_follow_from_the_contract(number: int) -> None:
     assert case["due"] == list(due)
 
 
-def test_resampling_vectors_are_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", range(2))
+def test_committed_windows_of_two_sensors_follow_from_the_contract(number: int) -> None:
+    folder = FOLDER / "clocks"
+    settings = read_settings(folder)
+    case, allowed = settings["cases"][number], settings["tolerance"]
+    inputs, answers = (read_arrays(folder, part["arrays"]) for part in (settings, case))
+    contract = Contract(
+        case["rates"], case["sampling_rate"], case["max_gaps"], case["samples"], case["stride"]
+    )
+    for sensor, time, row in zip(*(inputs[n] for n in ("sensor", "time", "samples")), strict=True):
+        contract.push(int(sensor), float(time), row.astype(np.float64))
+    contract.finish()
+    start, due, cut = zip(*contract.windows, strict=True)
+    np.testing.assert_allclose(answers["windows"], cut, rtol=0, atol=allowed["values"])
+    np.testing.assert_allclose(answers["start"], start, rtol=0, atol=allowed["start"])
+    assert case["due"] == list(due)
+
+
+@pytest.mark.parametrize("name", ["resampling", "clocks"])
+def test_resampling_vectors_are_made_again(tmp_path: Path, name: str) -> None:
     spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
     assert spec is not None and spec.loader is not None
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
-    make.make_resampling(tmp_path)
-    again, committed = (read_settings(folder / "resampling") for folder in (tmp_path, FOLDER))
+    getattr(make, f"make_{name}")(tmp_path)
+    again, committed = (read_settings(folder / name) for folder in (tmp_path, FOLDER))
     pairs = [(tmp_path, again), (FOLDER, committed)]
-    inputs = [read_arrays(folder / "resampling", part["arrays"]) for folder, part in pairs]
-    for name in inputs[0]:
-        np.testing.assert_array_equal(*(part[name] for part in inputs))
+    inputs = [read_arrays(folder / name, part["arrays"]) for folder, part in pairs]
+    for array in inputs[0]:
+        np.testing.assert_array_equal(*(part[array] for part in inputs))
     for new, old in zip(again["cases"], committed["cases"], strict=True):
         assert new["due"] == old["due"]
         answers = [
-            read_arrays(folder / "resampling", case["arrays"])
+            read_arrays(folder / name, case["arrays"])
             for folder, case in ((tmp_path, new), (FOLDER, old))
         ]
-        for name in answers[0]:
-            np.testing.assert_allclose(*(part[name] for part in answers), rtol=0, atol=1e-6)
+        for array in answers[0]:
+            np.testing.assert_allclose(*(part[array] for part in answers), rtol=0, atol=1e-6)
 
 
 def test_the_committed_vectors_are_small() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 1.3e6
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 1.75e6
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from img2imu.export import quantize as module
 from img2imu.export.quantize import KINDS, Kind, quantize_onnx
 from img2imu.fewshot import Img2ImuClassifier
 from img2imu.models import EncoderConfig
-from img2imu.recordings import Windows
+from img2imu.recordings import WindowConfig, Windows, make_windows, open_source
 
 METADATA = {"labels": ["a", "b"], "unit": "g"}
 
@@ -75,6 +75,29 @@ def test_labels_windows_never_seen_as_float_does(
     assert (expected.argmax(1) == found.argmax(1)).mean() >= agreement
     assert 0 < np.abs(found - expected).max() < 0.2 * np.abs(expected).max()
     assert files[kind].stat().st_size < size * source.stat().st_size
+
+
+def test_int8_of_two_sensors_labels_windows_never_seen_as_float_does(tmp_path: Path) -> None:
+    both = ("accel", "gyro")
+    data = make_windows(open_source("exercise", sensors=both), WindowConfig(), max_per_class=20)
+    size = {"width": 48, "height": 36}
+    views = (
+        SpectrogramConfig(normalize="fixed", **size),
+        SpectrogramConfig(normalize="fixed", db_range=(-40.0, 25.0), sensor="gyro", **size),
+        WaveformConfig(low=-10.0, high=10.0, sensor="gyro", **size),
+    )
+    encoder = EncoderConfig("resnet18.img2imu_in1k", True, stages=(1,), bands=3)
+    classifier = Img2ImuClassifier(50.0, views, encoder, order=0.0, sensors=both)
+    classifier.fit(data.X[::2], data.y[::2])
+    graph = end_to_end(classifier.network_, classifier.check_windows_)
+    export_onnx(graph, tmp_path / "model.onnx", METADATA)
+    quantize_onnx(tmp_path / "model.onnx", tmp_path / "int8.onnx", "int8", data.X[::2])
+    expected, found = (
+        answers(tmp_path / name, data.X[1::2]) for name in ("model.onnx", "int8.onnx")
+    )
+    np.testing.assert_allclose(expected, classifier.decision_function(data.X[1::2]), atol=1e-3)
+    assert (expected.argmax(1) == found.argmax(1)).mean() >= 0.93
+    assert 0 < np.abs(found - expected).max() < 0.2 * np.abs(expected).max()
 
 
 def test_int8_is_right_on_average(source: Path, data: Windows, tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ from img2imu.fewshot import Img2ImuClassifier, ProbeConfig, evaluate, fit_classi
 from img2imu.fewshot.handmade import handmade_features
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Windows, save_windows
-from img2imu.timeline import StreamingClassifier
 from tests.fewshot.signals import movements
 
 BOTH = ("accel", "gyro")
@@ -128,8 +127,6 @@ def test_what_does_not_fit_a_classifier_is_refused(windows, fitted):
         Img2ImuClassifier(views=VIEWS[:1]).fit(windows.X, windows.y)
     with pytest.raises(InputError, match="conv1d takes the accelerometer alone so far"):
         Img2ImuClassifier(encoder=EncoderConfig("conv1d"), sensors=BOTH).fit(windows.X, windows.y)
-    with pytest.raises(InputError, match="a stream takes the accelerometer alone so far"):
-        StreamingClassifier(fitted, rate=50)
 
 
 def test_an_evaluation_sees_all_sensors(windows, tmp_path):

@@ -15,7 +15,7 @@ from img2imu.convert import SpectrogramConfig
 from img2imu.errors import InputError
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Piece, RowReport, WindowConfig, iter_windows, open_source
-from img2imu.timeline import WindowStream, iter_predictions, streaming
+from img2imu.timeline import WindowStream, iter_predictions
 from img2imu.timeline.smoothing import Smoother
 
 RATES = [(50.0, 50.0), (40.0, 50.0), (50.0, 20.0), (100.0, 50.0), (50.01, 50.0)]
@@ -106,9 +106,8 @@ def test_holding_samples_delays_no_window(rates, monkeypatch):
     time, values = faulty(1)
     config = WindowConfig(rates[1], seconds=1.0)
     holding = WindowStream(config, rates[0])
-    monkeypatch.setattr(streaming, "HELD", 0)
     eager = WindowStream(config, rates[0])
-    monkeypatch.undo()
+    monkeypatch.setattr(eager._resampler, "_may_wait", lambda until: False)
     rng = np.random.default_rng(2)
     row = 0
     while row < len(time):

@@ -5,46 +5,65 @@ import android.hardware.Sensor
 import android.hardware.SensorEvent
 import android.hardware.SensorEventListener
 import android.hardware.SensorManager
+import org.img2imu.core.InputError
 import org.img2imu.core.STANDARD_GRAVITY
+import org.img2imu.core.SensorKind
 import kotlin.math.max
 import kotlin.math.roundToInt
+import org.img2imu.core.Sensor as ModelSensor
 
-/** Labels the phone's own accelerometer. */
+/** Labels what the phone's own sensors tell: those that the model reads. */
 class Live(private val demo: Demo) : SensorEventListener {
     val state = Watched(StreamState())
 
     private val sensors = demo.context.getSystemService(Context.SENSOR_SERVICE) as SensorManager
+
+    @Volatile
     private var running = false
 
-    // The sensor's rate is known only from what it sends: the first samples wait for it.
-    private val first = ArrayList<Sample>(RATE_SAMPLES)
+    // Worker thread only, as all that follows.
+    private var kinds = emptyList<SensorKind>()
+
+    // A sensor's rate is known only from what it sends: the first samples wait for it.
+    private val first = ArrayList<Sample>()
     private var stream: Stream? = null
 
     /** Listens from now on; without effect while it does. */
     fun start() {
         if (running) return
-        val sensor = sensors.getDefaultSensor(Sensor.TYPE_ACCELEROMETER)
-        if (sensor == null) {
-            state.value = StreamState(problem = "This phone has no accelerometer: see the recording instead")
-            return
-        }
-        demo.work(::fail) {
-            demo.pipeline()
-            if (stream == null) state.value = StreamState(status = "Listening")
-        }
-        running = sensors.registerListener(this, sensor, PERIOD_US, demo.worker)
-        if (!running) fail("The accelerometer cannot be read")
+        running = true
+        demo.work(::fail) { if (running) listen(demo.pipeline().info.sensors) }
     }
 
     /** Stops listening; what was found stays. */
     fun stop() {
-        sensors.unregisterListener(this)
         running = false
+        demo.worker.post { if (!running) sensors.unregisterListener(this) }
+    }
+
+    private fun listen(wanted: List<ModelSensor>) {
+        kinds = wanted.map { it.kind }
+        if (kinds.distinct() != kinds) {
+            throw InputError("The model reads several devices, ${wanted.joinToString { it.name }}: this phone is one")
+        }
+        val found = kinds.map { sensors.getDefaultSensor(typeOf(it)) to it.title }
+        for ((sensor, title) in found) {
+            if (sensor == null) throw InputError("This phone has no $title: see the recording instead")
+        }
+        if (stream == null) state.value = StreamState(status = "Listening")
+        for ((sensor, title) in found) {
+            if (!sensors.registerListener(this, sensor, PERIOD_US, demo.worker)) {
+                sensors.unregisterListener(this)
+                throw InputError("The $title cannot be read")
+            }
+        }
     }
 
     override fun onSensorChanged(event: SensorEvent) {
+        val number = kinds.indexOfFirst { typeOf(it) == event.sensor.type }
+        val scale = if (kinds[number] == SensorKind.ACCELEROMETER) STANDARD_GRAVITY else 1f
         val (x, y, z) = event.values
-        val sample = Sample(event.timestamp, x / STANDARD_GRAVITY, y / STANDARD_GRAVITY, z / STANDARD_GRAVITY)
+        val sample = Sample(number, event.timestamp, x / scale, y / scale, z / scale)
         if (state.value.problem == null) demo.work(::fail) { take(sample) }
     }
 
@@ -53,32 +72,51 @@ class Live(private val demo: Demo) : SensorEventListener {
     private fun take(sample: Sample) {
         stream?.let { return sample.pushTo(it) }
         first += sample
-        if (first.size < RATE_SAMPLES) return
-        val rate = rate(first)
-        val status = "Accelerometer at ${rate.roundToInt()} Hz"
+        val sent = kinds.indices.map { number -> first.filter { it.sensor == number } }
+        val silent = sent.indexOfFirst { it.size < RATE_SAMPLES }
+        if (silent >= 0) {
+            if (first.size > MOST_WAITING) throw InputError("The ${kinds[silent].title} sends nothing")
+            return
+        }
+        open(sent.map(::rate))
+    }
+
+    private fun open(rates: List<Double>) {
+        val status = kinds.zip(rates) { kind, rate -> "${kind.title} at ${rate.roundToInt()} Hz" }
+            .joinToString().replaceFirstChar { it.uppercase() }
         state.value = StreamState(status = "$status: filling the first window")
-        val opened = Stream(demo.pipeline(), rate, OVERLAP) { state.value = StreamState(it, status) }
+        val opened = Stream(demo.pipeline(), rates, OVERLAP) { state.value = StreamState(it, status) }
         stream = opened
         for (early in first) early.pushTo(opened)
         first.clear()
     }
 
     private fun fail(problem: String) {
+        stop()
         state.value = StreamState(problem = problem)
     }
 
-    private class Sample(val nanoseconds: Long, val x: Float, val y: Float, val z: Float) {
-        fun pushTo(stream: Stream) = stream.push(nanoseconds, x, y, z)
+    private class Sample(val sensor: Int, val nanoseconds: Long, val x: Float, val y: Float, val z: Float) {
+        fun pushTo(stream: Stream) = stream.push(sensor, nanoseconds, x, y, z)
     }
 
     companion object {
-        /** Wanted of the sensor; it may send more often. */
+        /** Wanted of each sensor; it may send more often. */
         private const val PERIOD_US = 20_000
 
         const val RATE_SAMPLES = 32
 
+        /** Samples that wait at most until each sensor has sent enough. */
+        private const val MOST_WAITING = 4096
+
         /** Share of a window that the next one repeats: with 5 s, two answers a second. */
         const val OVERLAP = 0.9
+
+        private fun typeOf(kind: SensorKind) = when (kind) {
+            SensorKind.ACCELEROMETER -> Sensor.TYPE_ACCELEROMETER
+            SensorKind.GYROSCOPE -> Sensor.TYPE_GYROSCOPE
+            SensorKind.MAGNETOMETER -> Sensor.TYPE_MAGNETIC_FIELD
+        }
 
         /** Whole Hz, by the median step of time. */
         private fun rate(samples: List<Sample>): Double {

@@ -2,6 +2,7 @@ package org.img2imu.demo
 
 import org.img2imu.core.CsvRecording
 import org.img2imu.core.InputError
+import org.img2imu.core.Sensor
 import java.io.IOException
 
 /**
@@ -62,15 +63,16 @@ class Playback(private val demo: Demo) {
     }
 
     private fun open() {
-        recording = read()
+        val sensors = demo.pipeline().info.sensors
+        recording = read(sensors)
         next = 0
-        stream = Stream(demo.pipeline(), recording.rate, OVERLAP, ::show)
+        stream = Stream(demo.pipeline(), sensors.map { recording.rate }, OVERLAP, ::show)
         val status = "Held-out person, ${recording.rate.toInt()} Hz"
         state.value = PlaybackState(StreamState(status = status), length = seconds(recording.size - 1))
     }
 
-    private fun read() = try {
-        CsvRecording.read(demo.context.assets.open(FILE).reader(), FILE)
+    private fun read(sensors: List<Sensor>) = try {
+        CsvRecording.read(demo.context.assets.open(FILE).reader(), FILE, sensors)
     } catch (error: IOException) {
         throw InputError("This app was built without $FILE", error)
     }
@@ -79,8 +81,7 @@ class Playback(private val demo: Demo) {
         val stream = stream ?: return
         val until = state.value.seconds + TICK_MS / 1e3
         while (next < recording.size && seconds(next) <= until) {
-            val (x, y, z) = List(3) { recording.values[3 * next + it] }
-            stream.push(recording.nanoseconds[next], x, y, z)
+            push(stream)
             next++
         }
         state.value = state.value.copy(seconds = until)
@@ -90,6 +91,15 @@ class Playback(private val demo: Demo) {
             stream.finish()
             this.stream = null
             state.value = state.value.copy(playing = false, seconds = state.value.length)
+        }
+    }
+
+    /** Hands on the next row, to all sensors. */
+    private fun push(stream: Stream) {
+        val axes = recording.values.size / recording.size
+        for (sensor in 0 until axes / 3) {
+            val (x, y, z) = List(3) { recording.values[axes * next + 3 * sensor + it] }
+            stream.push(sensor, recording.nanoseconds[next], x, y, z)
         }
     }
 

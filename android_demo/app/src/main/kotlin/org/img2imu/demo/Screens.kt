@@ -45,7 +45,7 @@ abstract class StreamScreen(view: View) : Screen(view) {
     }
 }
 
-/** The phone's own accelerometer. */
+/** The phone's own sensors. */
 class LiveScreen(view: View, private val demo: Demo) : StreamScreen(view) {
     init {
         view.find<View>(R.id.player).visibility = View.GONE

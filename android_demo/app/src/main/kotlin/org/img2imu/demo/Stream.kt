@@ -38,15 +38,16 @@ data class StreamState(val moment: Moment? = null, val status: String = "", val 
 /** Labels samples window by window; on the worker thread only. */
 class Stream(
     private val pipeline: Pipeline,
-    rate: Double,
+    rates: List<Double>,
     overlap: Double,
     private val onMoment: (Moment) -> Unit,
 ) {
-    private val classifier = LiveClassifier(pipeline, rate, overlap, ::take)
+    private val classifier = LiveClassifier(pipeline, rates, overlap, ::take)
     private var windows = 0
 
-    /** Takes the next sample: nanoseconds on any clock, and acceleration in g. */
-    fun push(nanoseconds: Long, x: Float, y: Float, z: Float) = classifier.push(nanoseconds, x, y, z)
+    /** Takes the next sample of the model's sensor of this number; see [LiveClassifier.push]. */
+    fun push(sensor: Int, nanoseconds: Long, x: Float, y: Float, z: Float) =
+        classifier.push(sensor, nanoseconds, x, y, z)
 
     fun finish() = classifier.finish()
 

@@ -16,6 +16,7 @@ import kotlinx.serialization.json.jsonArray
 import kotlinx.serialization.json.jsonObject
 import kotlinx.serialization.json.jsonPrimitive
 import org.img2imu.core.CsvRecording
+import org.img2imu.core.Golden
 import org.img2imu.core.STANDARD_GRAVITY
 import org.junit.After
 import org.junit.runner.RunWith
@@ -71,9 +72,17 @@ abstract class AppTest {
         for (each in controllers) each.get().demo.close()
     }
 
-    protected fun addAccelerometer() {
+    /** Gives the phone a sensor. */
+    protected fun add(type: Int) {
         val sensors = RuntimeEnvironment.getApplication().getSystemService(Context.SENSOR_SERVICE) as SensorManager
-        shadowOf(sensors).addSensor(ShadowSensor.newInstance(Sensor.TYPE_ACCELEROMETER))
+        shadowOf(sensors).addSensor(ShadowSensor.newInstance(type))
+    }
+
+    /** Takes the model of the golden vectors of this name instead of the app's; returns these. */
+    protected fun useModel(name: String): Golden {
+        val folder = File(built, "models/$name")
+        assets["model.onnx"] = File(folder, "model.onnx").readBytes()
+        return Golden.read { File(folder, it).readBytes() }
     }
 
     protected fun launch(intent: Intent = Intent()) {
@@ -107,10 +116,15 @@ abstract class AppTest {
     /** Sends a sample of the recording as the sensor would. */
     protected fun sense(index: Int) {
         val values = FloatArray(3) { recording.values[3 * index + it] * STANDARD_GRAVITY }
+        sense(Sensor.TYPE_ACCELEROMETER, recording.nanoseconds[index], values)
+    }
+
+    /** Sends a sample as a sensor would. */
+    protected fun sense(type: Int, nanoseconds: Long, values: FloatArray) {
         val sensors = activity.getSystemService(Context.SENSOR_SERVICE) as SensorManager
         val event = SensorEventBuilder.newBuilder()
-            .setSensor(checkNotNull(sensors.getDefaultSensor(Sensor.TYPE_ACCELEROMETER)))
-            .setTimestamp(recording.nanoseconds[index])
+            .setSensor(checkNotNull(sensors.getDefaultSensor(type)))
+            .setTimestamp(nanoseconds)
             .setValues(values)
             .build()
         // The shadow calls listeners where it stands; Android calls them on the worker.

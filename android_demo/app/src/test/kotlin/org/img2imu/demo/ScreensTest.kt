@@ -1,5 +1,6 @@
 package org.img2imu.demo
 
+import android.hardware.Sensor
 import org.img2imu.core.Protocol
 import org.junit.Test
 import org.robolectric.annotation.Config
@@ -9,7 +10,7 @@ import kotlin.test.assertEquals
 /** Each screen with real content, drawn to `target/screens`: look at them. */
 class ScreensTest : AppTest() {
     private fun live(name: String) {
-        addAccelerometer()
+        add(Sensor.TYPE_ACCELEROMETER)
         launch()
         for (index in 1600 until 2000) sense(index)
         picture(name)

@@ -1,5 +1,8 @@
 package org.img2imu.demo
 
+import android.hardware.Sensor
+import org.img2imu.core.Golden
+import org.img2imu.core.STANDARD_GRAVITY
 import org.junit.Test
 import kotlin.math.abs
 import kotlin.test.assertEquals
@@ -36,7 +39,7 @@ class StreamTest : AppTest() {
 
     @Test
     fun `the live screen shows Python's label for every window`() {
-        addAccelerometer()
+        add(Sensor.TYPE_ACCELEROMETER)
         launch()
         assertEquals("Filling the first window…", shown(R.id.label))
         feed(0 until recording.size)
@@ -46,7 +49,7 @@ class StreamTest : AppTest() {
 
     @Test
     fun `a rotation loses no window, a pause only those it falls into`() {
-        addAccelerometer()
+        add(Sensor.TYPE_ACCELEROMETER)
         launch()
         feed(0 until 1000)
         controller.recreate()
@@ -81,7 +84,7 @@ class StreamTest : AppTest() {
 
     @Test
     fun `the recording plays on over a rotation and a pause, to Python's labels`() {
-        addAccelerometer()
+        add(Sensor.TYPE_ACCELEROMETER)
         launch()
         open(Tab.RECORDING)
         assertEquals("Play", shown(R.id.play))
@@ -114,10 +117,54 @@ class StreamTest : AppTest() {
         assertNotNull(demo.playback.state.value.stream.moment)
     }
 
+    /** Sends the golden window to both sensors, sample by sample. */
+    private fun feed(golden: Golden, types: List<Int>) {
+        val window = golden.windows[0]
+        for (index in 0 until golden.samples) {
+            val time = (index * 1e9 / golden.samplingRate).toLong()
+            for ((sensor, type) in types.withIndex()) {
+                val scale = if (type == Sensor.TYPE_ACCELEROMETER) STANDARD_GRAVITY else 1f
+                sense(type, time, FloatArray(3) { window[(3 * sensor + it) * golden.samples + index] * scale })
+            }
+        }
+        settle()
+    }
+
+    @Test
+    fun `a model of two sensors reads both, and labels as Python does`() {
+        val golden = useModel("sensors")
+        BOTH.forEach(::add)
+        launch()
+        feed(golden, BOTH)
+        assertEquals("Accelerometer at 50 Hz, gyroscope at 50 Hz", shown(R.id.status))
+        val probabilities = golden.probabilities[0]
+        val best = probabilities.indices.maxBy { probabilities[it] }
+        assertEquals(golden.labels[best], shown(R.id.label))
+        assertEquals(100.0 * probabilities[best], shown(R.id.confidence).removeSuffix(" %").toDouble(), 0.51)
+        assertEquals(golden.views.size, demo.live.state.value.moment?.pictures?.size)
+    }
+
+    @Test
+    fun `a phone without a sensor of the model says so`() {
+        useModel("sensors")
+        add(Sensor.TYPE_ACCELEROMETER)
+        launch()
+        assertEquals("This phone has no gyroscope: see the recording instead", shown(R.id.label))
+    }
+
+    @Test
+    fun `a sensor that sends nothing is told`() {
+        val golden = useModel("sensors")
+        BOTH.forEach(::add)
+        launch()
+        repeat(20) { feed(golden, BOTH.take(1)) }
+        assertEquals("The gyroscope sends nothing", shown(R.id.label))
+    }
+
     @Test
     fun `a missing model is told`() {
         assets.remove("model.onnx")
-        addAccelerometer()
+        add(Sensor.TYPE_ACCELEROMETER)
         launch()
         assertEquals("This app was built without model.onnx", shown(R.id.label))
     }
@@ -125,7 +172,7 @@ class StreamTest : AppTest() {
     @Test
     fun `a broken model is told`() {
         assets["model.onnx"] = assets.getValue("model.onnx").copyOf(1000)
-        addAccelerometer()
+        add(Sensor.TYPE_ACCELEROMETER)
         launch()
         assertTrue(shown(R.id.label).startsWith("ONNX Runtime cannot open the model"), shown(R.id.label))
         sense(0)
@@ -144,6 +191,8 @@ class StreamTest : AppTest() {
     private fun seconds(index: Int) = recording.nanoseconds[index] / 1e9
 
     private companion object {
+        val BOTH = listOf(Sensor.TYPE_ACCELEROMETER, Sensor.TYPE_GYROSCOPE)
+
         /** Samples while another app is in front, within an exercise, and the first of the next one. */
         val AWAY = 1600 until 1700
         const val NEXT_EXERCISE = 2250

@@ -16,7 +16,8 @@ fun interface Files {
  *
  * @property samples of a window
  * @property views that the network was trained on
- * @property windows 3 × samples each, in g
+ * @property sensors whose axes a window has, three of each in turn
+ * @property windows 3 × sensors × samples each
  * @property images of each window, views × 3 × height × width; empty for an encoder that reads windows
  * @property logits of each window
  * @property rounding how far a logit of each window moves when every sample moves to the next float
@@ -27,6 +28,7 @@ class Golden private constructor(
     val labels: List<String>,
     val samplingRate: Double,
     val samples: Int,
+    val sensors: List<Sensor>,
     val views: List<View>,
     val windows: List<FloatArray>,
     val images: List<FloatArray>,
@@ -48,6 +50,7 @@ class Golden private constructor(
                 settings.texts("labels"),
                 settings.number("sampling_rate"),
                 settings.whole("samples"),
+                parseSensors(settings),
                 parseViews(settings.list("views")),
                 folder.rows(arrays, "windows"),
                 if ("images" in arrays) folder.rows(arrays, "images") else emptyList(),

@@ -7,7 +7,7 @@ import java.nio.FloatBuffer
 
 /** What a model takes. */
 enum class Form(val text: String) {
-    /** A window, 3 × samples in g: the drawing is inside. */
+    /** A window, 3 × sensors × samples: the drawing is inside. */
     END_TO_END("end-to-end"),
 
     /** The window's pictures, views × 3 × height × width in [0, 1]. */
@@ -22,6 +22,7 @@ enum class Form(val text: String) {
  * @property samples of a window
  * @property views that the model was trained on; empty for an encoder that reads windows
  * @property quantization such as `int8`; null for a model in single precision
+ * @property sensors whose axes a window has, three of each in turn
  */
 class ModelInfo(
     val labels: List<String>,
@@ -30,6 +31,7 @@ class ModelInfo(
     val views: List<View>,
     val form: Form,
     val quantization: String? = null,
+    val sensors: List<Sensor> = listOf(ACCELEROMETER),
 ) {
     /** Numbers that [Model.run] takes. */
     val inputSize: Int
@@ -40,15 +42,16 @@ class ModelInfo(
         ensure(samplingRate in 1e-3..1e6) { "the model's sampling_rate must be a number of Hz, not $samplingRate" }
         ensure(samples in 2..1_000_000) { "a window of the model must have at least two samples, not $samples" }
         ensure(form == Form.END_TO_END || views.isNotEmpty()) { "a model of the form image needs views" }
+        requireDrawn(views, sensors)
         inputSize = when (form) {
-            Form.END_TO_END -> 3 * samples
+            Form.END_TO_END -> 3 * sensors.size * samples
             Form.IMAGE -> views.sumOf { 3 * it.height * it.width }
         }
     }
 
     /** Sizes of the model's input, for a batch of one window. */
     fun inputShape(): LongArray = when (form) {
-        Form.END_TO_END -> longArrayOf(1, 3, samples.toLong())
+        Form.END_TO_END -> longArrayOf(1, 3L * sensors.size, samples.toLong())
         Form.IMAGE -> {
             val size = longArrayOf(3, views[0].height.toLong(), views[0].width.toLong())
             (if (views.size == 1) longArrayOf(1) else longArrayOf(1, views.size.toLong())) + size
@@ -79,11 +82,6 @@ class ModelInfo(
         private fun parse(settings: Settings): ModelInfo {
             val format = settings.whole("format")
             ensure(format == FORMAT) { "the model has format $format; this app reads format $FORMAT" }
-            ensure("sensors" !in settings) {
-                "the model takes other sensors than one accelerometer; this app reads that alone"
-            }
-            val unit = settings.text("unit")
-            ensure(unit == "g") { "the model takes samples in $unit; this app gives g" }
             return ModelInfo(
                 settings.texts("labels"),
                 settings.number("sampling_rate"),
@@ -91,6 +89,7 @@ class ModelInfo(
                 parseViews(settings.list("views")),
                 parseForm(settings.text("form")),
                 if ("quantization" in settings) settings.text("quantization") else null,
+                parseSensors(settings),
             )
         }
 

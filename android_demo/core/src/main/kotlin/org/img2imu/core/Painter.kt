@@ -11,11 +11,11 @@ interface Painter {
     /**
      * Draws a window.
      *
-     * @param window 3 × samples in g, finite: all of x, then y, then z
+     * @param window finite; from [start] on 3 × samples: all of x, then y, then z
      * @param picture receives 3 × height × width levels in [0, 1]: red, green, blue, rows from the top
      * @param offset where in [picture] they begin
      */
-    fun draw(window: FloatArray, picture: FloatArray, offset: Int = 0)
+    fun draw(window: FloatArray, picture: FloatArray, offset: Int = 0, start: Int = 0)
 }
 
 /** The painter of [view] for windows of [samples]. */
@@ -29,9 +29,12 @@ fun painter(view: View, samples: Int): Painter = when (view) {
  *
  * @param views of one size, at least one
  * @param samples of a window
+ * @param sensors whose axes a window has, three of each in turn
  */
-class Pictures(views: List<View>, val samples: Int) {
+class Pictures(views: List<View>, val samples: Int, sensors: List<Sensor> = listOf(ACCELEROMETER)) {
     private val painters = views.map { painter(it, samples) }.toTypedArray()
+    private val starts = requireDrawn(views, sensors).map { 3 * samples * it }.toIntArray()
+    private val size = 3 * samples * sensors.size
 
     val count = views.size
     val width = views.first().width
@@ -40,9 +43,10 @@ class Pictures(views: List<View>, val samples: Int) {
     /** Levels in [0, 1], count × 3 × height × width; the next [draw] overwrites them. */
     val levels = FloatArray(count * 3 * height * width)
 
-    /** Draws every view of a window of 3 × samples in g. */
+    /** Draws every view of a window of 3 × sensors × samples. */
     fun draw(window: FloatArray): FloatArray {
-        for (index in 0 until count) painters[index].draw(window, levels, index * 3 * height * width)
+        require(window.size == size) { "a window of ${window.size} numbers instead of $size" }
+        for (index in 0 until count) painters[index].draw(window, levels, index * 3 * height * width, starts[index])
         return levels
     }
 
@@ -56,6 +60,15 @@ class Pictures(views: List<View>, val samples: Int) {
                 (grey(levels[at]) shl 16) or (grey(levels[at + size]) shl 8) or grey(levels[at + 2 * size])
         }
     }
+}
+
+/** Numbers of the sensors that views draw; an [InputError] where one is not among [sensors]. */
+internal fun requireDrawn(views: List<View>, sensors: List<Sensor>): List<Int> = views.map { view ->
+    val number = sensors.indexOfFirst { it.name == view.sensor }
+    ensure(number >= 0) {
+        "a view draws the sensor ${view.sensor}, and the windows are of ${sensors.joinToString { it.name }}"
+    }
+    number
 }
 
 /** A level in [0, 1] as the nearest of 256 grey levels. */

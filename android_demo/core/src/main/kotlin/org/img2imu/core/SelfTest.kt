@@ -33,7 +33,8 @@ data class SelfTestResult(
  */
 fun selfTest(golden: Golden, model: Model? = null): SelfTestResult {
     model?.info?.let { info ->
-        ensure(info.labels == golden.labels && info.samples == golden.samples && info.views == golden.views) {
+        val same = info.labels == golden.labels && info.samples == golden.samples
+        ensure(same && info.sensors == golden.sensors && info.views == golden.views) {
             "the golden vectors belong to another model"
         }
     }
@@ -43,7 +44,7 @@ fun selfTest(golden: Golden, model: Model? = null): SelfTestResult {
 }
 
 private class Comparison(private val golden: Golden, private val model: Model?) {
-    private val pictures = if (golden.images.isEmpty()) null else Pictures(golden.views, golden.samples)
+    private val pictures = if (golden.images.isEmpty()) null else Pictures(golden.views, golden.samples, golden.sensors)
     private var images = 0.0
     private var greyLevels = 0
     private var logits = 0.0

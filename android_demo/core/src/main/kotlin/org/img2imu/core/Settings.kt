@@ -32,6 +32,9 @@ internal class Settings(private val what: String, private val values: Map<String
     fun wholes(name: String): List<Int> =
         value(name, "a list of whole numbers") { list -> all(list) { it.plain()?.intOrNull } }
 
+    fun numbers(name: String): List<Double> =
+        value(name, "a list of numbers") { list -> all(list) { it.plain()?.doubleOrNull } }
+
     fun nested(name: String) = Settings("$what, $name", value(name, "an object") { it as? JsonObject })
 
     private fun JsonElement.text() = (this as? JsonPrimitive)?.takeIf { it.isString }?.content

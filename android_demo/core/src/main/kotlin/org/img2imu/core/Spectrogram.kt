@@ -31,9 +31,9 @@ class Spectrogram(override val view: SpectrogramView, private val samples: Int) 
     private val rows = Neighbours(bins, view.height)
     private val wide = FloatArray(bins * view.width)
 
-    override fun draw(window: FloatArray, picture: FloatArray, offset: Int) {
-        require(window.size == 3 * samples) { "a window of ${window.size} numbers instead of 3 x $samples" }
-        for (axis in 0 until 3) load(window, axis)
+    override fun draw(window: FloatArray, picture: FloatArray, offset: Int, start: Int) {
+        require(start >= 0 && start + 3 * samples <= window.size) { "no 3 x $samples of ${window.size} numbers" }
+        for (axis in 0 until 3) load(window, start + axis * samples, axis)
         for (bin in 0 until bins) density(bin)
         for (axis in 0 until 3) extremes(axis)
         chooseRange()
@@ -44,9 +44,9 @@ class Spectrogram(override val view: SpectrogramView, private val samples: Int) 
         }
     }
 
-    private fun load(window: FloatArray, axis: Int) {
-        val mean = if (view.detrend) mean(window, axis * samples, samples) else 0.0
-        for (index in 0 until samples) signal[index] = window[axis * samples + index] - mean
+    private fun load(window: FloatArray, start: Int, axis: Int) {
+        val mean = if (view.detrend) mean(window, start, samples) else 0.0
+        for (index in 0 until samples) signal[index] = window[start + index] - mean
         fourier.load(axis * frames, frames, signal, view.hop, taper)
     }
 

@@ -14,6 +14,9 @@ sealed interface View {
     /** Of the picture, in pixels. */
     val width: Int
     val height: Int
+
+    /** Name of the sensor that it draws. */
+    val sensor: String
 }
 
 /** What becomes black and what full colour. */
@@ -34,10 +37,10 @@ enum class Normalization {
  * @property nfft samples per frame
  * @property noverlap samples that neighbouring frames share
  * @property detrend whether each axis' mean is removed first, and with it gravity
- * @property lowDb decibels (1 g²/Hz is 0 dB) shown as black by [Normalization.FIXED]
+ * @property lowDb decibels shown as black by [Normalization.FIXED]; 0 dB is 1 g²/Hz, of other sensors their unit's
  * @property highDb decibels shown as full colour by [Normalization.FIXED]
  * @property dynamicRange decibels below the maximum beyond which the others draw black
- * @property floor smallest power density in g²/Hz
+ * @property floor smallest power density in g²/Hz, of other sensors in their unit's
  */
 data class SpectrogramView(
     override val samplingRate: Double = 50.0,
@@ -51,6 +54,7 @@ data class SpectrogramView(
     val floor: Double = 1e-10,
     override val width: Int = 128,
     override val height: Int = 96,
+    override val sensor: String = ACCELEROMETER.name,
 ) : View {
     init {
         requireRateAndSize()
@@ -76,8 +80,8 @@ data class SpectrogramView(
 /**
  * The signed trace as a filled picture: a pixel is bright where the trace lies above its row.
  *
- * @property low acceleration in g at the bottom row
- * @property high acceleration in g at the top row
+ * @property low value at the bottom row, of acceleration in g
+ * @property high value at the top row
  * @property detrend whether each axis' mean is removed first
  */
 data class WaveformView(
@@ -87,11 +91,12 @@ data class WaveformView(
     val detrend: Boolean = false,
     override val width: Int = 128,
     override val height: Int = 96,
+    override val sensor: String = ACCELEROMETER.name,
 ) : View {
     init {
         requireRateAndSize()
-        ensure(low >= -MAX_ACCELERATION && low < high && high <= MAX_ACCELERATION) {
-            "low must be below high, both within $MAX_ACCELERATION g, not $low and $high"
+        ensure(low >= -MAX_VALUE && low < high && high <= MAX_VALUE) {
+            "low must be below high, both within $MAX_VALUE, not $low and $high"
         }
     }
 }
@@ -114,9 +119,6 @@ internal fun parseViews(list: List<JsonElement>): List<View> {
 }
 
 private fun parseView(settings: Settings): View {
-    ensure("sensor" !in settings) {
-        "a view draws the sensor ${settings.text("sensor")}; this app draws the accelerometer alone"
-    }
     return when (val kind = settings.text("kind")) {
         "spectrogram" -> parseSpectrogram(settings)
         "waveform" -> parseWaveform(settings)
@@ -124,7 +126,7 @@ private fun parseView(settings: Settings): View {
     }
 }
 
-private val COMMON_NAMES = setOf("kind", "sampling_rate", "detrend", "width", "height")
+private val COMMON_NAMES = setOf("kind", "sampling_rate", "detrend", "width", "height", "sensor")
 private val SPECTROGRAM_NAMES =
     COMMON_NAMES + setOf("nfft", "noverlap", "normalize", "db_range", "dynamic_range", "floor")
 private val WAVEFORM_NAMES = COMMON_NAMES + setOf("low", "high")
@@ -145,6 +147,7 @@ private fun parseSpectrogram(settings: Settings): SpectrogramView {
         settings.number("floor"),
         settings.whole("width"),
         settings.whole("height"),
+        if ("sensor" in settings) settings.text("sensor") else ACCELEROMETER.name,
     )
 }
 
@@ -157,6 +160,7 @@ private fun parseWaveform(settings: Settings): WaveformView {
         settings.flag("detrend"),
         settings.whole("width"),
         settings.whole("height"),
+        if ("sensor" in settings) settings.text("sensor") else ACCELEROMETER.name,
     )
 }
 
@@ -180,6 +184,6 @@ private fun View.requireRateAndSize() {
     }
 }
 
-private const val MAX_ACCELERATION = 1e6
+private const val MAX_VALUE = 1e6
 private const val MAX_NFFT = 4096
 private const val MAX_PIXELS = 1024

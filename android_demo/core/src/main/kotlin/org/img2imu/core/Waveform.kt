@@ -11,10 +11,10 @@ class Waveform(override val view: WaveformView, private val samples: Int) : Pain
     private val rows = DoubleArray(view.height) { exp(view.height * (0.25 - 0.5 * it / (view.height - 1))) }
     private val trace = DoubleArray(view.width)
 
-    override fun draw(window: FloatArray, picture: FloatArray, offset: Int) {
-        require(window.size == 3 * samples) { "a window of ${window.size} numbers instead of 3 x $samples" }
+    override fun draw(window: FloatArray, picture: FloatArray, offset: Int, start: Int) {
+        require(start >= 0 && start + 3 * samples <= window.size) { "no 3 x $samples of ${window.size} numbers" }
         for (axis in 0 until 3) {
-            follow(window, axis * samples)
+            follow(window, start + axis * samples)
             fill(picture, offset + axis * view.height * view.width)
         }
     }

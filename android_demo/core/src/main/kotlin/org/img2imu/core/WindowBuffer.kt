@@ -6,8 +6,8 @@ import kotlin.math.round
 /** Receives windows; the array is used again for the next one. */
 fun interface WindowListener {
     /**
-     * @param start of the window, in seconds since the recording's first sample
-     * @param window 3 × samples in g: all of x, then y, then z
+     * @param start of the window, in seconds since the recording's first segment began
+     * @param window 3 × sensors × samples: all of x, then y, then z, of each sensor in turn
      */
     fun onWindow(start: Double, window: FloatArray)
 }
@@ -24,15 +24,17 @@ fun stride(samples: Int, overlap: Double): Int {
  * @param samples of a window
  * @param stride samples between the starts of neighbouring windows, at most [samples]
  * @param rate of the samples, in Hz
+ * @param axes of a sample, three of each sensor
  */
 class WindowBuffer(
     private val samples: Int,
     private val stride: Int,
     private val rate: Double,
+    private val axes: Int = 3,
     private val listener: WindowListener,
 ) : UniformSink {
-    private val ring = FloatArray(3 * samples)
-    private val window = FloatArray(3 * samples)
+    private val ring = FloatArray(axes * samples)
+    private val window = FloatArray(axes * samples)
     private var start = 0.0
     private var received = 0L
 
@@ -45,11 +47,9 @@ class WindowBuffer(
         received = 0
     }
 
-    override fun sample(x: Float, y: Float, z: Float) {
+    override fun sample(values: FloatArray) {
         val slot = (received % samples).toInt()
-        ring[slot] = x
-        ring[samples + slot] = y
-        ring[2 * samples + slot] = z
+        for (axis in 0 until axes) ring[axis * samples + slot] = values[axis]
         received++
         val first = received - samples
         if (first >= 0 && first % stride == 0L) {
@@ -61,7 +61,7 @@ class WindowBuffer(
     /** Copies the ring in the order of time; its oldest sample lies at [oldest]. */
     private fun unroll(oldest: Int) {
         val later = samples - oldest
-        for (axis in 0 until 3) {
+        for (axis in 0 until axes) {
             val row = axis * samples
             System.arraycopy(ring, row + oldest, window, row, later)
             System.arraycopy(ring, row, window, row + later, oldest)

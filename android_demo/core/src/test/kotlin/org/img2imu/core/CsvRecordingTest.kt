@@ -23,6 +23,18 @@ class CsvRecordingTest {
     }
 
     @Test
+    fun `samples of several sensors`() {
+        val sensors = listOf(ACCELEROMETER, Sensor("gyro"))
+        val rows = (0..8).joinToString("") { "$it,1,2,3,4,5,6\n" }
+        val recording = CsvRecording.read("t,x,y,z,gyro.x,gyro.y,gyro.z\n$rows".reader(), "a.csv", sensors)
+        assertContentEquals(floatArrayOf(1f, 2f, 3f, 4f, 5f, 6f), recording.values.copyOf(6))
+        assertEquals(9, recording.size)
+        assertMessage("the header must be t,x,y,z or t,x,y,z,label, not t,x,y,z,gyro.x") {
+            read("t,x,y,z,gyro.x,gyro.y,gyro.z\n$rows")
+        }
+    }
+
+    @Test
     fun `the rate is the nominal one, whatever jitters, repeats or is missing`() {
         fun rate(vararg milliseconds: Double): Double {
             val times = LongArray(101)

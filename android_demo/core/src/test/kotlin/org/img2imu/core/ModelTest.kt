@@ -109,6 +109,20 @@ class ModelTest {
         assertEquals(750, window.inputSize)
     }
 
+    private fun sensors(vararg units: Pair<String, String>) =
+        units.joinToString(prefix = "[", postfix = "]") { (name, unit) -> """{"name": "$name", "unit": "$unit"}""" }
+
+    @Test
+    fun `metadata tell the sensors`() {
+        assertEquals(listOf(ACCELEROMETER), ModelInfo.parse(metadata).sensors)
+        val units = sensors("accel" to "g", "wrist.gyro" to "rad/s", "magn" to "uT")
+        val info = ModelInfo.parse(metadata - "unit" + ("sensors" to units) + ("form" to "end-to-end"))
+        assertEquals(listOf("accel", "wrist.gyro", "magn"), info.sensors.map { it.name })
+        assertEquals(SensorKind.entries.toList(), info.sensors.map { it.kind })
+        assertContentEquals(longArrayOf(1, 9, 250), info.inputShape())
+        assertEquals(2250, info.inputSize)
+    }
+
     @Test
     fun `metadata of TorchScript are one JSON object`() {
         val json = """
@@ -132,8 +146,12 @@ class ModelTest {
         refused("samples", "2.5", "samples must be a whole number, not 2.5")
         refused("samples", "1", "at least two samples")
         refused("sampling_rate", "0", "sampling_rate")
-        refused("unit", "m/s2", "the model takes samples in m/s2")
-        refused("sensors", "[{\"name\": \"gyro\", \"unit\": \"rad/s\"}]", "other sensors than one accelerometer")
+        refused("unit", "m/s2", "the model takes samples of accel in m/s2; this app gives g")
+        refused("sensors", sensors("gyro" to "deg/s"), "samples of gyro in deg/s; this app gives rad/s")
+        refused("sensors", sensors("baro" to "Pa"), "unknown sensor \"baro\"; known: accel, gyro, magn")
+        refused("sensors", sensors("accel" to "g", "accel" to "g"), "each once, not accel, accel")
+        refused("sensors", "[]", "sensors must be named")
+        refused("sensors", sensors("gyro" to "rad/s"), "draws the sensor accel, and the windows are of gyro")
         refused("form", "converter", "unknown form of model \"converter\"; known: end-to-end, image")
         refused("views", "[]", "needs views")
         refused("views", "[{\"kind\": \"other\"}]", "unknown kind of view")

@@ -16,7 +16,7 @@ class PicturesTest {
 
     @Test
     fun `pictures are Python's within a grey level`() {
-        for (name in listOf("paper", "fast")) {
+        for (name in listOf("paper", "fast", "sensors")) {
             val result = selfTest(Golden.read(golden(name)))
             println("$name: $result")
             assertTrue(result.passed, "$name: $result")
@@ -127,7 +127,24 @@ class PicturesTest {
         val picture = FloatArray(3 * 96 * 128)
         for (view in listOf(SpectrogramView(), WaveformView())) {
             assertFailsWith<IllegalArgumentException> { painter(view, 250).draw(FloatArray(749), picture) }
+            val pictures = Pictures(listOf(view), 250)
+            for (size in listOf(749, 1500)) {
+                assertFailsWith<IllegalArgumentException> { pictures.draw(FloatArray(size)) }
+            }
         }
+    }
+
+    @Test
+    fun `each view draws its own sensor`() {
+        val (one, other) = List(2) { exampleWindow(seed = it) }
+        val views = listOf(SpectrogramView(sensor = "gyro"), WaveformView(), WaveformView(sensor = "gyro"))
+        val levels = Pictures(views, 250, listOf(ACCELEROMETER, Sensor("gyro"))).draw(one + other)
+        val size = levels.size / 3
+        for ((index, window) in listOf(other, one, other).withIndex()) {
+            val alone = drawn(views[index], window)
+            assertNear(alone, levels.copyOfRange(index * size, (index + 1) * size), 0.0)
+        }
+        assertMessage("draws the sensor gyro, and the windows are of accel") { Pictures(views, 250) }
     }
 
     @Test
@@ -144,10 +161,10 @@ class PicturesTest {
              "normalize": "fixed", "db_range": [-60, 0.5], "dynamic_range": 30.0, "floor": 1e-09,
              "width": 64, "height": 48},
             {"kind": "waveform", "sampling_rate": 20.0, "low": -0.25, "high": 0.5, "detrend": false,
-             "width": 64, "height": 48}]"""
+             "width": 64, "height": 48, "sensor": "wrist.gyro"}]"""
         val expected = listOf(
             SpectrogramView(20.0, 32, 24, true, Normalization.FIXED, -60.0, 0.5, 30.0, 1e-9, 64, 48),
-            WaveformView(20.0, -0.25, 0.5, false, 64, 48),
+            WaveformView(20.0, -0.25, 0.5, false, 64, 48, "wrist.gyro"),
         )
         assertEquals(expected, parseViews(json))
         assertEquals(emptyList(), parseViews("[]"))
@@ -167,7 +184,7 @@ class PicturesTest {
         assertMessage("one picture size") { parseViews("[$one, ${one.replace("8", "9")}]") }
         refused("unknown kind of view \"wavelet\"", "waveform", "wavelet")
         refused("unknown setting of a waveform view: colour", "{", "{\"colour\": 1,")
-        refused("draws the sensor gyro; this app draws the accelerometer alone", "{", "{\"sensor\": \"gyro\",")
+        refused("view 1: sensor must be a text", "{", "{\"sensor\": 3,")
         refused("view 1 has no high", "\"high\": 2,", "")
         refused("view 1: width must be a whole number, not \"8\"", "8", "\"8\"")
         refused("low must be below high", "-2", "2")

@@ -43,10 +43,10 @@ class PipelineTest {
         val model = StandInModel(standInInfo(Form.END_TO_END, case.whole("samples")))
         val starts = ArrayList<Double>()
         Pipeline(model).use { pipeline ->
-            val live = LiveClassifier(pipeline, case.number("rate")) { start, _, _ -> starts += start }
+            val live = LiveClassifier(pipeline, listOf(case.number("rate"))) { start, _, _ -> starts += start }
             for (row in time.indices) {
                 val (x, y, z) = samples[row]
-                live.push((time[row] * 1e9).roundToLong(), x, y, z)
+                live.push(0, (time[row] * 1e9).roundToLong(), x, y, z)
             }
             live.finish()
         }
@@ -66,7 +66,8 @@ class PipelineTest {
             for (name in listOf("model.onnx", "model.image.onnx")) {
                 val logits = ArrayList<FloatArray>()
                 Pipeline(OnnxModel.open(File(folder, name).path)).use { pipeline ->
-                    val live = LiveClassifier(pipeline, golden.samplingRate, overlap = 0.0) { _, _, answer ->
+                    val rates = List(golden.sensors.size) { golden.samplingRate }
+                    val live = LiveClassifier(pipeline, rates, overlap = 0.0) { _, _, answer ->
                         logits += answer.logits.copyOf()
                     }
                     golden.windows.forEachIndexed { number, window -> stream(live, window, number, golden) }
@@ -82,7 +83,10 @@ class PipelineTest {
         val samples = golden.samples
         for (index in 0 until samples) {
             val time = ((number * samples + index) * 1e9 / golden.samplingRate).roundToLong()
-            live.push(time, window[index], window[samples + index], window[2 * samples + index])
+            for (sensor in golden.sensors.indices) {
+                val (x, y, z) = List(3) { window[(3 * sensor + it) * samples + index] }
+                live.push(sensor, time, x, y, z)
+            }
         }
     }
 
@@ -101,6 +105,6 @@ class PipelineTest {
     @Test
     fun `a sensor whose rate does not fit is refused`() {
         val pipeline = Pipeline(StandInModel(standInInfo(Form.IMAGE)))
-        assertMessage("sampling rate must be") { LiveClassifier(pipeline, 0.0) { _, _, _ -> } }
+        assertMessage("sampling rate must be") { LiveClassifier(pipeline, listOf(0.0)) { _, _, _ -> } }
     }
 }

@@ -24,10 +24,10 @@ class ResamplerTest {
             buffer?.begin(start)
         }
 
-        override fun sample(x: Float, y: Float, z: Float) {
+        override fun sample(values: FloatArray) {
             counts[counts.size - 1]++
-            values += listOf(x, y, z)
-            buffer?.sample(x, y, z)
+            this.values += values.asList()
+            buffer?.sample(values)
         }
 
         override fun onWindow(start: Double, window: FloatArray) {
@@ -43,8 +43,8 @@ class ResamplerTest {
         maxGap: Double = defaultMaxGap(rateIn),
         value: (Double) -> Float,
     ) = Recorder().also { recorder ->
-        val resampler = Resampler(rateIn, rateOut, maxGap, recorder)
-        for (time in times) value(time).let { resampler.push((time * 1e9).roundToLong(), it, -it, 1f) }
+        val resampler = Resampler(listOf(Sampling(rateIn, maxGap)), rateOut, recorder)
+        for (time in times) value(time).let { resampler.push(0, (time * 1e9).roundToLong(), it, -it, 1f) }
         resampler.finish()
     }
 
@@ -62,12 +62,13 @@ class ResamplerTest {
         for (case in cases) {
             val recorder = Recorder()
             val rate = case.number("sampling_rate")
-            recorder.buffer = WindowBuffer(case.whole("samples"), case.whole("stride"), rate, recorder)
-            val resampler = Resampler(case.number("rate"), rate, case.number("max_gap"), recorder)
+            recorder.buffer = WindowBuffer(case.whole("samples"), case.whole("stride"), rate, listener = recorder)
+            val sampling = Sampling(case.number("rate"), case.number("max_gap"))
+            val resampler = Resampler(listOf(sampling), rate, recorder)
             val due = ArrayList<Int>()
             for (row in time.indices) {
                 val (x, y, z) = samples[row]
-                resampler.push((time[row] * 1e9).roundToLong(), x, y, z)
+                resampler.push(0, (time[row] * 1e9).roundToLong(), x, y, z)
                 while (due.size < recorder.windows.size) due += row
             }
             resampler.finish()
@@ -128,12 +129,12 @@ class ResamplerTest {
 
     @Test
     fun `what is of no use is counted`() {
-        val resampler = Resampler(50.0, 50.0, sink = Recorder())
-        resampler.push(0, 0f, 0f, 0f)
-        resampler.push(20_000_000, Float.NaN, 0f, 0f)
-        resampler.push(20_000_000, 0f, Float.POSITIVE_INFINITY, 0f)
-        resampler.push(20_000_000, 0f, 0f, 1f)
-        resampler.push(20_000_000, 0f, 0f, 1f)
+        val resampler = Resampler(listOf(Sampling(50.0)), 50.0, Recorder())
+        resampler.push(0, 0, 0f, 0f, 0f)
+        resampler.push(0, 20_000_000, Float.NaN, 0f, 0f)
+        resampler.push(0, 20_000_000, 0f, Float.POSITIVE_INFINITY, 0f)
+        resampler.push(0, 20_000_000, 0f, 0f, 1f)
+        resampler.push(0, 20_000_000, 0f, 0f, 1f)
         assertEquals(5, resampler.received)
         assertEquals(3, resampler.dropped)
     }
@@ -141,10 +142,12 @@ class ResamplerTest {
     @Test
     fun `a second recording begins anew`() {
         val recorder = Recorder()
-        recorder.buffer = WindowBuffer(4, 2, 50.0, recorder)
-        val resampler = Resampler(50.0, 50.0, sink = recorder)
+        recorder.buffer = WindowBuffer(4, 2, 50.0, listener = recorder)
+        val resampler = Resampler(listOf(Sampling(50.0)), 50.0, recorder)
         repeat(2) { recording ->
-            for (index in 0 until 7L) resampler.push(recording * 1000L + index * 20_000_000, index.toFloat(), 0f, 0f)
+            for (index in 0 until 7L) {
+                resampler.push(0, recording * 1000L + index * 20_000_000, index.toFloat(), 0f, 0f)
+            }
             resampler.finish()
         }
         assertEquals(listOf(0.0, 0.04, 0.0, 0.04), recorder.windowStarts)
@@ -163,24 +166,89 @@ class ResamplerTest {
         assertEquals(Ratio(1, 1000), Ratio.of(1000.0, 1.0))
         assertMessage("more than 1000-fold") { Ratio.of(1001.0, 1.0) }
         assertMessage("positive number of hertz, not NaN") { Ratio.of(Double.NaN, 50.0) }
-        assertMessage("longest gap") { Resampler(50.0, 50.0, 0.0, Recorder()) }
+        assertMessage("longest gap") { Resampler(listOf(Sampling(50.0, 0.0)), 50.0, Recorder()) }
         assertMessage("overlap must be") { stride(250, 1.0) }
         val strides = listOf(stride(250, 0.0), stride(250, 0.5), stride(25, 0.5), stride(2, 0.9))
         assertEquals(listOf(250, 125, 12, 1), strides)
     }
 
     @Test
+    fun `two sensors with a clock of their own each give Python's windows, each when it is due`() {
+        val folder = GoldenFolder(golden("clocks"))
+        val inputs = folder.settings.nested("arrays")
+        val sensor = folder.rows(inputs, "sensor").map { it.single().toInt() }
+        val time = folder.doubles(inputs, "time")
+        val samples = folder.rows(inputs, "samples")
+        val tolerance = folder.settings.nested("tolerance")
+        for (case in folder.settings.list("cases").map { Settings.of("case", it) }) {
+            val recorder = Recorder()
+            val rate = case.number("sampling_rate")
+            recorder.buffer = WindowBuffer(case.whole("samples"), case.whole("stride"), rate, 6, recorder)
+            val samplings = case.numbers("rates").zip(case.numbers("max_gaps")) { one, gap -> Sampling(one, gap) }
+            val resampler = Resampler(samplings, rate, recorder)
+            val due = ArrayList<Int>()
+            for (row in time.indices) {
+                val (x, y, z) = samples[row]
+                resampler.push(sensor[row], (time[row] * 1e9).roundToLong(), x, y, z)
+                while (due.size < recorder.windows.size) due += row
+            }
+            resampler.finish()
+            while (due.size < recorder.windows.size) due += time.size
+
+            assertEquals(case.wholes("due"), due, "$rate Hz")
+            val arrays = case.nested("arrays")
+            folder.rows(arrays, "windows").zip(recorder.windows) { expected, found ->
+                assertNear(expected, found, tolerance.number("values"), "$rate Hz")
+            }
+            folder.doubles(arrays, "start").zip(recorder.windowStarts.toDoubleArray()) { expected, found ->
+                assertEquals(expected, found, tolerance.number("start"))
+            }
+        }
+    }
+
+    @Test
+    fun `how two sensors are interleaved does not matter`() {
+        fun windows(behind: Int): List<FloatArray> {
+            val recorder = Recorder()
+            recorder.buffer = WindowBuffer(50, 25, 50.0, 6, recorder)
+            val resampler = Resampler(listOf(Sampling(50.0), Sampling(104.0)), 50.0, recorder)
+            // One sample in a hundred of the first sensor, and a second now and then, is missing.
+            for (index in 0 until 1000 + behind) {
+                val first = index * 20_000_000L
+                if (index < 1000 && index % 100 != 50 && index % 400 > 60) {
+                    resampler.push(0, first, index.toFloat(), 0f, 1f)
+                }
+                for (each in 2 * (index - behind) until 2 * (index - behind) + 2) {
+                    if (each >= 0) resampler.push(1, 5_000_000L + each * 9_615_385L, each.toFloat(), 0f, 1f)
+                }
+            }
+            resampler.finish()
+            return recorder.windows
+        }
+        val expected = windows(0)
+        assertTrue(expected.size > 10)
+        for (behind in listOf(7, 100, 400)) {
+            val found = windows(behind)
+            assertEquals(expected.size, found.size)
+            expected.zip(found) { one, other -> assertNear(one, other, 0.0) }
+        }
+    }
+
+    @Test
     fun `a stream leaves no garbage`() {
-        val buffer = WindowBuffer(250, 25, 50.0) { _, _ -> }
-        for (rate in listOf(50.0, 104.0, 417.0)) {
-            val resampler = Resampler(rate, 50.0, sink = buffer)
-            var sample = 0L
+        for (rates in listOf(listOf(50.0), listOf(104.0), listOf(417.0), listOf(104.0, 50.0, 25.0))) {
+            val buffer = WindowBuffer(250, 25, 50.0, 3 * rates.size) { _, _ -> }
+            val resampler = Resampler(rates.map { Sampling(it) }, 50.0, buffer)
+            val samples = LongArray(rates.size)
             // Of each thousand samples, the last ones come after a gap.
             val bytes = bytesPerRun(100_000) {
-                sample++
-                resampler.push((sample * 1e9 / rate).toLong() + sample / 1000 * 1_000_000_000, 0f, 0.5f, 1f)
+                for (sensor in samples.indices) {
+                    val sample = samples[sensor]++
+                    val time = (sample * 1e9 / rates[0]).toLong() + sample / 1000 * 1_000_000_000
+                    resampler.push(sensor, time, 0f, 0.5f, 1f)
+                }
             }
-            assertTrue(bytes < 0.01, "$bytes bytes for each sample at $rate Hz")
+            assertTrue(bytes < 0.1, "$bytes bytes for each sample at $rates Hz")
         }
     }
 }
