@@ -50,6 +50,7 @@ def register(subparsers: Any) -> None:
     """Add the command ``label`` to the parser."""
     parser = subparsers.add_parser(
         "label",
+        usage="img2imu label RECORDINGS -o FILE.csv [options]",
         help="label recordings in your browser",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,

@@ -86,6 +86,7 @@ def test_keys_and_clicks_label(page, browser):
     tab.until("!busy && state.revision >= 16")
     tab.key("?")
     polled(lambda: any(not mark.label for mark in session._marks.marks))
+    tab.until("!busy && state.revision >= 17")
     tab.click("#undo")
     polled(lambda: all(mark.label for mark in session._marks.marks))
     assert len(read_marks(session.path, session.library).marks) == 13
