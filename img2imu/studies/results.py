@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -239,7 +240,7 @@ def _columns_of(result: Result) -> dict[str, Any]:
         "f1_mean": f"{result.mean:.4f}",
         "f1_std": f"{result.std:.4f}",
         "f1_each": " ".join(f"{value:.4f}" for value in result.each),
-        "validation_f1": f"{result.validation:.4f}",
+        "validation_f1": "" if math.isnan(result.validation) else f"{result.validation:.4f}",
     }
     published = paper.table_ii(result.row, result.dataset, result.shots)
     return columns | dict(zip(("paper_f1", "paper_std"), published or (), strict=False))
