@@ -518,7 +518,7 @@ function showText() {
     $("estimate").append(range);
   }
   $("estimate-box").title = estimate
-    ? `Of the windows labelled so far, each told by a classifier that has not seen its group (${estimate.groups} ${estimate.by}); 95 % of a bootstrap over these groups. Windows that were asked for are no random sample: a guide to when to stop, no result to report.`
+    ? `Of the windows labelled so far, each told by a classifier that has not seen its group (${estimate.groups} ${estimate.by}); 95 % of a bootstrap over these groups. Windows that are asked for are harder than most, so it is rather too low: a guide to when to stop, no result to report.`
     : "Not known before there are twelve labelled windows, of two people, recordings or stretches of time.";
   const progress = state.progress;
   $("progress").hidden = !progress;
