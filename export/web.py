@@ -1,4 +1,4 @@
-"""A classifier as a static web page: measures itself, checks itself, answers to a phone's sensor."""
+"""A classifier as a static web page that checks and measures itself and reads a phone's sensor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..files import write_json, write_text
 from ..recordings.sensors import ACCELEROMETER, UNIT_OF, sensor_kind
-from .graphs import Graph
-from .onnx import run_onnx
+from .latency import open_session
 from .parity import RELATIVE, TOLERANCE, ExportReport, largest
 from .webruntime import WEBGPU_FILES, runtime_package, unpack_runtime
+
+if TYPE_CHECKING:
+    from .graphs import Graph
 
 FORMAT = 1
 """Of ``page.json``, and of the report that the page gives."""
@@ -149,7 +151,7 @@ def _model(path: Path, kind: str, graph: Graph) -> dict[str, Any]:
     expected, allowed = graph.answers["probabilities"], graph.rounding["probabilities"]
     allowed = TOLERANCE + RELATIVE * largest(expected) + allowed
     if kind != "float32":
-        expected = run_onnx(path)(graph.examples)["probabilities"]
+        expected = _run(path, "probabilities", graph.examples)
         allowed = np.full(len(expected), QUANTIZED_TOLERANCE)
     return {
         "file": path.name,
@@ -161,9 +163,15 @@ def _model(path: Path, kind: str, graph: Graph) -> dict[str, Any]:
 
 
 def _pictures(path: Path, graph: Graph) -> dict[str, Any]:
-    image = run_onnx(path)(graph.examples[:1])["image"][0]
+    image = _run(path, "image", graph.examples[:1])[0]
     *views, _, height, width = image.shape
     return {"file": path.name, "views": views[0] if views else 1, "height": height, "width": width}
+
+
+def _run(path: Path, output: str, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    values: NDArray[np.float32]
+    [values] = open_session(path, 1).run([output], {"window": windows})
+    return values
 
 
 def _write_list(folder: Path) -> None:

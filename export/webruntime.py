@@ -51,12 +51,17 @@ def fetch_runtime(progress: Progress = silent) -> Path:
         If npm is missing or brings nothing, or the archive's SHA-256 is another than
         ``downloads.lock`` says; it is then removed.
     """
+    from filelock import FileLock
+
     expected, name = _locked()
     archive = cache_folder() / "downloads" / name
     if not archive.is_file():
+        archive.parent.mkdir(parents=True, exist_ok=True)
         bar = progress(f"{name} by npm", 1)
         try:
-            _pack(archive)
+            with FileLock(archive.with_name(f".{name}.lock")):
+                if not archive.is_file():
+                    _pack(archive)
         finally:
             bar.close()
     found = sha256_of(archive)
@@ -92,7 +97,6 @@ def _pack(archive: Path) -> None:
             f"the page needs {wanted}, which npm brings: install npm, or put the package's archive "
             f"at {archive}"
         )
-    archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{archive.name}-", dir=archive.parent) as folder:
         command = ["npm", "pack", "--silent", "--pack-destination", folder, wanted]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")

@@ -9,8 +9,8 @@ const EVENTS = 40; // by which the sensor's rate is told
 const SILENCE_MS = 3000; // after which a sensor is taken for missing
 const SHOWN = 5; // labels
 
-const REPORTING = new URLSearchParams(location.search).has("report");
-let page, model, worker, opened, checked, windows, stop = null, hidden = false;
+const REPORTING = new URLSearchParams(location.search).get("report"); // seconds of each kind
+let page, model, worker, opened, checked, windows, shown, stop = null, hidden = false;
 
 const json = async (file) => (await fetch(file)).json();
 const numbers = async (file, type) => new type(await (await fetch(file)).arrayBuffer());
@@ -26,6 +26,8 @@ async function main() {
   $("play").onclick = () => toggle($("play"), play);
   $("measure").onclick = () => guarded(measure);
   document.onvisibilitychange = () => (hidden ||= document.hidden);
+  matchMedia("(prefers-color-scheme: dark)").onchange = onresize = () => drawTraces(shown);
+  if (REPORTING) $("seconds").value = REPORTING;
   await open();
   if (REPORTING) await measure();
   else await navigator.serviceWorker?.register("sw.js");
@@ -213,7 +215,7 @@ async function show({ start, values }, logged) {
     item.append(element("span", label), element("output", value.toFixed(2)), meter);
     return item;
   }));
-  drawTraces(values);
+  drawTraces((shown = values));
   if (page.pictures) drawPictures(await call("draw", values));
   if (!logged) return;
   note(start, page.labels[best]);
@@ -235,6 +237,7 @@ function note(start, label) {
 }
 
 function drawTraces(values) {
+  if (!values) return;
   const canvas = $("traces"), { samples } = page, scale = devicePixelRatio;
   const width = (canvas.width = canvas.clientWidth * scale);
   const height = (canvas.height = canvas.clientHeight * scale);

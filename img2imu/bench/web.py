@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING, Any
 from ..environment import environment
 from ..errors import InputError, excerpt
 from ..progress import Progress, silent
-from ..settings import from_json, require
+from ..settings import from_json, require, require_positive
 
 if TYPE_CHECKING:
     from ..export import Latency
 
 LARGEST_REPORT = 1 << 14
 """Bytes that are read of a report."""
+
+LONGEST = 600
+"""Seconds that the page measures at most."""
 
 HOST_SECONDS = 5.0
 """That this computer is timed."""
@@ -80,6 +83,10 @@ class BrowserLatency:
     p99_ms: float
     max_ms: float
     interval_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(self, "batches", "batch")
+        _require_times(self, "p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms")
 
 
 @dataclass(frozen=True)
@@ -144,11 +151,22 @@ class WebReport:
     burst: BrowserLatency
     paced: BrowserLatency
 
+    def __post_init__(self) -> None:
+        require_positive(self, "threads")
+        _require_times(self, "clock_step_ms", "init_ms", "first_ms")
+
+
+def _require_times(settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        require(0 <= value < math.inf, f"{name} must be a time, not {value}")
+
 
 def run(
     model: str,
     host: str | None = None,
     port: int = 0,
+    seconds: int = 10,
     timeout: float = 600.0,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -164,6 +182,8 @@ def run(
         Address to serve at; by default this computer's in its network.
     port
         To serve at; 0 takes one that is free.
+    seconds
+        That the browser measures, in a burst and again paced.
     timeout
         Seconds to wait for the report.
     progress
@@ -180,10 +200,11 @@ def run(
         If there is no such model or address, or no report comes.
     """
     require(0 <= port < 1 << 16, f"port must lie in [0, 65535], not {port}")
+    require(0 < seconds <= LONGEST, f"seconds must lie in [1, {LONGEST}], not {seconds}")
     require(0 < timeout < math.inf, f"timeout must be positive, not {timeout:g}")
     with _page(Path(model), progress) as folder:
         with serving(folder, host or _own_address(), port) as server:
-            print(invitation(server.address), flush=True)
+            print(invitation(f"{server.address}?report={seconds}"), flush=True)
             report = server.wait(timeout, progress)
         latency = _host(folder, report)
     return {"browser": asdict(report), "host": latency.to_dict(), "environment": environment()}
@@ -294,7 +315,7 @@ class PageServer(ThreadingHTTPServer):
         self.report: WebReport | None = None
         self.arrived = threading.Event()
         super().__init__((host, port), _Handler)
-        self.address = f"http://{host}:{self.server_port}/{self.token}/?report"
+        self.address = f"http://{host}:{self.server_port}/{self.token}/"
 
     def wait(self, timeout: float, progress: Progress = silent) -> WebReport:
         """The report, once it has come; :class:`InputError` after `timeout` seconds."""

@@ -165,8 +165,9 @@ def _add_web(benches: Any) -> None:
     parser.add_argument("model", help="classifier folder, or a page of export --to web")
     parser.add_argument("--host", help="address to serve at (this computer's in its network)")
     parser.add_argument("--port", type=int, default=0, help="to serve at (one that is free)")
+    parser.add_argument("--seconds", type=int, default=10, help="in a burst, and paced (10)")
     parser.add_argument("--timeout", type=float, default=600, help="seconds to wait (600)")
 
 
 def _measure_web(bench: Any, args: argparse.Namespace) -> dict[str, Any]:
-    return bench.run(args.model, args.host, args.port, args.timeout, progress_bar)
+    return bench.run(args.model, args.host, args.port, args.seconds, args.timeout, progress_bar)
