@@ -17,6 +17,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..environment import environment
 from ..errors import InputError, excerpt
@@ -248,11 +249,14 @@ def excerpted(text: str) -> str:
 
 def invitation(address: str) -> str:
     """Where the page is, and how sensors and threads can be had; as a QR code where segno is."""
+    port = urlsplit(address).port
     sentence = (
         f"Open on the phone, in the same network: {address}\n"
-        "Live sensors and threads need https or localhost: over USB, adb reverse tcp:PORT tcp:PORT "
-        "and --host localhost."
+        "Browsers give live sensors and threads to https and localhost only: over USB, "
+        f"adb reverse tcp:{port} tcp:{port}, with --host localhost --port {port}"
     )
+    if urlsplit(address).hostname == "localhost":
+        sentence = f"Open here, or on a phone after adb reverse tcp:{port} tcp:{port}: {address}"
     try:
         import segno
     except ImportError:

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from img2imu.bench import web
 from img2imu.bench.web import PageServer, serving
+from img2imu.cli import main
+from img2imu.fewshot import Img2ImuClassifier
 from img2imu.recordings import WindowConfig
-from img2imu.timeline.streaming import WindowStream
+from img2imu.timeline.streaming import StreamingClassifier, WindowStream
 
 from ..browser import PROGRAM, Browser, Page
 from .handmade import LABELS, RATE, SAMPLES, WEIGHTS, probabilities, write_handmade, write_model
@@ -77,11 +79,12 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def recording() -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """The first eleven seconds of a real, irregular recording, up to its first gap."""
+    """A piece of a real, irregular recording; after five seconds the sensor is turned."""
     time = np.fromfile(GOLDEN / "time.bin", "<f8")
     values = np.fromfile(GOLDEN / "samples.bin", "<f4").reshape(-1, 3)
     kept = np.isfinite(time) & np.isfinite(values).all(axis=1)
-    return time[kept][:550], values[kept][:550]
+    time, values = time[kept][:550], values[kept][:550]
+    return time, np.where(time[:, None] < 5, values, -np.roll(values, 1, axis=1))
 
 
 def python_answers(rate: float) -> list[tuple[float, str]]:
@@ -92,29 +95,57 @@ def python_answers(rate: float) -> list[tuple[float, str]]:
     return [(moment, LABELS[label]) for moment, label in zip(start, best, strict=True)]
 
 
-@pytest.mark.parametrize("phone", ["android", "ios"])
-def test_motion_events_of_a_recording_get_the_labels_that_python_gives(
-    page: Page, server: PageServer, phone: str
-) -> None:
-    if phone == "ios":
-        page.call("Emulation.setUserAgentOverride", userAgent=IPHONE)
-    page.open(server.address)
+def feed(page: Page, time: NDArray[np.float64], values: NDArray[np.float32], sign: int) -> float:
+    """Start the sensor and give motion events; the rate that the page tells of them."""
     page.wait(READY)
-    time, values = recording()
     rows = np.column_stack([time, values]).tolist()
     page.run("document.getElementById('sensor').click()")
     page.wait("document.getElementById('sensor').textContent === 'Stop' && window.asked")
     page.run("new Promise((resolve) => setTimeout(resolve, 100))")
-    page.run(f"({FEED})({json.dumps(rows)}, {-1 if phone == 'ios' else 1})")
-    notice = page.wait("document.getElementById('notice').textContent")
-    expected = python_answers(float(notice.split()[3]))
+    page.run(f"({FEED})({json.dumps(rows)}, {sign})")
+    return float(page.wait("document.getElementById('notice').textContent").split()[3])
+
+
+def heard(page: Page, count: int) -> list[dict[str, Any]]:
+    """The page's first answers."""
+    answers: list[dict[str, Any]] = page.wait(f"window.heard.length >= {count} && window.heard")
+    return answers
+
+
+@pytest.mark.parametrize(("agent", "sign"), [("", 1), (IPHONE, -1)], ids=["android", "ios"])
+def test_motion_events_of_a_recording_get_the_labels_that_python_gives(
+    page: Page, server: PageServer, agent: str, sign: int
+) -> None:
+    page.call("Emulation.setUserAgentOverride", userAgent=agent)
+    page.open(server.address)
+    expected = python_answers(feed(page, *recording(), sign))
     assert len({label for _, label in expected}) > 1
-    heard = page.wait(f"window.heard.length >= {len(expected)} && window.heard")
-    assert [each["label"] for each in heard] == [label for _, label in expected]
-    np.testing.assert_allclose(
-        [each["start"] for each in heard], [start for start, _ in expected], atol=1e-6
-    )
+    found = heard(page, len(expected))
+    assert [each["label"] for each in found] == [label for _, label in expected]
+    starts = [start for start, _ in expected]
+    np.testing.assert_allclose([each["start"] for each in found], starts, atol=1e-6)
     assert document(page, "answer").startswith(expected[-1][1])
+
+
+def test_a_classifier_says_live_what_it_says_in_python(
+    page: Page, model: Path, runtime_archive: Path, tmp_path: Path
+) -> None:
+    assert main(["export", str(model), "--to", "web", "-o", str(tmp_path / "page")]) == 0
+    time, values = recording()
+    values = np.where(time[:, None] < 5, values, 0.2 * values)
+    with serving(tmp_path / "page", "localhost", 0) as server:
+        page.open(server.address)
+        rate = feed(page, time, values, 1)
+        stream = StreamingClassifier(Img2ImuClassifier.load(model), rate, overlap=0.9)
+        expected = stream.push(time, values)
+        found = heard(page, len(expected))
+        assert "Same answers as Python on 4 windows" in document(page, "check")
+        assert page.run("document.querySelector('#pictures canvas').width") == 64
+    assert {each.label for each in expected} == {"strong", "weak"}
+    assert [each["label"] for each in found] == [each.label for each in expected]
+    np.testing.assert_allclose(
+        [each["confidence"] for each in found], [each.confidence for each in expected], atol=1e-4
+    )
 
 
 def document(page: Page, name: str) -> str:
@@ -186,8 +217,7 @@ def test_the_bundled_recording_plays(page: Page, server: PageServer) -> None:
     page.run("document.getElementById('play').click()")
     page.wait("document.getElementById('play').textContent === 'Stop'")
     page.wait("document.getElementById('play').textContent === 'Play the recording'")
-    heard = page.wait("window.heard.length >= 4 && window.heard")
-    assert [each["label"] for each in heard] == list(LABELS)
+    assert [each["label"] for each in heard(page, 4)] == list(LABELS)
 
 
 def test_bench_web_gets_what_the_page_measured(
