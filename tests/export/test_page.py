@@ -60,7 +60,9 @@ def folder(runtime_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if PROGRAM is None:
         pytest.skip("no Chromium here")
-    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+    # A name that is not this computer's own, as that of a page in the local network.
+    names = ["--host-resolver-rules=MAP network.test 127.0.0.1"]
+    with Browser(tmp_path_factory.mktemp("profile"), names) as browser:
         yield browser
 
 
@@ -162,6 +164,32 @@ def test_a_device_without_a_sensor_is_told_so(page: Page, server: PageServer) ->
     said = page.wait("document.getElementById('notice').textContent")
     assert said == "No motion sensor answers on this device."
     assert document(page, "sensor") == "Start the sensor"
+
+
+def test_by_plain_http_a_page_measures_and_says_why_it_has_no_sensor(
+    page: Page, server: PageServer
+) -> None:
+    page.open(server.address.replace("localhost", "network.test"))
+    page.wait(READY)
+    assert page.run("[isSecureContext, crossOriginIsolated]") == [False, False]
+    assert page.run("document.getElementById('execution').innerText") == "WebAssembly, 1 thread"
+    page.run("document.getElementById('sensor').click()")
+    said = page.wait("document.getElementById('notice').textContent")
+    assert said.startswith("Browsers give motion sensors to secure pages only")
+
+
+def test_several_threads_answer_alike(page: Page, server: PageServer) -> None:
+    page.open(server.address)
+    page.wait(READY)
+    page.run(
+        "(() => { const chosen = document.getElementById('execution');"
+        "  chosen.add(new Option('two', 'wasm 2')); chosen.value = 'wasm 2'; chosen.onchange();"
+        "  document.getElementById('check').textContent = ''; })()"
+    )
+    assert "Same answers" in page.wait(
+        "document.getElementById('check').className === 'check passed' &&"
+        "document.getElementById('check').textContent"
+    )
 
 
 def test_units_and_signs_of_both_kinds_of_phones(page: Page, server: PageServer) -> None:
