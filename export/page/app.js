@@ -8,6 +8,8 @@ const QUEUE = 64; // windows that may wait for their answer; older ones are left
 const EVENTS = 40; // by which the sensor's rate is told
 const SILENCE_MS = 3000; // after which a sensor is taken for missing
 const SHOWN = 5; // labels
+const USES = ["sensor", "play", "measure"]; // of a model that is open
+const CHOICES = ["model", "execution"];
 
 const REPORTING = new URLSearchParams(location.search).get("report"); // seconds of each kind
 let page, model, worker, opened, checked, windows, shown, stop = null, hidden = false;
@@ -21,7 +23,7 @@ async function main() {
   windows = await numbers(page.windows, Float32Array);
   describe();
   await offerExecutions();
-  for (const id of ["model", "execution"]) $(id).onchange = () => guarded(open);
+  for (const id of CHOICES) $(id).onchange = () => guarded(open);
   $("sensor").onclick = () => toggle($("sensor"), listen);
   $("play").onclick = () => toggle($("play"), play);
   $("measure").onclick = () => guarded(measure);
@@ -30,7 +32,8 @@ async function main() {
   if (REPORTING) $("seconds").value = REPORTING;
   await open();
   if (REPORTING) await measure();
-  else await navigator.serviceWorker?.register("sw.js");
+  // Where it cannot be had the page works all the same, with a network.
+  else navigator.serviceWorker?.register("sw.js").catch(() => {});
 }
 
 function describe() {
@@ -59,8 +62,12 @@ async function offerExecutions() {
   if (adapter) $("execution").add(new Option("WebGPU", "webgpu 1"));
 }
 
+const enable = (ids, enabled) => ids.forEach((id) => ($(id).disabled = !enabled));
+
 async function open() {
   stop?.();
+  enable(USES, false);
+  checked = null;
   worker?.terminate();
   worker = new Worker("worker.js", { type: "module" });
   [$("check").textContent, $("check").className] = ["Comparing with Python …", "check"];
@@ -71,7 +78,7 @@ async function open() {
   const given = { model, pictures, samples, axes: 3 * page.sensors.length, labels: labels.length };
   Object.assign(opened, await call("open", { ...opened, ...given }));
   await check();
-  for (const id of ["sensor", "play", "measure"]) $(id).disabled = false;
+  enable(USES, true);
 }
 
 // A task for the worker; its errors come back as errors here.
@@ -279,7 +286,8 @@ function drawPictures(levels) {
 
 async function measure() {
   stop?.();
-  for (const id of ["measure", "sensor", "play", "execution", "model"]) $(id).disabled = true;
+  waiting.length = 0;
+  enable([...USES, ...CHOICES], false);
   try {
     const seconds = Math.min(Math.max(+$("seconds").value || 10, 1), 600);
     const given = { values: example(0), seconds, interval_ms: (1000 * stride()) / page.sampling_rate };
@@ -294,7 +302,7 @@ async function measure() {
       clock_step_ms, self_test: checked, burst, paced,
     });
   } finally {
-    for (const id of ["measure", "sensor", "play", "execution", "model"]) $(id).disabled = false;
+    enable([...USES, ...CHOICES], true);
   }
 }
 
