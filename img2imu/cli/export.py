@@ -139,7 +139,7 @@ def _playback(args: argparse.Namespace, classifier: Img2ImuClassifier) -> Playba
     from ..recordings.sensors import ACCELEROMETER
 
     several = tuple(classifier.sensors) != ACCELEROMETER
-    options = {"sensors": list(classifier.sensors)} if several else {}
+    options: dict[str, Any] = {"sensors": list(classifier.sensors)} if several else {}
     piece = next(iter(open_source(args.recording, **options).pieces()), None)
     if piece is None:
         raise InputError(f"{args.recording} holds no samples")

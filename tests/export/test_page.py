@@ -21,7 +21,7 @@ from img2imu.fewshot import Img2ImuClassifier
 from img2imu.recordings import WindowConfig
 from img2imu.timeline.streaming import StreamingClassifier, WindowStream
 
-from ..browser import PROGRAM, Browser, Page
+from ..label.browser import Browser, Tab, find_browser
 from .handmade import LABELS, RATE, SAMPLES, WEIGHTS, probabilities, write_handmade, write_model
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "resampling"
@@ -58,11 +58,15 @@ def folder(runtime_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if PROGRAM is None:
-        pytest.skip("no Chromium here")
+    program = find_browser()
+    if program is None:
+        pytest.skip("no Chromium: name one by IMG2IMU_BROWSER")
     # A name that is not this computer's own, as that of a page in the local network.
-    names = ["--host-resolver-rules=MAP network.test 127.0.0.1"]
-    with Browser(tmp_path_factory.mktemp("profile"), names) as browser:
+    script = tmp_path_factory.mktemp("browser") / "browser"
+    names = "--host-resolver-rules='MAP network.test 127.0.0.1'"
+    script.write_text(f'#!/bin/sh\nexec {program} {names} "$@"\n')
+    script.chmod(0o755)
+    with Browser(str(script), script.parent / "profile") as browser:
         yield browser
 
 
@@ -73,11 +77,17 @@ def server(folder: Path) -> Iterator[PageServer]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.page()
-    page.call("Page.addScriptToEvaluateOnNewDocument", source=LISTEN)
+def page(browser: Browser) -> Iterator[Tab]:
+    page = browser.open("about:blank")
+    page.command("Page.addScriptToEvaluateOnNewDocument", source=LISTEN)
     yield page
-    page.close()
+    page.command("Page.close")
+
+
+def go(page: Tab, address: str) -> None:
+    """Open an address, and wait until the page is ready."""
+    page.command("Page.navigate", url=address)
+    page.until(READY)
 
 
 def recording() -> tuple[NDArray[np.float64], NDArray[np.float32]]:
@@ -97,29 +107,29 @@ def python_answers(rate: float) -> list[tuple[float, str]]:
     return [(moment, LABELS[label]) for moment, label in zip(start, best, strict=True)]
 
 
-def feed(page: Page, time: NDArray[np.float64], values: NDArray[np.float32], sign: int) -> float:
+def feed(page: Tab, time: NDArray[np.float64], values: NDArray[np.float32], sign: int) -> float:
     """Start the sensor and give motion events; the rate that the page tells of them."""
-    page.wait(READY)
+    page.until(READY)
     rows = np.column_stack([time, values]).tolist()
-    page.run("document.getElementById('sensor').click()")
-    page.wait("document.getElementById('sensor').textContent === 'Stop' && window.asked")
-    page.run("new Promise((resolve) => setTimeout(resolve, 100))")
-    page.run(f"({FEED})({json.dumps(rows)}, {sign})")
-    return float(page.wait("document.getElementById('notice').textContent").split()[3])
+    page.value("document.getElementById('sensor').click()")
+    page.until("document.getElementById('sensor').textContent === 'Stop' && window.asked")
+    page.value("new Promise((resolve) => setTimeout(resolve, 100))")
+    page.value(f"({FEED})({json.dumps(rows)}, {sign})")
+    return float(page.until("document.getElementById('notice').textContent").split()[3])
 
 
-def heard(page: Page, count: int) -> list[dict[str, Any]]:
+def heard(page: Tab, count: int) -> list[dict[str, Any]]:
     """The page's first answers."""
-    answers: list[dict[str, Any]] = page.wait(f"window.heard.length >= {count} && window.heard")
+    answers: list[dict[str, Any]] = page.until(f"window.heard.length >= {count} && window.heard")
     return answers
 
 
 @pytest.mark.parametrize(("agent", "sign"), [("", 1), (IPHONE, -1)], ids=["android", "ios"])
 def test_motion_events_of_a_recording_get_the_labels_that_python_gives(
-    page: Page, server: PageServer, agent: str, sign: int
+    page: Tab, server: PageServer, agent: str, sign: int
 ) -> None:
-    page.call("Emulation.setUserAgentOverride", userAgent=agent)
-    page.open(server.address)
+    page.command("Emulation.setUserAgentOverride", userAgent=agent)
+    page.command("Page.navigate", url=server.address)
     expected = python_answers(feed(page, *recording(), sign))
     assert len({label for _, label in expected}) > 1
     found = heard(page, len(expected))
@@ -130,20 +140,20 @@ def test_motion_events_of_a_recording_get_the_labels_that_python_gives(
 
 
 def test_a_classifier_says_live_what_it_says_in_python(
-    page: Page, model: Path, runtime_archive: Path, tmp_path: Path
+    page: Tab, model: Path, runtime_archive: Path, tmp_path: Path
 ) -> None:
     assert main(["export", str(model), "--to", "web", "-o", str(tmp_path / "page")]) == 0
     classifier = Img2ImuClassifier.load(model)
     values = np.concatenate(classifier.check_windows_[[0, -1]], axis=1).T
     time = np.arange(len(values)) / classifier.sampling_rate
     with serving(tmp_path / "page", "localhost", 0) as server:
-        page.open(server.address)
+        page.command("Page.navigate", url=server.address)
         rate = feed(page, time, values, 1)
         stream = StreamingClassifier(classifier, rate, overlap=0.9)
         expected = stream.push(time, values)
         found = heard(page, len(expected))
         assert "Same answers as Python on 4 windows" in document(page, "check")
-        assert page.run("document.querySelector('#pictures canvas').width") == 64
+        assert page.value("document.querySelector('#pictures canvas').width") == 64
     assert {each.label for each in expected} == {"strong", "weak"}
     assert [each["label"] for each in found] == [each.label for each in expected]
     np.testing.assert_allclose(
@@ -151,49 +161,46 @@ def test_a_classifier_says_live_what_it_says_in_python(
     )
 
 
-def document(page: Page, name: str) -> str:
+def document(page: Tab, name: str) -> str:
     """The text of an element."""
-    text: str = page.run(f"document.getElementById('{name}').textContent")
+    text: str = page.value(f"document.getElementById('{name}').textContent")
     return text
 
 
-def test_a_device_without_a_sensor_is_told_so(page: Page, server: PageServer) -> None:
-    page.open(server.address)
-    page.wait(READY)
-    page.run("document.getElementById('sensor').click()")
-    said = page.wait("document.getElementById('notice').textContent")
+def test_a_device_without_a_sensor_is_told_so(page: Tab, server: PageServer) -> None:
+    go(page, server.address)
+    page.value("document.getElementById('sensor').click()")
+    said = page.until("document.getElementById('notice').textContent")
     assert said == "No motion sensor answers on this device."
     assert document(page, "sensor") == "Start the sensor"
 
 
 def test_by_plain_http_a_page_measures_and_says_why_it_has_no_sensor(
-    page: Page, server: PageServer
+    page: Tab, server: PageServer
 ) -> None:
-    page.open(server.address.replace("localhost", "network.test"))
-    page.wait(READY)
-    assert page.run("[isSecureContext, crossOriginIsolated]") == [False, False]
-    assert page.run("document.getElementById('execution').innerText") == "WebAssembly, 1 thread"
-    page.run("document.getElementById('sensor').click()")
-    said = page.wait("document.getElementById('notice').textContent")
+    go(page, server.address.replace("localhost", "network.test"))
+    assert page.value("[isSecureContext, crossOriginIsolated]") == [False, False]
+    assert page.value("document.getElementById('execution').innerText") == "WebAssembly, 1 thread"
+    page.value("document.getElementById('sensor').click()")
+    said = page.until("document.getElementById('notice').textContent")
     assert said.startswith("Browsers give motion sensors to secure pages only")
 
 
-def test_several_threads_answer_alike(page: Page, server: PageServer) -> None:
-    page.open(server.address)
-    page.wait(READY)
-    page.run(
+def test_several_threads_answer_alike(page: Tab, server: PageServer) -> None:
+    go(page, server.address)
+    page.value(
         "(() => { const chosen = document.getElementById('execution');"
         "  chosen.add(new Option('two', 'wasm 2')); chosen.value = 'wasm 2'; chosen.onchange();"
         "  document.getElementById('check').textContent = ''; })()"
     )
-    assert "Same answers" in page.wait(
+    assert "Same answers" in page.until(
         "document.getElementById('check').className === 'check passed' &&"
         "document.getElementById('check').textContent"
     )
 
 
-def test_units_and_signs_of_both_kinds_of_phones(page: Page, server: PageServer) -> None:
-    page.open(server.address)
+def test_units_and_signs_of_both_kinds_of_phones(page: Tab, server: PageServer) -> None:
+    page.command("Page.navigate", url=server.address)
     event = {
         "accelerationIncludingGravity": {"x": 0, "y": 0, "z": 9.80665},
         "rotationRate": {"alpha": 180, "beta": 90, "gamma": -90},
@@ -201,17 +208,17 @@ def test_units_and_signs_of_both_kinds_of_phones(page: Page, server: PageServer)
     sensors = [{"name": "gyro"}, {"name": "accel"}]
     code = "import('./motion.js').then((motion) => motion.reading(%s, %s, %s))"
     for ios, sign in (("false", 1), ("true", -1)):
-        found = page.run(code % (json.dumps(event), json.dumps(sensors), ios))
+        found = page.value(code % (json.dumps(event), json.dumps(sensors), ios))
         np.testing.assert_allclose(found, [np.pi, np.pi / 2, -np.pi / 2, 0, 0, sign], atol=1e-12)
     lacking = "import('./motion.js').then((motion) => motion.missing(%s).map((one) => one.name))"
     sensors = [{"name": "wrist.accel"}, {"name": "ankle.accel"}, {"name": "magn"}]
-    assert page.run(lacking % json.dumps(sensors)) == ["ankle.accel", "magn"]
+    assert page.value(lacking % json.dumps(sensors)) == ["ankle.accel", "magn"]
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_windows_follow_from_the_contract(page: Page, server: PageServer, number: int) -> None:
+def test_windows_follow_from_the_contract(page: Tab, server: PageServer, number: int) -> None:
     """``docs/streaming.md``, by its golden vectors."""
-    page.open(server.address)
+    page.command("Page.navigate", url=server.address)
     settings = json.loads((GOLDEN / "golden.json").read_text())
     case, allowed = settings["cases"][number], settings["tolerance"]
     read = {
@@ -221,7 +228,7 @@ def test_windows_follow_from_the_contract(page: Page, server: PageServer, number
     rows = np.column_stack([read["time"], read["samples"]])
     told = json.dumps([[None if np.isnan(v) else v for v in row] for row in rows.tolist()])
     sizes = f"{case['rate']}, {case['sampling_rate']}, {case['samples']}, {case['stride']}"
-    found = page.run(
+    found = page.value(
         "import('./stream.js').then(({ WindowStream }) => {"
         f"  const stream = new WindowStream(3, {sizes}), found = [];"
         "  const keep = (row) => ({ start, values }) =>"
@@ -239,18 +246,17 @@ def test_windows_follow_from_the_contract(page: Page, server: PageServer, number
     np.testing.assert_allclose(windows, read["windows"], rtol=0, atol=allowed["values"])
 
 
-def test_the_bundled_recording_plays(page: Page, server: PageServer) -> None:
-    page.open(server.address)
-    page.wait(READY)
-    page.run("document.getElementById('speed').value = 16")
-    page.run("document.getElementById('play').click()")
-    page.wait("document.getElementById('play').textContent === 'Stop'")
-    page.wait("document.getElementById('play').textContent === 'Play the recording'")
+def test_the_bundled_recording_plays(page: Tab, server: PageServer) -> None:
+    go(page, server.address)
+    page.value("document.getElementById('speed').value = 16")
+    page.value("document.getElementById('play').click()")
+    page.until("document.getElementById('play').textContent === 'Stop'")
+    page.until("document.getElementById('play').textContent === 'Play the recording'")
     assert [each["label"] for each in heard(page, 4)] == list(LABELS)
 
 
 def test_bench_web_gets_what_the_page_measured(
-    page: Page, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Tab, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     address: list[str] = []
     asked = threading.Event()
@@ -268,8 +274,8 @@ def test_bench_web_gets_what_the_page_measured(
     )
     work.start()
     assert asked.wait(60)
-    page.open(address[0])
-    assert "Sent to the computer" in page.wait(
+    page.command("Page.navigate", url=address[0])
+    assert "Sent to the computer" in page.until(
         "document.getElementById('state').textContent.startsWith('Done') &&"
         "document.getElementById('state').textContent.includes('computer') &&"
         "document.getElementById('state').textContent"
@@ -290,16 +296,14 @@ def test_bench_web_gets_what_the_page_measured(
     assert "same label as Python on 4 of 4 windows" in shown
 
 
-def test_works_offline_once_loaded(page: Page, folder: Path) -> None:
+def test_works_offline_once_loaded(page: Tab, folder: Path) -> None:
     with serving(folder, "localhost", 0) as server:
-        page.open(server.address)
-        page.wait(READY)
-        page.run("navigator.serviceWorker.ready.then(() => true)")
+        go(page, server.address)
+        page.value("navigator.serviceWorker.ready.then(() => true)")
         address = server.address
-    page.open(address)
-    page.wait(READY)
+    go(page, address)
     assert "Same answers as Python on 4 windows" in document(page, "check")
-    assert page.run("crossOriginIsolated")
+    assert page.value("crossOriginIsolated")
 
 
 def damage(path: Path, kind: str) -> None:
@@ -323,16 +327,16 @@ def damage(path: Path, kind: str) -> None:
     ],
 )
 def test_a_wrong_model_gets_a_sentence(
-    page: Page, folder: Path, tmp_path: Path, kind: str, sentence: str
+    page: Tab, folder: Path, tmp_path: Path, kind: str, sentence: str
 ) -> None:
     own = tmp_path / "page"
     shutil.copytree(folder, own)
     damage(own / "model.onnx", kind)
     with serving(own, "localhost", 0) as server:
-        page.open(server.address)
-        said = page.wait(COMPLAINT)
+        page.command("Page.navigate", url=server.address)
+        said = page.until(COMPLAINT)
     assert said.startswith(sentence), said
-    assert page.run("document.getElementById('measure').disabled")
+    assert page.value("document.getElementById('measure').disabled")
 
 
 def test_nothing_on_the_page_comes_from_elsewhere(folder: Path) -> None:
