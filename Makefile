@@ -41,7 +41,7 @@ wheel: .venv/installed  ## dist/*.whl
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[baselines,dev,studies]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[baselines,dev,studies,web]'
 	touch $@
 
 clean:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from ..settings import require, require_choice
 
-Target = Literal["onnx", "ort", "torchscript", "executorch"]
+Target = Literal["onnx", "ort", "torchscript", "executorch", "web"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 Form = Literal["end-to-end", "image"]
@@ -26,7 +26,7 @@ class ExportConfig:
     Attributes
     ----------
     to
-        Kinds of file.
+        Kinds of file; ``web`` is a page with the ONNX file in it.
     form
         Raw windows go in, or ready images.
     quantize
@@ -44,6 +44,10 @@ class ExportConfig:
         for name, choices in (("to", TARGETS), ("form", get_args(Form)), ("quantize", KINDS)):
             for value in getattr(self, name):
                 require_choice(name, value, choices)
+        require(
+            "web" not in self.to or "end-to-end" in self.form,
+            "a page takes windows: --to web needs --form end-to-end",
+        )
         require_opset(self.opset)
 
 

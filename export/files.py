@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..convert import Views
 from .config import ExportConfig
 from .executorch import export_executorch, require_executorch
-from .graphs import FORMS
+from .graphs import FORMS, converter
 from .onnx import export_onnx, export_ort
 from .parity import ExportReport
 from .quantize import QuantizationReport, quantize_onnx, require_enough
 from .torchscript import export_torchscript
+from .web import Playback, page_report, write_page
 
 if TYPE_CHECKING:
     from ..fewshot import Img2ImuClassifier
@@ -22,12 +24,16 @@ if TYPE_CHECKING:
 STEMS = {"end-to-end": "model", "image": "model.image"}
 """What the files of each form are called."""
 
+PICTURES = "pictures.onnx"
+"""What draws in a page."""
+
 
 def export_classifier(
     classifier: Img2ImuClassifier,
     folder: Path,
     config: ExportConfig,
     calibration: NDArray[np.float32] | None = None,
+    playback: Playback | None = None,
 ) -> list[ExportReport | QuantizationReport]:
     """Write ``model.onnx``, ``model.int8.onnx``, ``model.image.pt`` and so on.
 
@@ -42,6 +48,8 @@ def export_classifier(
     calibration
         Windows (n, 3, samples) in g, of training subjects, for quantised files; None takes those
         that the classifier keeps for checks, too few for ``int8``.
+    playback
+        What a page plays; None takes those windows.
 
     Raises
     ------
@@ -62,7 +70,8 @@ def export_classifier(
     for form, graph in graphs.items():
         stem = STEMS[form]
         plain = folder / f"{stem}.onnx"
-        if config.quantize or {"onnx", "ort"}.intersection(config.to):
+        page = "web" in config.to and form == "end-to-end"
+        if config.quantize or {"onnx", "ort", "web"}.intersection(config.to):
             written = export_onnx(graph, plain, metadata, config.opset)
             reports += [written] if "onnx" in config.to else []
         if config.quantize:
@@ -76,6 +85,21 @@ def export_classifier(
             reports.append(export_torchscript(graph, folder / f"{stem}.pt", metadata))
         if "executorch" in config.to:
             reports.append(export_executorch(graph, folder / f"{stem}.pte", metadata))
-        if "onnx" not in config.to:
+        if page:
+            models = {f"{stem}.onnx": "float32"}
+            models |= {f"{stem}.{kind}.onnx": kind for kind in config.quantize}
+            pictures = _draw(classifier, folder, config.opset)
+            size = write_page(folder, graph, models, metadata, pictures, playback)
+            reports.append(page_report(folder, size, written))
+        elif "onnx" not in config.to:
             plain.unlink(missing_ok=True)
     return reports
+
+
+def _draw(classifier: Img2ImuClassifier, folder: Path, opset: int) -> str | None:
+    """Write the part that draws, for a page to show; None where nothing is drawn."""
+    if not isinstance(classifier.network_.drawing, Views):
+        return None
+    graph = converter(classifier.network_, classifier.check_windows_)
+    export_onnx(graph, folder / PICTURES, {}, opset)
+    return PICTURES

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from img2imu.errors import InputError
+from img2imu.files import cache_folder
+
 ROOT = Path(__file__).parent.parent
+
+USERS_CACHE = cache_folder()
+"""What is downloaded stays there: the tests' own cache is new for each run."""
 
 # Before any library asks how many threads to start: workers of pytest-xdist share the processors,
 # and so do the processes that tests start.
@@ -27,6 +33,23 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["IMG2IMU_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def runtime_archive(_own_cache: None) -> Path:
+    """ONNX Runtime for browsers; the test is skipped where it cannot be had."""
+    from img2imu.export.webruntime import fetch_runtime
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMG2IMU_CACHE", str(USERS_CACHE))
+        try:
+            archive = fetch_runtime()
+        except InputError as error:
+            pytest.skip(str(error))
+    own = cache_folder() / "downloads" / archive.name
+    own.parent.mkdir(exist_ok=True)
+    own.symlink_to(archive.resolve())
+    return own
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,6 +26,7 @@ def register(subparsers: Any) -> None:
     _add_bench(benches, "probe", "the paper's grid of few-shot probes", _measure_probe)
     _add_inference(benches)
     _add_android(benches)
+    _add_web(benches)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -157,3 +158,16 @@ def _measure_android(bench: Any, args: argparse.Namespace) -> dict[str, Any]:
     return bench.run(
         apk, args.form, args.threads, args.runs, args.serial, args.timeout, progress_bar
     )
+
+
+def _add_web(benches: Any) -> None:
+    parser = _add_bench(benches, "web", "a model in a phone's browser", _measure_web)
+    parser.add_argument("model", help="classifier folder, or a page of export --to web")
+    parser.add_argument("--host", help="address to serve at (this computer's in its network)")
+    parser.add_argument("--port", type=int, default=0, help="to serve at (one that is free)")
+    parser.add_argument("--seconds", type=int, default=10, help="in a burst, and paced (10)")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds to wait (600)")
+
+
+def _measure_web(bench: Any, args: argparse.Namespace) -> dict[str, Any]:
+    return bench.run(args.model, args.host, args.port, args.seconds, args.timeout, progress_bar)

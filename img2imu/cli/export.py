@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..export import ExportConfig
 from ..files import appearing, require_folder, writable, write_json
-from .options import add_json, add_output, add_settings, given
+from .options import add_json, add_output, add_settings, given, progress_bar
 
 if TYPE_CHECKING:
     from typing import Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..export import ExportReport, Latency, QuantizationReport
+    from ..export.web import Playback
     from ..fewshot import Img2ImuClassifier
 
     Report = ExportReport | QuantizationReport
@@ -30,6 +31,7 @@ examples:
   img2imu export out/model
   img2imu export out/model --to onnx ort torchscript --form end-to-end image -o app/src/main/assets
   img2imu export out/model --quantize int8 fp16 --calibration windows.npz --golden out/golden
+  img2imu export out/model --to web -o out/page
 """
 
 
@@ -46,6 +48,9 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--calibration", metavar="FILE", help="windows of training subjects, for int8 (.npz)"
     )
+    parser.add_argument(
+        "--recording", metavar="FILE", help="what a web page plays (the model's check windows)"
+    )
     parser.add_argument("--golden", metavar="DIR", help="write windows and answers to test with")
     add_output(parser, "where to write (the model's folder)", "")
     add_json(parser)
@@ -60,11 +65,12 @@ def run(args: argparse.Namespace) -> None:
 
     config = ExportConfig(**given(args, ExportConfig))
     folder = Path(args.output or args.model)
-    _require_places(args, folder)
+    _require_places(args, folder, config)
     classifier = Img2ImuClassifier.load(args.model)
     calibration = _calibration(args, classifier) if config.quantize else None
+    playback = _playback(args, classifier) if args.recording else None
     with appearing(folder) as scratch:
-        reports = export_classifier(classifier, scratch, config, calibration)
+        reports = export_classifier(classifier, scratch, config, calibration, playback)
         if args.golden:
             write_golden(args.golden, classifier)
     reports = [replace(report, path=folder / report.path.name) for report in reports]
@@ -85,11 +91,18 @@ def run(args: argparse.Namespace) -> None:
         write_json(args.json, {"model": args.model, "files": files, "environment": machine})
 
 
-def _require_places(args: argparse.Namespace, folder: Path) -> None:
+def _require_places(args: argparse.Namespace, folder: Path, config: ExportConfig) -> None:
     """Raise :class:`InputError` where something is to be written that cannot be."""
     from ..export.golden import require_replaceable
+    from ..export.web import require_page_folder
+    from ..export.webruntime import fetch_runtime
 
     require_folder(folder)
+    if args.recording and "web" not in config.to:
+        raise InputError("--recording FILE is what a page plays: it needs --to web")
+    if "web" in config.to:
+        require_page_folder(folder)
+        fetch_runtime(progress_bar)
     if args.json:
         writable(args.json)
     if args.golden:
@@ -117,6 +130,20 @@ def _calibration(args: argparse.Namespace, classifier: Img2ImuClassifier) -> NDA
             f"{describe(wanted)}"
         )
     return windows.X[:: math.ceil(len(windows.X) / MAX_WINDOWS)]
+
+
+def _playback(args: argparse.Namespace, classifier: Img2ImuClassifier) -> Playback:
+    """The first recording of a file, as far as it goes in one piece."""
+    from ..export.web import Playback
+    from ..recordings import open_source
+    from ..recordings.sensors import ACCELEROMETER
+
+    several = tuple(classifier.sensors) != ACCELEROMETER
+    options: dict[str, Any] = {"sensors": list(classifier.sensors)} if several else {}
+    piece = next(iter(open_source(args.recording, **options).pieces()), None)
+    if piece is None:
+        raise InputError(f"{args.recording} holds no samples")
+    return Playback(piece.time, piece.values, piece.rate)
 
 
 def _measure(reports: list[Report], window: NDArray[float32]) -> dict[Path, list[Latency]]:

@@ -10,7 +10,7 @@ import pytest
 
 from img2imu.cli import main
 
-BENCHES = ("convert", "augment", "pack", "pretrain", "probe", "inference", "android")
+BENCHES = ("convert", "augment", "pack", "pretrain", "probe", "inference", "android", "web")
 
 
 @pytest.mark.parametrize("name", BENCHES)
@@ -20,7 +20,8 @@ def test_prints_the_table_and_writes_the_report(
     bench = import_module(f"img2imu.bench.{name}")
     monkeypatch.setattr(bench, "run", lambda *_: {"rate": 3.5})
     monkeypatch.setattr(bench, "table", lambda report: f"rate {report['rate']}")
-    assert main(["bench", name, "--json", str(tmp_path / "report.json")]) == 0
+    names = ["model"] if name == "web" else []
+    assert main(["bench", name, *names, "--json", str(tmp_path / "report.json")]) == 0
     assert capsys.readouterr().out == "rate 3.5\n"
     assert json.loads((tmp_path / "report.json").read_text()) == {"rate": 3.5}
 
