@@ -18,7 +18,7 @@ def test_prints_the_table_and_writes_the_report(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = import_module(f"img2imu.bench.{name}")
-    monkeypatch.setattr(bench, "run", lambda *_: {"rate": 3.5})
+    monkeypatch.setattr(bench, "run", lambda *_, **__: {"rate": 3.5})
     monkeypatch.setattr(bench, "table", lambda report: f"rate {report['rate']}")
     names = ["model"] if name == "web" else []
     assert main(["bench", name, *names, "--json", str(tmp_path / "report.json")]) == 0
