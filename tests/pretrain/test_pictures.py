@@ -104,9 +104,7 @@ def test_signals_change_little():
 
 
 def test_neighbours_follow_in_the_same_recording(sets, monkeypatch):
-    monkeypatch.setattr(
-        pictures, "change", lambda windows, *_: seen.append(windows) or windows
-    )
+    monkeypatch.setattr(pictures, "change", lambda windows, *_: seen.append(windows) or windows)
     seen: list[torch.Tensor] = []
     windows = sets["whole"]
     source = PictureSource({"whole": windows}, held=False)
