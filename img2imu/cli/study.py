@@ -228,7 +228,7 @@ def _run(args: argparse.Namespace) -> None:
     if labels:
         from ..studies.labels import rows_of
 
-        rows, lacking = rows_of(args.preset), []
+        rows, lacking = rows_of(args.preset), list[Any]()
     else:
         wanted = args.rows or _default_rows(args.study, list(encoders))
         rows, lacking = build_rows(encoders, wanted, args.reference, stages, args.preset)

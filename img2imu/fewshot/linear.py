@@ -99,6 +99,8 @@ def view_heads(
 ) -> list[LinearHead]:
     """L2 multinomial logistic regressions on standardised features, one for each view.
 
+    Windows are weighted so that all classes count alike.
+
     Regressions that see one view each disagree where a single one over all views would fit the
     few samples by whatever view fits them best; :func:`combined` adds them up.
 
@@ -216,7 +218,9 @@ def _fit_view(features: Array, scale: Scale, labels: NDArray[np.int_], C: float)
     from sklearn.linear_model import LogisticRegression
 
     rotated, rows = _row_space(scale.apply(features))
-    model = LogisticRegression(C=C, tol=1e-5, max_iter=2000).fit(rotated, labels)
+    # Classes count alike, however many windows each has: labels as they come have rare ones.
+    model = LogisticRegression(C=C, class_weight="balanced", tol=1e-5, max_iter=2000)
+    model.fit(rotated, labels)
     weight, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:
         # One row stands for the difference of two classes.

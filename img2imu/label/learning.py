@@ -74,7 +74,8 @@ def compute_features(
     views = config.drawing(rate, samples, library.sensors)
     encoder = build_encoder(config.encoder)
     cache = cache or FeatureCache()
-    parts, widths = [], []
+    parts: list[NDArray[np.float32]] = []
+    widths: list[int] = []
     for first in range(0, len(library), CHUNK):
         windows = library.windows(range(first, min(first + CHUNK, len(library))))
         stages = cache.get(

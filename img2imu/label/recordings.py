@@ -158,8 +158,8 @@ class Recording:
         width = max(1, min(width, round((end - begin) * rate)))
         drawn = np.full((2, axes, width), np.nan, np.float32)
         for run, columns, edges in self._visible(begin, end, width):
-            places = np.clip(np.round((edges - run.at) * rate), 0, run.values.shape[1])
-            places = places.astype(np.intp)
+            nearest = np.clip(np.round((edges - run.at) * rate), 0, run.values.shape[1])
+            places = nearest.astype(np.intp)
             # A column may show the end of one run and the beginning of the next.
             lowest, highest = drawn[0][:, columns], drawn[1][:, columns]
             np.fmin(lowest, run.lowest.columns(places), out=lowest)

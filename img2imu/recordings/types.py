@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsInt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,7 +177,7 @@ class RowReport:
     skipped: list[str] = field(default_factory=list)
     sought: str = "an accelerometer"
 
-    def drop(self, reason: str, count: int) -> None:
+    def drop(self, reason: str, count: SupportsInt) -> None:
         """Count `count` rows as dropped for `reason`."""
         if count:
             self.dropped[reason] += int(count)

@@ -201,8 +201,9 @@ class Smoother:
         """That of a fitted classifier, for windows that overlap so."""
         samples, rate = classifier.n_samples_, classifier.sampling_rate
         stride = WindowConfig(rate, samples / rate, overlap).stride / rate
-        counts = [classifier.trained_on_["per_class"][str(name)] for name in classifier.classes_]
-        return cls(stride, classifier.transitions_, np.array(counts) / sum(counts))
+        # The head counts classes alike, however many windows each had.
+        alike = np.full(len(classifier.classes_), 1 / len(classifier.classes_))
+        return cls(stride, classifier.transitions_, alike)
 
     def smoothed(self, start: ArrayLike, probability: ArrayLike) -> Array:
         """Posterior (n, k) of a whole recording."""

@@ -184,6 +184,7 @@ class Tabular(Reader):
         """Every recording that has all sensors, joined from their files."""
         self.report = RowReport()
         files = self._files()
+        assert self._apart is not None
         recordings = recordings_of({file: self._names[file] for file in files}, self._apart)
         if self._all and recordings:
             self.sensors, self._all = tuple(next(iter(recordings.values()))), False

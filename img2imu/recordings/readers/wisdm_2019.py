@@ -203,7 +203,8 @@ class Wisdm2019(Reader):
         """What one sensor recorded of an activity, timed since its device began."""
         label = activity.partition("#")[0]
         for stamps, values in blocks:
-            time, labels = (stamps - origin) * 1e-9, np.full(len(stamps), label, dtype=object)
+            time = (stamps - origin).astype(np.float64) * 1e-9
+            labels = np.full(len(stamps), label, dtype=object)
             yield from self._pieces(subject, f"{subject}/{activity}", time, values, labels)
 
 
