@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,7 +124,16 @@ def view_heads(
     """
     edges = np.cumsum([len(scale.mean) for scale in known])[:-1]
     views = zip(np.split(features, edges, 1), known, strict=True)
-    return [_fit_view(view, scale, labels, C) for view, scale in views]
+    with _one_thread():
+        return [_fit_view(view, scale, labels, C) for view, scale in views]
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Several wait for each other in problems so small: ten times as long on a busy machine."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def combined(
@@ -171,7 +182,8 @@ def whitened_heads(
     shares = np.concatenate([np.eye(len(first.bias))[labels], told]).astype(np.float32)
     edges = np.cumsum([len(scale.mean) for scale in known])[:-1]
     views = zip(np.split(features, edges, 1), np.split(unlabelled, edges, 1), known, strict=True)
-    whitened = [_whitened(scale, few, many, shares) for few, many, scale in views]
+    with _one_thread():
+        whitened = [_whitened(scale, few, many, shares) for few, many, scale in views]
     return _balanced(view_heads(features, labels, C, whitened), labels, unlabelled)
 
 
