@@ -94,7 +94,8 @@ def _title(summary: Mapping[str, Any]) -> str:
     hours = summary["hours"]
     seconds = 3600 * (sum(hours.values()) + summary["unknown_hours"])
     most = max(hours, key=lambda name: hours[name])
-    return f"{span(seconds)}, most of it {most}"
+    share = "most of it" if 3600 * hours[most] > seconds / 2 else "the longest of it"
+    return f"{span(seconds)}, {share} {most}"
 
 
 def _shares(
