@@ -21,11 +21,14 @@ from pathlib import Path
 
 from check_apk import ABIS, PACKAGE, PAGE, BuildError, check_apk, check_pages, natives
 
+from img2imu.errors import InputError
+from img2imu.export.webruntime import npm_pack
+from img2imu.files import cache_folder
+
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 SOURCE = HERE / "app/src/main"
 BUILD = HERE / "build"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "img2imu"
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 
 MAVEN = (HERE / "maven", "--quiet", "--batch-mode")
@@ -141,17 +144,13 @@ def jars(folder: str) -> list[Path]:
 
 def fetch_onnxruntime(version: str) -> Path:
     """The npm package in which ONNX Runtime's official library for Android is."""
-    CACHE.mkdir(parents=True, exist_ok=True)
     name = "com.github.asus4.onnxruntime"
-    archive = CACHE / f"{name}-{version}.tgz"
+    archive = cache_folder() / "downloads" / f"{name}-{version}.tgz"
     if not archive.is_file():
-        partial = CACHE / f"partial-{os.getpid()}"
-        partial.mkdir()
         try:
-            run("npm", "pack", "--silent", "--pack-destination", partial, f"{name}@{version}")
-            (partial / archive.name).replace(archive)
-        finally:
-            shutil.rmtree(partial)
+            npm_pack(name, version, archive)
+        except InputError as error:
+            raise BuildError(str(error)) from None
     return archive
 
 
@@ -258,7 +257,7 @@ def package(name: str, libraries: list[Path]) -> Path:
 
 def sign(unsigned: Path) -> Path:
     """Sign with this machine's own debug key."""
-    key = CACHE / "debug.keystore"
+    key = cache_folder() / "debug.keystore"
     if not key.is_file():
         run(
             *("keytool", "-genkeypair", "-keystore", key, "-storepass", "android"),

@@ -61,7 +61,7 @@ def fetch_runtime(progress: Progress = silent) -> Path:
         try:
             with FileLock(archive.with_name(f".{name}.lock")):
                 if not archive.is_file():
-                    _pack(archive)
+                    npm_pack(*runtime_package(), archive)
         finally:
             bar.close()
     found = sha256_of(archive)
@@ -89,14 +89,21 @@ def _locked() -> tuple[str, str]:
     return digest, name
 
 
-def _pack(archive: Path) -> None:
-    package, version = runtime_package()
+def npm_pack(package: str, version: str, archive: Path) -> None:
+    """Let npm bring a package's archive, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If npm is missing or brings nothing.
+    """
     wanted = f"{package}@{version}"
     if shutil.which("npm") is None:
         raise InputError(
-            f"the page needs {wanted}, which npm brings: install npm, or put the package's archive "
+            f"{wanted} is needed, which npm brings: install npm, or put the package's archive "
             f"at {archive}"
         )
+    archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{archive.name}-", dir=archive.parent) as folder:
         command = ["npm", "pack", "--silent", "--pack-destination", folder, wanted]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")

@@ -197,16 +197,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         require_different(windows)
         self.n_samples_ = windows.shape[-1]
         encoder_config = self.encoder or DEFAULT_ENCODER
-        self.views_ = tuple(self.views or ())
-        if not self.views_ and not encoder_config.reads_windows:
-            [self.views_] = VIEW_PRESETS["recommended"](
-                self.sampling_rate, self.n_samples_, sensors
-            )
-        for view in self.views_:
-            if view.degenerate(self.n_samples_):
-                raise InputError(view.degenerate(self.n_samples_))
-        if encoder_config.reads_windows:
-            require_accelerometer(sensors, f"the encoder {encoder_config.name}")
+        self.views_ = self._drawn(encoder_config, sensors)
         people = None if groups is None else as_labels(groups)
         if people is not None:
             require(people.shape == known.shape, f"groups have shape {people.shape}, not one each")
@@ -219,30 +210,25 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             encoder.normalise_by_windows(np.concatenate([windows, others]))
         stages = extract(seen, self.views_, encoder, sensors=sensors, device=self.device)
         features, widths, trends = laid_out(stages, len(self.views_), len(ordered))
-        shown = features[: len(numbers)]
-        self.order_ = 0.0 if self.order is None or not ordered else float(self.order)
+        shown, unlabelled = np.split(features, [len(numbers)])
         plain = scales(features, widths)
+        self.order_ = float(self.order or 0) if ordered else 0.0
         if self.order is None and ordered:
             self.order_ = choose_order(shown, numbers, self.C, plain, trends, people)
-        heads = whitened_heads(shown, numbers, self.C, plain, features[len(shown) :], trends)
-        left_out = None
+        heads = whitened_heads(shown, numbers, self.C, plain, unlabelled, trends)
+        held = None
         if people is not None:
-            unlabelled = features[len(shown) :], whose[sample]
-            left_out = hold_out(
-                shown, numbers, people, self.C, unlabelled, widths, trends, self.order_
-            )
+            of_others = unlabelled, whose[sample]
+            held = hold_out(shown, numbers, people, self.C, of_others, widths, trends, self.order_)
+        self.temperature_ = held.temperature if held else 1.0
+        self.strangeness_ = held.quantiles(self.temperature_) if held else None
         if not self.order_:
             # What is not read is not computed.
             encoder = build_encoder(encoder_config) if ordered else encoder
             heads = [each for each, trend in zip(heads, trends, strict=True) if not trend]
             trends = ()
-        self.temperature_ = left_out.temperature if left_out else 1.0
-        self.strangeness_ = left_out.quantiles(self.temperature_) if left_out else None
-        learnt = combined(heads, trends, self.order_)
-        head = _as_module(
-            LinearHead(learnt.weight / self.temperature_, learnt.bias / self.temperature_)
-        )
-        self.network_ = _assemble(self.views_, encoder, head, sensors)
+        learnt = combined(heads, trends, self.order_).divided(self.temperature_)
+        self.network_ = _assemble(self.views_, encoder, _as_module(learnt), sensors)
         firsts = [np.flatnonzero(numbers == k)[:CHECK_WINDOWS] for k in range(len(self.classes_))]
         self.check_windows_ = windows[np.concatenate(firsts)]
         self.trained_on_: dict[str, Any] = {
@@ -254,6 +240,18 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         self.scores_: dict[str, Any] = {}
         self.transitions_: NDArray[np.float64] | None = None
         return self
+
+    def _drawn(self, encoder: EncoderConfig, sensors: Sequence[str]) -> tuple[View, ...]:
+        """The views given, or the preset's; none for an encoder that reads windows."""
+        views = tuple(self.views or ())
+        if not views and not encoder.reads_windows:
+            [views] = VIEW_PRESETS["recommended"](self.sampling_rate, self.n_samples_, sensors)
+        for view in views:
+            if view.degenerate(self.n_samples_):
+                raise InputError(view.degenerate(self.n_samples_))
+        if encoder.reads_windows:
+            require_accelerometer(sensors, f"the encoder {encoder.name}")
+        return views
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
         """Logits of shape (n, classes)."""

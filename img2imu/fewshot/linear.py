@@ -44,6 +44,10 @@ class LinearHead:
         """Scores of shape (n, classes)."""
         return features @ self.weight.T + self.bias
 
+    def divided(self, temperature: float) -> LinearHead:
+        """One whose logits are these, divided."""
+        return LinearHead(self.weight / temperature, self.bias / temperature)
+
     def probabilities(self, features: Array) -> Array:
         """Shape (n, classes), in the precision of the features."""
         # A head in float64 would copy all features at every prediction.

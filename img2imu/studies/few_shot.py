@@ -143,16 +143,22 @@ def few_shot_cell(
     device
         Where networks run.
     """
+    settings = {"methods": list(methods), **cell_settings(data, probe, encoder)}
+    return Cell(name, settings, partial(_score, data, methods, probe, device))
+
+
+def cell_settings(
+    data: DataSet, probe: ProbeConfig, encoder: EncoderConfig | None
+) -> dict[str, Any]:
+    """What a probe of a data set depends on, as JSON values for :class:`.cells.Cell`."""
     windows = data.windows
     drawings = probe.drawings(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
-    settings = {
-        "methods": list(methods),
+    return {
         "encoder": identity(encoder),
         "views": [[view_to_dict(view) for view in views] for views in drawings],
         "probe": {k: v for k, v in asdict(probe).items() if k not in ("encoder", "views")},
         "data": data.identity,
     }
-    return Cell(name, settings, partial(_score, data, methods, probe, device))
 
 
 def _score(

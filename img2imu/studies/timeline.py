@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,26 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert import view_to_dict
-from ..errors import InputError
 from ..fewshot import FeatureCache, ProbeConfig
 from ..fewshot.learners import Background, LogisticLearner, Problem
 from ..fewshot.methods import UNLABELLED_SAMPLE, FixedFeatures, encoder_features
 from ..fewshot.metrics import confusion_matrix, macro_f1
 from ..fewshot.transitions import transition_rates
-from ..files import cache_folder, write_csv
+from ..files import cache_folder
 from ..progress import Progress, silent
 from ..recordings import UNLABELLED, Windows
 from ..recordings.splits import Draw
 from ..report.tables import Entry, Line, Table, difference, score
 from ..timeline.events import EventCounts, count_events
 from ..timeline.smoothing import Chain, Smoother, evidence, learn_dwell, most_likely_path
-from .cells import FEW_SHOT, Cell, run_cells
+from .cells import FEW_SHOT, Cell
 from .config import StudyConfig
 from .data import DataSet
-from .publishing import begin, protocol, publish
+from .each import run_each
+from .few_shot import cell_settings
+from .publishing import protocol
 from .results import Missing
-from .rows import identity
 
 LAGS = (0, 2, 6)
 """Windows that the online form waits for."""
@@ -38,7 +37,7 @@ LAGS = (0, 2, 6)
 SINGLE = "windows by themselves"
 """The row that the others are compared with."""
 
-COLUMNS = ("dataset", "shots", "row", "f1_mean", "f1_std", "f1_each", *EventCounts().__dict__)
+COLUMNS = ("shots", "row", "f1_mean", "f1_std", "f1_each", *EventCounts().__dict__)
 
 
 @dataclass(frozen=True)
@@ -74,31 +73,19 @@ def run(
     jobs, progress
         As in :func:`.cells.run_cells`.
     """
-    begin(out, "timeline", config, sets, [], missing)
-    cells = [_cell(data, config) for data in sets]
-    outcomes = run_cells(out / "cells", cells, jobs, progress)
-    absent = [*missing]
-    tables, lines = {}, []
-    for data, cell in zip(sets, cells, strict=True):
-        outcome = outcomes[cell.name]
-        if outcome.reason:
-            absent.append(Missing(data.name, "", outcome.reason))
-            continue
-        tables[data.name] = _table(data, outcome.result, config)
-        lines += [{"dataset": data.name, **_flat(record)} for record in outcome.result]
-    if not tables:
-        raise InputError(f"nothing could be computed: {absent[0]}")
-    write_csv(out / "table.csv", COLUMNS, lines)
-    return publish(
+    return run_each(
         out,
         "timeline",
         sets,
+        [_cell(data, config) for data in sets],
         config,
+        missing,
         title="Labels over time",
         lead=f"Whole recordings of test subjects, {protocol(config)}.",
-        tables=tables,
-        figures={},
-        missing=absent,
+        columns=COLUMNS,
+        shown=lambda data, result: (_table(data, result, config), [_flat(each) for each in result]),
+        jobs=jobs,
+        progress=progress,
     )
 
 
@@ -116,15 +103,7 @@ def recordings(windows: Windows) -> Iterator[Recording]:
 
 def _cell(data: DataSet, config: StudyConfig) -> Cell:
     probe = config.probe
-    drawings = probe.drawings(
-        data.windows.sampling_rate, data.windows.X.shape[-1], data.windows.sensors
-    )
-    settings = {
-        "encoder": identity(probe.encoder),
-        "views": [[view_to_dict(view) for view in views] for views in drawings],
-        "probe": {k: v for k, v in asdict(probe).items() if k not in ("encoder", "views")},
-        "data": data.identity,
-    }
+    settings = cell_settings(data, probe, probe.encoder)
     code = (*FEW_SHOT, "img2imu.timeline.smoothing", "img2imu.timeline.events", __name__)
     return Cell(data.name, settings, partial(compute, data, probe, config.device), code)
 

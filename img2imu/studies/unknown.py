@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
-from ..convert import view_to_dict
-from ..errors import InputError
 from ..fewshot import FeatureCache, ProbeConfig
 from ..fewshot.calibration import Reliability, hold_out, strangeness
 from ..fewshot.linear import Array, combined, scales, whitened_heads
 from ..fewshot.methods import UNLABELLED_SAMPLE, FixedFeatures, encoder_features
-from ..files import cache_folder, write_csv
+from ..files import cache_folder
 from ..progress import Progress, silent
 from ..recordings import UNLABELLED, few_shot
 from ..recordings.splits import Fold
 from ..report.tables import Entry, Line, Table, score
-from .cells import FEW_SHOT, Cell, run_cells
+from .cells import FEW_SHOT, Cell
 from .config import StudyConfig
 from .data import DataSet
-from .publishing import begin, protocol, publish
+from .each import run_each
+from .few_shot import cell_settings
+from .publishing import protocol
 from .results import Missing
-from .rows import identity
 
 NEIGHBOUR = 5
 """Which of the nearest training windows tells a window's distance."""
@@ -36,7 +34,7 @@ NEIGHBOUR = 5
 KEEP = 0.95
 """Share of the known windows of people left out below the threshold."""
 
-COLUMNS = ("dataset", "left_out", "row", "auroc", "fpr95")
+COLUMNS = ("left_out", "row", "auroc", "fpr95")
 
 
 def run(
@@ -59,30 +57,19 @@ def run(
         Classes that are learnt, in sets that have them all, where all others are unknown; in other
         sets each class is left out once.
     """
-    begin(out, "unknown", config, sets, [], missing)
-    cells = [_cell(data, config, _left_out(data, known)) for data in sets]
-    outcomes = run_cells(out / "cells", cells, jobs, progress)
-    absent, tables, lines = [*missing], {}, []
-    for data, cell in zip(sets, cells, strict=True):
-        outcome = outcomes[cell.name]
-        if outcome.reason:
-            absent.append(Missing(data.name, "", outcome.reason))
-            continue
-        tables[data.name] = _table(data, outcome.result, config)
-        lines += [{"dataset": data.name, **record} for record in outcome.result["scores"]]
-    if not tables:
-        raise InputError(f"nothing could be computed: {absent[0]}")
-    write_csv(out / "table.csv", COLUMNS, lines)
-    return publish(
+    return run_each(
         out,
         "unknown",
         sets,
+        [_cell(data, config, _left_out(data, known)) for data in sets],
         config,
+        missing,
         title="What a classifier has never seen",
         lead=f"Windows of test subjects, each class left out once, {protocol(config)}.",
-        tables=tables,
-        figures={},
-        missing=absent,
+        columns=COLUMNS,
+        shown=lambda data, result: (_table(data, result, config), result["scores"]),
+        jobs=jobs,
+        progress=progress,
     )
 
 
@@ -95,19 +82,9 @@ def _left_out(data: DataSet, known: Sequence[str]) -> list[list[str]]:
 
 def _cell(data: DataSet, config: StudyConfig, left_out: list[list[str]]) -> Cell:
     probe = config.probe
-    drawings = probe.drawings(
-        data.windows.sampling_rate, data.windows.X.shape[-1], data.windows.sensors
-    )
-    settings = {
-        "encoder": identity(probe.encoder),
-        "views": [[view_to_dict(view) for view in views] for views in drawings],
-        "probe": {k: v for k, v in asdict(probe).items() if k not in ("encoder", "views")},
-        "data": data.identity,
-        "left_out": left_out,
-    }
-    code = (*FEW_SHOT, __name__)
+    settings = {**cell_settings(data, probe, probe.encoder), "left_out": left_out}
     compute_all = partial(compute, data, left_out, probe, config.device)
-    return Cell(data.name, settings, compute_all, code)
+    return Cell(data.name, settings, compute_all, (*FEW_SHOT, __name__))
 
 
 def compute(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -13,37 +12,21 @@ from img2imu import Img2ImuClassifier, StreamingClassifier
 from img2imu.convert import SpectrogramConfig
 from img2imu.errors import InputError
 from img2imu.models import EncoderConfig
-from img2imu.recordings import Piece, RowReport, WindowConfig, iter_windows, open_source
+from img2imu.recordings import WindowConfig, open_source
 from img2imu.recordings.resampling import default_max_gap
 from img2imu.timeline import WindowStream, iter_predictions
 
 from .contract import Contract
-from .test_streaming import faulty
+from .test_streaming import Recording, faulty
+from .test_streaming import as_read as windows_of
 
 BOTH = ("accel", "gyro")
 RATES = {"accel": 50.0, "gyro": 104.0}
 
 
-@dataclass
-class Recording:
-    """Both sensors by one clock, in memory."""
-
-    time: np.ndarray
-    values: np.ndarray
-    rate: float
-    name: str = "memory"
-    report: RowReport = field(default_factory=RowReport)
-
-    def pieces(self) -> Iterator[Piece]:
-        labels = np.full(len(self.time), "", object)
-        yield Piece("s", "r", self.rate, self.time, self.values, labels, sensors=BOTH)
-
-
 def as_read(time, values, rate, config):
-    """Windows and their starts, as from a file."""
-    batches = list(iter_windows(Recording(time, values, rate), config, keep_unlabelled=True))
-    windows = [np.empty((0, 6, config.samples), np.float32)] + [batch.X for batch in batches]
-    return np.concatenate(windows), np.concatenate([[], *(batch.start for batch in batches)])
+    """Windows of both sensors by one clock, and their starts, as from a file."""
+    return windows_of(time, values, rate, config, BOTH)
 
 
 def collected(parts):
@@ -302,7 +285,9 @@ def test_answers_are_those_of_the_recording(classifier):
         answers += stream.push(moment, row[3:], sensor="gyro")
         answers += stream.push(moment, row[:3], sensor="accel")
     answers += stream.finish()
-    [batch] = iter_predictions(classifier, Recording(time, values, 45.0), overlap=0.75)
+    [batch] = iter_predictions(
+        classifier, Recording(time, values, 45.0, sensors=BOTH), overlap=0.75
+    )
     assert [answer.start for answer in answers] == batch.windows.start.tolist()
     assert [answer.label for answer in answers] == classifier.classes_[batch.code].tolist()
     for answer, probability in zip(answers, batch.probability, strict=True):

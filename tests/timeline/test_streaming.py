@@ -30,17 +30,20 @@ class Recording:
     values: np.ndarray
     rate: float
     name: str = "memory"
+    sensors: tuple[str, ...] = ("accel",)
     report: RowReport = field(default_factory=RowReport)
 
     def pieces(self) -> Iterator[Piece]:
         labels = np.full(len(self.time), "", object)
-        yield Piece("s", "r", self.rate, self.time, self.values, labels)
+        yield Piece("s", "r", self.rate, self.time, self.values, labels, sensors=self.sensors)
 
 
-def as_read(time, values, rate, config):
+def as_read(time, values, rate, config, sensors=("accel",)):
     """Windows and their starts, as from a file."""
-    batches = list(iter_windows(Recording(time, values, rate), config, keep_unlabelled=True))
-    windows = [np.empty((0, 3, config.samples), np.float32)] + [batch.X for batch in batches]
+    recording = Recording(time, values, rate, sensors=sensors)
+    batches = list(iter_windows(recording, config, keep_unlabelled=True))
+    nothing = np.empty((0, 3 * len(sensors), config.samples), np.float32)
+    windows = [nothing] + [batch.X for batch in batches]
     return np.concatenate(windows), np.concatenate([[], *(batch.start for batch in batches)])
 
 
