@@ -78,23 +78,27 @@ JOINED = (
 import os
 from torch.distributed import TCPStore
 
-# As torchrun does it, but torch is imported once: processes fork from here, where nothing has run.
+# As torchrun does it, but torch is imported once. Processes fork before the store starts a thread,
+# whose locks they would inherit, and learn its port afterwards.
 count = 4
-store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
-os.environ |= {"WORLD_SIZE": str(count), "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}
-os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+port_of_store, tell = os.pipe()
 torch.set_num_threads(1)
 children = []
 for rank in range(count):
     if pid := os.fork():
         children.append(pid)
         continue
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    port = os.read(port_of_store, 8).decode()
+    os.environ |= {"WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
     with join_world("cpu") as world:
         assert world.size == count
         done = {name: train(create, world) for name, create in METHODS.items()}
         torch.save(done, sys.argv[1] + f"/{world.rank}.pt")
     os._exit(0)
+store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+os.write(tell, f"{store.port:8}".encode() * count)
 sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 """
 )
