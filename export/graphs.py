@@ -19,8 +19,9 @@ from .config import Form
 from .parity import largest
 from .runtime import FORMAT
 
-ANSWERS = ("probabilities", "logits")
-"""Outputs of a graph that classifies, each float32 (n, classes)."""
+ANSWERS = ("probabilities", "logits", "strangeness")
+"""Outputs of a graph that classifies, float32 (n, classes) and, where the classifier can tell it,
+(n,): how little a window is like the classes."""
 
 DRAWS = 8
 """Roundings of the inputs that are tried."""
@@ -97,7 +98,7 @@ class Graph:
 
 
 def end_to_end(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
-    """Window to probabilities and logits, the drawing inside.
+    """Window to :data:`ANSWERS`, the drawing inside.
 
     Parameters
     ----------
@@ -107,11 +108,11 @@ def end_to_end(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
         Real windows (n, 3 * sensors, samples), on which files are checked.
     """
     examples = np.ascontiguousarray(windows, dtype=np.float32)
-    return Graph(_Classify(network).eval(), "window", ANSWERS, examples)
+    return Graph(_Classify(network).eval(), "window", _answers(network), examples)
 
 
 def from_image(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
-    """Image to probabilities and logits; parameters as of :func:`end_to_end`.
+    """Image to :data:`ANSWERS`; parameters as of :func:`end_to_end`.
 
     The image is what :func:`converter` gives: levels in [0, 1]. ImageNet's mean and deviation are
     applied inside.
@@ -122,8 +123,12 @@ def from_image(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
         If the network reads windows: it draws nothing.
     """
     images = converter(network, windows).answers["image"]
-    reading = _Classify(nn.Sequential(network.encoder, network.head))
-    return Graph(reading.eval(), "image", ANSWERS, np.ascontiguousarray(images))
+    reading = _Classify(network, nn.Identity())
+    return Graph(reading.eval(), "image", _answers(network), np.ascontiguousarray(images))
+
+
+def _answers(network: Img2ImuNetwork) -> tuple[str, ...]:
+    return ANSWERS if network.strangeness is not None else ANSWERS[:-1]
 
 
 def converter(network: Img2ImuNetwork, windows: NDArray[np.float32]) -> Graph:
@@ -142,13 +147,14 @@ FORMS: dict[Form, Callable[[Img2ImuNetwork, NDArray[np.float32]], Graph]] = {
 
 
 class _Classify(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Img2ImuNetwork, drawing: nn.Module | None = None) -> None:
         super().__init__()
         self.network = network
+        self.drawing = network.drawing if drawing is None else drawing
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(inputs)
-        return torch.softmax(logits, dim=1), logits
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        logits, *strange = self.network.judge(self.drawing(inputs))
+        return torch.softmax(logits, dim=1), logits, *strange
 
 
 class _Draw(nn.Module):

@@ -148,6 +148,8 @@ _MEANING = {
     "width) for several views",
     "probabilities": "float32 (batch, classes) in the order of the metadata's labels",
     "logits": "float32 (batch, classes) in the order of the metadata's labels",
+    "strangeness": "float32 (batch,): how little a window is like the labels; in people who were "
+    "not learnt from the metadata's strangeness has its percentiles 0 to 100",
 }
 
 

@@ -1,20 +1,22 @@
-"""Probabilities that mean what they say, and windows that are like none of the classes.
+"""Probabilities that mean what they say, and what is strange, told by people left out.
 
-Both are told by people left out: a head learnt without somebody's windows answers for them.
+A head learnt without somebody's windows answers for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 
 from .linear import Array, combined, scales, whitened_heads
 from .order import left_out
+from .strangeness import Known, Signs, Strangeness
 
 BINS = 15
 """Of the reliability diagram, equally wide."""
@@ -50,14 +52,6 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int_]) -> f
     return float(np.exp(found.x))
 
 
-def strangeness(logits: NDArray[np.floating]) -> Array:
-    """How little windows are like any class, (n,): the energy of their logits (n, k).
-
-    W. Liu et al., *Energy-based Out-of-distribution Detection*, NeurIPS 2020.
-    """
-    return np.asarray(-logsumexp(logits, axis=1), np.float64)
-
-
 LEAST_PEOPLE = 3
 """Of whom each is left out once; fewer tell nothing of people in general."""
 
@@ -68,23 +62,30 @@ class HeldOut:
 
     Attributes
     ----------
-    logits
-        Shape (n, k).
+    signs
+        Of n windows, the logits among them.
     labels
         Shape (n,), class numbers.
     """
 
-    logits: Array
+    signs: Signs
     labels: NDArray[np.int_]
 
     @property
     def temperature(self) -> float:
         """As of :func:`fit_temperature`."""
-        return fit_temperature(self.logits, self.labels)
+        return fit_temperature(self.signs.logits, self.labels)
 
-    def quantiles(self, temperature: float) -> Array:
-        """Percentiles 0 to 100 of :func:`strangeness`, of logits divided by `temperature`."""
-        return np.percentile(strangeness(self.logits / temperature), np.arange(101))
+    def strangeness(self, known: Known) -> tuple[Strangeness, Array]:
+        """What tells strange windows, and the percentiles 0 to 100 of it among these.
+
+        It takes logits divided by the temperature. `known` is what everybody teaches.
+        """
+        logits = self.signs.logits / self.temperature
+        module = Strangeness.fit(known, replace(self.signs, logits=logits), self.labels)
+        signs = self.signs.distance, logits, self.signs.odd
+        strange = module.combine(*map(torch.from_numpy, signs)).numpy()
+        return module, np.percentile(strange, np.arange(101))
 
 
 def hold_out(
@@ -120,14 +121,19 @@ def hold_out(
     if len(np.unique(groups)) < LEAST_PEOPLE:
         return None
     others, whose = unlabelled
-    logits, tested = [], []
+    signs, tested = [], []
     for training, test in left_out(labels, groups):
         seen = others[~np.isin(whose, groups[test])]
         known = scales(np.concatenate([features[training], seen]), widths)
         heads = whitened_heads(features[training], labels[training], C, known, seen, trends)
-        logits.append(combined(heads, trends, order).logits(features[test]))
+        logits = combined(heads, trends, order).logits(features[test])
+        classes = Known.of(features[training], labels[training], seen, known, trends)
+        signs.append(classes.signs(features[test], logits))
         tested.append(labels[test])
-    return HeldOut(np.concatenate(logits), np.concatenate(tested)) if logits else None
+    if not signs:
+        return None
+    parts = zip(*(vars(each).values() for each in signs), strict=True)
+    return HeldOut(Signs(*map(np.concatenate, parts)), np.concatenate(tested))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,8 +48,9 @@ from .features import extract, laid_out
 from .linear import LinearHead, combined, scales, whitened_heads
 from .methods import UNLABELLED_SAMPLE
 from .order import choose_order
+from .strangeness import Known, Strangeness
 
-FORMAT = 2
+FORMAT = 3
 """Of the classifier folder; a reader refuses any other."""
 
 CHECK_WINDOWS = 2
@@ -69,15 +71,33 @@ class Img2ImuNetwork(nn.Module):
         Pictures, or windows, to features.
     head
         Features to logits.
+    strangeness
+        Features and logits to how little a window is like the classes; None where nobody was left
+        out who could tell.
     """
 
-    def __init__(self, drawing: Views | nn.Identity, encoder: AnyEncoder, head: nn.Linear) -> None:
+    def __init__(
+        self,
+        drawing: Views | nn.Identity,
+        encoder: AnyEncoder,
+        head: nn.Linear,
+        strangeness: Strangeness | None = None,
+    ) -> None:
         super().__init__()
         self.drawing, self.encoder, self.head = drawing, encoder, head
+        self.strangeness = strangeness
 
     def forward(self, windows: Tensor) -> Tensor:
         """Windows (n, 3 * sensors, samples) to logits (n, classes)."""
         return self.head(self.encoder(self.drawing(windows)))
+
+    def judge(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """What is drawn to logits (n, classes) and, where it can be told, strangeness (n,)."""
+        features = self.encoder(pictures)
+        logits = self.head(features)
+        return (
+            (logits,) if self.strangeness is None else (logits, self.strangeness(features, logits))
+        )
 
 
 class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
@@ -221,14 +241,20 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             of_others = unlabelled, whose[sample]
             held = hold_out(shown, numbers, people, self.C, of_others, widths, trends, self.order_)
         self.temperature_ = held.temperature if held else 1.0
-        self.strangeness_ = held.quantiles(self.temperature_) if held else None
         if not self.order_:
             # What is not read is not computed.
             encoder = build_encoder(encoder_config) if ordered else encoder
-            heads = [each for each, trend in zip(heads, trends, strict=True) if not trend]
+            read = [not trend for trend in trends or [False] * len(heads)]
+            shown, unlabelled = (each[:, np.repeat(read, widths)] for each in (shown, unlabelled))
+            heads, plain = list(compress(heads, read)), list(compress(plain, read))
             trends = ()
         learnt = combined(heads, trends, self.order_).divided(self.temperature_)
-        self.network_ = _assemble(self.views_, encoder, _as_module(learnt), sensors)
+        strange, self.strangeness_ = None, None
+        if held:
+            strange, self.strangeness_ = held.strangeness(
+                Known.of(shown, numbers, unlabelled, plain, trends)
+            )
+        self.network_ = _assemble(self.views_, encoder, _as_module(learnt), sensors, strange)
         firsts = [np.flatnonzero(numbers == k)[:CHECK_WINDOWS] for k in range(len(self.classes_))]
         self.check_windows_ = windows[np.concatenate(firsts)]
         self.trained_on_: dict[str, Any] = {
@@ -255,6 +281,14 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
         """Logits of shape (n, classes)."""
+        return self.judge(X)[0]
+
+    def judge(self, X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits (n, classes), and how strange each window is (n,).
+
+        Strangeness (:mod:`.strangeness`) is compared with :meth:`strangest`; it is 0 of all where
+        nobody was left out who could tell.
+        """
         check_is_fitted(self, "network_")
         windows = as_windows(X, self.sensors)
         if windows.shape[-1] != self.n_samples_:
@@ -265,10 +299,11 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             )
         network = self.network_.to(self.device)
         batches = [
-            network(torch.tensor(windows[start : start + BATCH], device=self.device)).cpu()
-            for start in range(0, len(windows), BATCH)
+            network.judge(network.drawing(torch.tensor(each, device=self.device)))
+            for each in np.split(windows, range(BATCH, len(windows), BATCH))
         ]
-        return torch.cat(batches).numpy()
+        parts = [torch.cat(part).cpu().numpy() for part in zip(*batches, strict=True)]
+        return parts[0], parts[1] if len(parts) > 1 else np.zeros(len(windows), np.float32)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Probabilities of shape (n, classes), in the order of `classes_`."""
@@ -302,8 +337,8 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         window, ``views``, ``encoder``, ``trained_on`` and ``scores``. Of others than an only
         accelerometer, ``sensors`` stands for ``unit``: each with its name and unit, in the order of
         the axes. ``temperature`` is what logits were divided by already. ``strangeness`` and
-        ``transitions`` are there where they are known: of the logits' energy the percentiles 0 to
-        100 in people left out, and changes of the class a second.
+        ``transitions`` are there where they are known: the percentiles 0 to 100 of how strange
+        windows of people left out are, and changes of the class a second.
         """
         check_is_fitted(self, "network_")
         encoder = self.encoder or DEFAULT_ENCODER
@@ -358,9 +393,9 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
 
     def _write(self, folder: Path) -> None:
         tensors = {
-            f"{part}.{name}": value
-            for part in ("encoder", "head")
-            for name, value in getattr(self.network_, part).state_dict().items()
+            name: value
+            for name, value in self.network_.state_dict().items()
+            if not name.startswith("drawing.")
         }
         tensors["check_windows"] = torch.from_numpy(np.ascontiguousarray(self.check_windows_))
         weights = folder / "model.safetensors"
@@ -391,10 +426,12 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         encoder = build_encoder(bare, traces(views) if saved.order else ())
         try:
             head = nn.Linear(tensors["head.weight"].shape[1], len(saved.labels))
-            for part, module in (("encoder", encoder), ("head", head)):
+            strange = Strangeness(*head.weight.shape) if saved.strangeness else None
+            parts = {"encoder": encoder, "head": head, "strangeness": strange or nn.Identity()}
+            for part, module in parts.items():
                 own = {k: v for k, v in tensors.items() if k.startswith(f"{part}.")}
                 module.load_state_dict({k.removeprefix(f"{part}."): v for k, v in own.items()})
-            network = _assemble(views, encoder, head, sensors)
+            network = _assemble(views, encoder, head, sensors, strange)
             # Whether the pictures are those that the head was learnt from, one pass tells.
             network(tensors["check_windows"][:1])
             axes = 3 * len(sensors)
@@ -515,7 +552,11 @@ def _as_module(learnt: LinearHead) -> nn.Linear:
 
 
 def _assemble(
-    views: Sequence[View], encoder: AnyEncoder, head: nn.Linear, sensors: Sequence[str]
+    views: Sequence[View],
+    encoder: AnyEncoder,
+    head: nn.Linear,
+    sensors: Sequence[str],
+    strangeness: Strangeness | None,
 ) -> Img2ImuNetwork:
     drawing = Views(views, sensors) if views else nn.Identity()
-    return Img2ImuNetwork(drawing, encoder, head).eval().requires_grad_(False)
+    return Img2ImuNetwork(drawing, encoder, head, strangeness).eval().requires_grad_(False)

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
 from ..fewshot import FeatureCache, ProbeConfig
-from ..fewshot.calibration import Reliability, hold_out, strangeness
+from ..fewshot.calibration import Reliability, hold_out
 from ..fewshot.linear import Array, combined, scales, whitened_heads
 from ..fewshot.methods import UNLABELLED_SAMPLE, FixedFeatures, encoder_features
+from ..fewshot.strangeness import Known
 from ..files import cache_folder
 from ..progress import Progress, silent
 from ..recordings import UNLABELLED, few_shot
@@ -33,6 +35,9 @@ NEIGHBOUR = 5
 
 KEEP = 0.95
 """Share of the known windows of people left out below the threshold."""
+
+OURS = "strangeness"
+AMONG = f"{OURS}, unknown classes among the unlabelled windows"
 
 COLUMNS = ("left_out", "row", "auroc", "fpr95")
 
@@ -99,7 +104,9 @@ def compute(
     for fold in data.manifest.folds:
         errors.append(_Learnt(data, fold, [], features, probe).calibration())
         for names in left_out:
-            for row, pair in _Learnt(data, fold, names, features, probe).told_apart().items():
+            pairs = _Learnt(data, fold, names, features, probe).told_apart()
+            others = _Learnt(data, fold, names, features, probe, among=True).told_apart()
+            for row, pair in {**pairs, AMONG: others[OURS]}.items():
                 found.setdefault((", ".join(names), row), []).append(pair)
     scores = [
         {
@@ -114,7 +121,10 @@ def compute(
 
 
 class _Learnt:
-    """A head learnt without some classes, and the test windows of a fold."""
+    """A head learnt without some classes, and the test windows of a fold.
+
+    Whether windows of these classes are `among` the unlabelled ones, as in a user's recordings.
+    """
 
     def __init__(
         self,
@@ -123,35 +133,38 @@ class _Learnt:
         left_out: Sequence[str],
         features: FixedFeatures,
         probe: ProbeConfig,
+        among: bool = False,
     ) -> None:
         windows, array = data.windows, features.array
         widths = list(features.widths or [array.shape[1]])
         known = np.where(np.isin(windows.y, left_out), UNLABELLED, windows.y)
         classes = sorted(set(known.tolist()) - {UNLABELLED})
-        training = fold.windows("train", windows.subject)
-        training = training[known[training] != UNLABELLED]
+        everything = fold.windows("train", windows.subject)
+        training = everything[known[everything] != UNLABELLED]
         rows = few_shot(known, training, probe.shots[0], probe.seed)
-        sample = np.sort(np.random.default_rng(0).permutation(training)[:UNLABELLED_SAMPLE])
+        others = np.setdiff1d(everything if among else training, rows)
+        sample = np.sort(np.random.default_rng(0).permutation(others)[:UNLABELLED_SAMPLE])
         labels = np.searchsorted(classes, known[rows])
-        self.few, self.many = np.asarray(array[rows]), np.asarray(array[sample])
-        self.scales, C = scales(self.many, widths), probe.C[0]
-        heads = whitened_heads(self.few, labels, C, self.scales, self.many, features.trends)
-        held = hold_out(
-            self.few,
-            labels,
-            windows.subject[rows],
-            C,
-            (self.many, windows.subject[sample]),
-            widths,
-            features.trends,
-            0.0,
-        )
+        few, many = np.asarray(array[rows]), np.asarray(array[sample])
+        self.training, C = np.concatenate([few, many]), probe.C[0]
+        self.scales = scales(self.training, widths)
+        heads = whitened_heads(few, labels, C, self.scales, many, features.trends)
+        whose = windows.subject
+        unlabelled = many, whose[sample]
+        held = hold_out(few, labels, whose[rows], C, unlabelled, widths, features.trends, order=0.0)
         self.temperature = held.temperature if held else 1.0
-        self.threshold = held.quantiles(self.temperature)[round(100 * KEEP)] if held else np.inf
         test = fold.windows("test", windows.subject)
         test = test[windows.y[test] != UNLABELLED]
         self.tested = np.asarray(array[test])
         self.logits = combined(heads, features.trends).logits(self.tested)
+        self.strange, self.threshold = np.full(len(test), np.nan), np.inf
+        if held:
+            module, percentiles = held.strangeness(
+                Known.of(few, labels, many, self.scales, features.trends)
+            )
+            parts = self.tested, (self.logits / self.temperature).astype(np.float32)
+            self.strange = module(*map(torch.from_numpy, parts)).numpy()
+            self.threshold = percentiles[round(100 * KEEP)]
         self.unknown = np.isin(windows.y[test], left_out)
         self.labels = np.searchsorted(classes, np.where(self.unknown, classes[0], windows.y[test]))
 
@@ -160,12 +173,12 @@ class _Learnt:
         right = self.logits.argmax(1) == self.labels
         before = Reliability.of(softmax(self.logits, axis=1).max(1), right)
         after = Reliability.of(softmax(self.logits / self.temperature, axis=1).max(1), right)
-        kept = strangeness(self.logits / self.temperature) <= self.threshold
-        return before.error, after.error, float(kept.mean())
+        return before.error, after.error, float((self.strange <= self.threshold).mean())
 
     def told_apart(self) -> dict[str, tuple[float, float]]:
         """AUROC, and the share of unknown windows that pass where 95 % of the known do."""
         rows = {
+            OURS: self.strange,
             "maximum softmax": -softmax(self.logits, axis=1).max(1),
             "energy": -logsumexp(self.logits, axis=1),
             f"distance to the {NEIGHBOUR}th nearest training window": self._distance(),
@@ -179,7 +192,7 @@ class _Learnt:
             views = zip(self.scales, np.split(features, edges, 1), strict=True)
             return np.concatenate([scale.apply(view) for scale, view in views], axis=1)
 
-        known = comparable(np.concatenate([self.few, self.many]))
+        known = comparable(self.training)
         tested = comparable(self.tested)
         squares = (tested**2).sum(1)[:, None] + (known**2).sum(1) - 2 * tested @ known.T
         return np.partition(squares, NEIGHBOUR - 1, axis=1)[:, NEIGHBOUR - 1]
@@ -189,7 +202,7 @@ def told_apart(strange: Array, unknown: NDArray[np.bool_]) -> tuple[float, float
     """AUROC of a score that is higher for the unknown, and FPR at 95 % of the known; NaN of one."""
     from sklearn.metrics import roc_auc_score
 
-    if unknown.all() or not unknown.any():
+    if unknown.all() or not unknown.any() or np.isnan(strange).any():
         return np.nan, np.nan
     limit = np.quantile(strange[~unknown], 0.95)
     return float(roc_auc_score(unknown, strange)), float((strange[unknown] <= limit).mean())
@@ -210,7 +223,7 @@ def _table(data: DataSet, result: dict[str, Any], config: StudyConfig) -> Table:
         worst = min(own, key=lambda record: record["auroc"])
         entries = [Entry(score(mean)), Entry(score(passed))]
         entries.append(Entry(score(worst["auroc"]), worst["left_out"] if len(own) > 1 else ""))
-        lines.append(Line(row, entries, row == "energy"))
+        lines.append(Line(row, entries, row == OURS))
     before, after, kept = result["calibration"]
     caption = (
         f"{_split(records)} of {data.name}, windows of test subjects, {protocol(config)}; FPR95: "

@@ -17,7 +17,6 @@ from scipy.special import softmax
 from ..cache import tidy, used
 from ..errors import InputError
 from ..fewshot import Img2ImuClassifier
-from ..fewshot.calibration import strangeness
 from ..files import cache_folder, writing
 from ..hashing import code_hash, content_hash
 from ..progress import Progress, silent
@@ -41,10 +40,13 @@ class Predictions:
         The windows themselves.
     logits
         Shape (n, classes), float32, in the order of the classifier's `classes_`.
+    strangeness
+        Shape (n,), float32: how little each is like the classes.
     """
 
     windows: Windows
     logits: NDArray[np.float32]
+    strangeness: NDArray[np.float32]
 
     @property
     def probability(self) -> NDArray[np.float32]:
@@ -80,12 +82,12 @@ def iter_predictions(
     """
     kept = AnswerCache(classifier)
     for windows in _windows(classifier, source, overlap):
-        yield Predictions(windows, kept.logits(windows.X))
+        yield Predictions(windows, *kept.judge(windows.X))
     tidy()
 
 
 class AnswerCache:
-    """A classifier's logits on disk, found again by the content of windows and classifier."""
+    """A classifier's answers on disk, found again by the content of windows and classifier."""
 
     CODE = ("img2imu.convert", "img2imu.models", "img2imu.fewshot.classifier")
     """What computes them."""
@@ -98,21 +100,21 @@ class AnswerCache:
         )
         self._folder = cache_folder() / "answers"
 
-    def logits(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (n, classes) of windows, from disk or computed now."""
+    def judge(self, X: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As the classifier's, from disk or computed now."""
         path = self._folder / f"{content_hash(self._key, X)}.npy"
         try:
-            logits = np.load(path, allow_pickle=False)
-            if logits.shape == (len(X), len(self._classifier.classes_)):
+            answers = np.asarray(np.load(path, allow_pickle=False), np.float32)
+            if answers.shape == (len(X), len(self._classifier.classes_) + 1):
                 used(path)
-                return np.asarray(logits, np.float32)
+                return answers[:, :-1], answers[:, -1]
         except (OSError, ValueError):
             pass  # not there, or damaged
-        logits = self._classifier.decision_function(X)
+        logits, strange = self._classifier.judge(X)
         self._folder.mkdir(parents=True, exist_ok=True)
         with writing(path) as partial:
-            np.save(partial, logits, allow_pickle=False)
-        return logits
+            np.save(partial, np.column_stack([logits, strange]), allow_pickle=False)
+        return logits, strange
 
 
 def predict_recordings(
@@ -216,8 +218,8 @@ class Answers:
         Shape (n,): seconds since the first sample, since 1970, and of a :class:`RunningTime`.
     label
         Shape (n,): what the recording itself states.
-    logits
-        Shape (n, classes): each window's by itself.
+    logits, strangeness
+        Shape (n, classes) and (n,): each window's by itself.
     """
 
     subject: str
@@ -227,13 +229,14 @@ class Answers:
     running: NDArray[np.float64]
     label: NDArray[np.str_]
     logits: NDArray[np.float32]
+    strangeness: NDArray[np.float32]
 
     def labels(
         self, smoother: Smoother | None, strangest: float, keep: float
     ) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
         """Number of each window's label, :data:`UNKNOWN` where strange, and the confidence."""
         probability: NDArray[np.floating] = softmax(self.logits, axis=1)
-        strange = strangeness(self.logits) > strangest
+        strange = self.strangeness > strangest
         if smoother is not None:
             probability = smoother.smoothed(self.start, probability)
             strange = smoother.strange(self.start, strange, keep)
@@ -302,7 +305,8 @@ def _gathered(
         running = clock.of(windows.start)
         if envelope is not None:
             envelope.add(running, windows.X)
-        columns.append((windows.start, windows.epoch, running, windows.y, batch.logits))
+        answers = batch.logits, batch.strangeness
+        columns.append((windows.start, windows.epoch, running, windows.y, *answers))
     whole = map(np.concatenate, zip(*columns, strict=True))
     return Answers(*_recording(first), *whole), seconds, envelope
 

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from img2imu.errors import InputError
-from img2imu.fewshot.calibration import BINS, Reliability, fit_temperature, hold_out, strangeness
+from img2imu.fewshot.calibration import BINS, Reliability, fit_temperature, hold_out
 from img2imu.fewshot.classifier import Img2ImuClassifier
 from img2imu.fewshot.linear import combined, scales, whitened_heads
 
@@ -46,11 +46,6 @@ def test_calibration_error_is_that_of_a_plain_loop():
     assert Reliability.of(np.ones(3), np.ones(3, bool)).error == 0
 
 
-def test_strangeness_is_energy():
-    logits = np.array([[1.0, 2.0], [-3.0, 0.5]])
-    np.testing.assert_allclose(strangeness(logits), -np.log(np.exp(logits).sum(1)))
-
-
 def people(count: int, each: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features of two classes and whose they are; everybody stands elsewhere."""
     rng = np.random.default_rng(2)
@@ -71,7 +66,7 @@ def test_everybody_is_left_out_once_and_not_learnt_from():
     known = scales(features[training], [6])
     heads = whitened_heads(features[training], labels[training], 0.1, known, features[:0])
     expected = combined(heads).logits(features[~training])
-    apart = np.abs(held.logits.reshape(5, 8, 2) - expected).max((1, 2))
+    apart = np.abs(held.signs.logits.reshape(5, 8, 2) - expected).max((1, 2))
     assert apart.min() < 1e-6
 
 

@@ -276,10 +276,10 @@ def test_a_failure_on_the_way_leaves_the_old_files(classifier, recording, tmp_pa
 
     def breaks(X):
         next(batches)
-        return np.zeros((len(X), 2), np.float32)
+        return np.zeros((len(X), 2), np.float32), np.zeros(len(X), np.float32)
 
     monkeypatch.setattr(windows, "BLOCK", 64)
-    monkeypatch.setattr(classifier, "decision_function", breaks)
+    monkeypatch.setattr(classifier, "judge", breaks)
     monkeypatch.setenv("IMG2IMU_CACHE", str(tmp_path / "cache"))
     with pytest.raises(RuntimeError):
         labelled(classifier, open_source(path, unit="g"), tmp_path)
@@ -295,7 +295,7 @@ def test_after_a_kill_only_the_rest_is_computed(classifier, recording, tmp_path,
     labelled(classifier, source, tmp_path / "whole")
     monkeypatch.setenv("IMG2IMU_CACHE", str(tmp_path / "cache"))
     asked: list[int] = []
-    own = classifier.decision_function
+    own = classifier.judge
 
     def counted(X):
         if len(asked) == 5:
@@ -303,12 +303,12 @@ def test_after_a_kill_only_the_rest_is_computed(classifier, recording, tmp_path,
         asked.append(len(X))
         return own(X)
 
-    monkeypatch.setattr(classifier, "decision_function", counted)
+    monkeypatch.setattr(classifier, "judge", counted)
     with pytest.raises(KeyboardInterrupt):
         labelled(classifier, source, tmp_path / "out")
     done = sum(asked)
     asked.clear()
-    monkeypatch.setattr(classifier, "decision_function", lambda X: asked.append(len(X)) or own(X))
+    monkeypatch.setattr(classifier, "judge", lambda X: asked.append(len(X)) or own(X))
     labelled(classifier, source, tmp_path / "out")
     assert done + sum(asked) == 39
     whole, out = ((tmp_path / name / "predictions.csv").read_text() for name in ("whole", "out"))
