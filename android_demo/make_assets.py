@@ -44,6 +44,9 @@ PAUSE = 1.0
 OVERLAPS = (0.5, 0.9)
 """Of the app's recorded and live windows."""
 
+LAG = 0
+"""Windows that a label of the app waits for."""
+
 Rows = list[tuple[float, float, float, float, str]]
 
 
@@ -72,7 +75,7 @@ def fit(windows: Windows, splits: SplitManifest) -> Img2ImuClassifier:
     views = fast_views(windows.sampling_rate, windows.X.shape[-1])
     encoder = replace(DEFAULT_ENCODER, **READINGS["fast"])
     classifier = Img2ImuClassifier(windows.sampling_rate, views, encoder)
-    return classifier.fit(windows.X[rows], windows.y[rows])
+    return classifier.fit(windows.X[rows], windows.y[rows], windows.subject[rows])
 
 
 def export(classifier: Img2ImuClassifier, seen: Windows, folder: Path) -> None:
@@ -114,7 +117,7 @@ def write_csv(path: Path, rows: Rows) -> None:
 
 def answers(classifier: Img2ImuClassifier, rows: Rows, overlap: float) -> list[dict[str, object]]:
     """What Python says of each window of the recording, as a phone would receive it."""
-    stream = StreamingClassifier(classifier, classifier.sampling_rate, overlap)
+    stream = StreamingClassifier(classifier, classifier.sampling_rate, overlap, lag=LAG)
     time = np.array([round(row[0], 2) for row in rows])
     values = np.array([[round(value, 5) for value in row[1:4]] for row in rows], np.float32)
     found = stream.push(time, values) + stream.finish()

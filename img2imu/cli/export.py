@@ -136,11 +136,9 @@ def _playback(args: argparse.Namespace, classifier: Img2ImuClassifier) -> Playba
     """The first recording of a file, as far as it goes in one piece."""
     from ..export.web import Playback
     from ..recordings import open_source
-    from ..recordings.sensors import ACCELEROMETER
 
-    several = tuple(classifier.sensors) != ACCELEROMETER
-    options: dict[str, Any] = {"sensors": list(classifier.sensors)} if several else {}
-    piece = next(iter(open_source(args.recording, **options).pieces()), None)
+    source = open_source(args.recording, sensors=list(classifier.sensors))
+    piece = next(iter(source.pieces()), None)
     if piece is None:
         raise InputError(f"{args.recording} holds no samples")
     return Playback(piece.time, piece.values, piece.rate)

@@ -60,7 +60,6 @@ def run(args: argparse.Namespace) -> None:
     """Write labels, bouts, picture and report, print the summary."""
     from ..fewshot import Img2ImuClassifier
     from ..recordings import open_source
-    from ..recordings.sensors import ACCELEROMETER
     from ..recordings.windows import ChosenSource
     from ..report.day import write_day_report
     from ..report.figures import draw_timeline, save_png
@@ -73,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     with appearing(folder) as scratch:
         classifier = Img2ImuClassifier.load(args.model, chosen_device(args))
         options = source_options(args)
-        if tuple(classifier.sensors) != ACCELEROMETER and not args.triads:
+        if not args.triads:
             options.setdefault("sensors", list(classifier.sensors))
         source = ChosenSource(open_source(args.recording, **options), chosen_subjects(args))
         labels = scratch / "predictions.csv"

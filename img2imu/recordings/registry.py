@@ -13,6 +13,7 @@ from ..errors import InputError, excerpt
 from ..files import cache_folder
 from .archives import is_archive, unpack
 from .readers.tables import is_table
+from .sensors import ACCELEROMETER
 from .types import Source
 
 
@@ -274,6 +275,8 @@ def _by_name(name: str) -> Dataset:
 def _construct(entry: Dataset, path: Path | None, options: dict[str, Any]) -> Source:
     reader = entry.reader_class()
     known = [name for name in inspect.signature(reader).parameters if name != "path"]
+    if "sensors" not in known and tuple(options.get("sensors", ())) == ACCELEROMETER:
+        options = {name: value for name, value in options.items() if name != "sensors"}
     for name in options:
         if name == "sensors" and name not in known:
             raise InputError(f"the format {entry.name} is read for its accelerometer alone so far")

@@ -221,16 +221,30 @@ class Smoother:
             Shape (n,): windows stranger than a share `keep` of those of known classes. Of an
             unknown class every other one is.
         """
-        chances = np.array([[keep, 0.5], [1 - keep, 0.5]])[flags.astype(np.intp)]
-        given = evidence(chances, start, self.stride)
-        path = most_likely_path(given, Chain.sticky(DWELL, [0.5, 0.5]))
-        return np.asarray(path == 1)
+        given = evidence(chances(flags, keep), start, self.stride)
+        return np.asarray(most_likely_path(given, unknown_chain()) == 1)
 
     def online(self, lag: int) -> FixedLagSmoother:
         """The same while windows come; a chain that nobody showed changes as is usual."""
         alike = np.full(len(self.prior), 1 / len(self.prior))
         chain = Chain.sticky(DWELL, alike) if self.rates is None else Chain(self.rates)
         return FixedLagSmoother(chain, lag, self.stride, self.prior)
+
+
+def unknown_chain() -> Chain:
+    """That of the known and the unknown, in this order."""
+    return Chain.sticky(DWELL, [0.5, 0.5])
+
+
+def chances(flags: NDArray[np.bool_], keep: float) -> Array:
+    """How likely each window's flag is where classes are known and where not, (n, 2).
+
+    Parameters
+    ----------
+    flags, keep
+        As of :meth:`Smoother.strange`.
+    """
+    return np.array([[keep, 0.5], [1 - keep, 0.5]])[flags.astype(np.intp)]
 
 
 class FixedLagSmoother:

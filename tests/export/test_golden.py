@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import expm
 from scipy.special import softmax
 
 from img2imu import Img2ImuClassifier, create_encoder
@@ -107,7 +108,50 @@ def test_committed_windows_of_two_sensors_follow_from_the_contract(number: int) 
     assert case["due"] == list(due)
 
 
-@pytest.mark.parametrize("name", ["resampling", "clocks"])
+@pytest.mark.parametrize("number", range(8))
+def test_committed_smoothing_follows_from_the_definition(number: int) -> None:
+    """Forward–backward over the windows known so far, in plain probabilities."""
+    folder = FOLDER / "smoothing"
+    settings = read_settings(folder)
+    case, inputs = settings["cases"][number], read_arrays(folder, settings["arrays"])
+    answers = read_arrays(folder, case["arrays"])
+    start, lag = inputs["start"], case["lag"]
+    sticky = {k: (np.full((k, k), 1 / k) - np.eye(k)) / settings["dwell"] for k in (2, 4)}
+    rates = sticky[4] if case["transitions"] is None else np.array(case["transitions"])
+    strange = inputs["strange"][:, 0] == 1
+    flags = np.where(strange, 1 - settings["keep"], settings["keep"])[:, None]
+    flags = np.concatenate([flags, np.full_like(flags, 0.5)], axis=1)
+    ends = [i for i in range(1, len(start)) if start[i] < start[i - 1]] + [len(start)]
+    for told, chain, expected in (
+        (inputs["probabilities"].astype(np.float64), rates, answers["posterior"]),
+        (flags, sticky[2], np.hstack([1 - answers["unknown"], answers["unknown"]])),
+    ):
+        for window in range(len(start)):
+            first = max([end for end in ends if end <= window], default=0)
+            known = min(window + lag + 1, next(end for end in ends if end > window))
+            steps = np.clip(np.rint(np.diff(start[first:known]) / settings["stride"]), 1, 1000)
+            found = posterior_of(told[first:known], steps * settings["stride"], chain)
+            np.testing.assert_allclose(expected[window], found[window - first], rtol=0, atol=1e-6)
+    due = [min(i + lag, next(end for end in ends if end > i)) for i in range(len(start))]
+    assert case["due"] == due
+
+
+def posterior_of(told: np.ndarray, seconds: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Probability of each class in each window (n, k), seconds (n - 1,) apart."""
+    each = {float(gap): expm(rates * gap) for gap in set(seconds.tolist())}
+    moves = [each[float(gap)] for gap in seconds]
+    ahead = [expm(rates * 1e6)[0] * told[0]]
+    for move, row in zip(moves, told[1:], strict=True):
+        ahead.append(ahead[-1] / ahead[-1].sum() @ move * row)
+    back = [np.ones(len(rates))]
+    for move, row in zip(moves[::-1], told[:0:-1], strict=True):
+        later = move @ (row * back[-1])
+        back.append(later / later.sum())
+    found = np.array(ahead) * np.array(back[::-1])
+    return found / found.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", ["resampling", "clocks", "smoothing"])
 def test_resampling_vectors_are_made_again(tmp_path: Path, name: str) -> None:
     spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
     assert spec is not None and spec.loader is not None

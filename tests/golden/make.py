@@ -17,6 +17,13 @@ from img2imu.recordings import Piece, SplitManifest, WindowConfig, make_windows,
 from img2imu.recordings.resampling import Resampler, default_max_gap
 from img2imu.recordings.sensors import sensor_metadata
 from img2imu.timeline import WindowStream
+from img2imu.timeline.smoothing import (
+    DWELL,
+    Chain,
+    FixedLagSmoother,
+    chances,
+    unknown_chain,
+)
 
 FOLDER = Path(__file__).parent
 
@@ -30,6 +37,15 @@ BOTH = ("accel", "gyro")
 
 CLOCKS = [(50.0, 25.0, 40.0), (50.0, 25.0, 20.0)]
 """Of accelerometer and gyroscope, nominally, and of the windows."""
+
+LAGS = (0, 1, 2, 6)
+"""Windows that the smoothed answers wait for."""
+
+STRIDE = 0.5
+"""Seconds between the windows whose labels are smoothed."""
+
+KEEP = 0.95
+"""Share of the known windows that are not strange."""
 
 
 def make_classifiers(folder: Path) -> None:
@@ -189,8 +205,83 @@ def joined(
     }
 
 
+def answered() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Answers to 200 windows: starts, probabilities of four classes, which are strange.
+
+    A class lasts ten windows or so. There are gaps of some windows, of half a minute and of an
+    hour, the clock is set back, and some answers are certain, and wrong.
+    """
+    rng = np.random.default_rng(2)
+    start = np.arange(200) * STRIDE + rng.uniform(-0.01, 0.01, 200)
+    for first, seconds in ((40, 2.0), (80, 30.0), (120, -1000.0), (160, 3600.0)):
+        start[first:] += seconds
+    redrawn = rng.integers(4, size=200)
+    state = redrawn[np.maximum.accumulate(np.where(rng.random(200) < 0.1, np.arange(200), 0))]
+    probabilities = rng.dirichlet(np.full(4, 0.5), 200)
+    probabilities[np.arange(200), state] += 0.5
+    probabilities /= probabilities.sum(1, keepdims=True)
+    probabilities[[30, 121]] = [0, 0, 0, 1]
+    strange = rng.random(200) < np.where((np.arange(200) // 25) % 3 == 1, 0.6, 0.05)
+    return start, probabilities.astype(np.float32), strange
+
+
+def make_smoothing(folder: Path) -> None:
+    """Answers to windows as online smoothing changes them, and which are of the unknown."""
+    start, probabilities, strange = answered()
+    rates = np.random.default_rng(3).uniform(0.001, 0.1, (4, 4))
+    np.fill_diagonal(rates, 0)
+    transitions = rates - np.diag(rates.sum(1))
+    with new_folder(folder / "smoothing") as scratch:
+        inputs = {
+            "start": start,
+            "probabilities": probabilities,
+            "strange": strange[:, None].astype(np.float32),
+        }
+        settings = {
+            "stride": STRIDE,
+            "dwell": DWELL,
+            "keep": KEEP,
+            "tolerance": 1e-6,
+            "arrays": write_arrays(scratch, inputs),
+            "cases": [
+                smoothed(scratch, known, lag) for known in (None, transitions) for lag in LAGS
+            ],
+        }
+        write_settings(scratch, settings)
+
+
+def smoothed(scratch: Path, transitions: np.ndarray | None, lag: int) -> dict[str, object]:
+    """One case: settings, and the answers as files."""
+    start, probabilities, strange = answered()
+    chain = Chain.sticky(DWELL, np.full(4, 0.25)) if transitions is None else Chain(transitions)
+    classes = FixedLagSmoother(chain, lag, STRIDE)
+    unknown = FixedLagSmoother(unknown_chain(), lag, STRIDE)
+    told = chances(strange, KEEP)
+    labels, flags, due = [], [], []
+    for row, moment in enumerate(start.tolist()):
+        found = classes.push(moment, probabilities[row])
+        labels, due = labels + found, due + [row] * len(found)
+        flags += unknown.push(moment, told[row])
+    found = classes.finish()
+    labels, due = labels + found, due + [len(start)] * len(found)
+    flags += unknown.finish()
+    name = f"{'sticky' if transitions is None else 'transitions'}-{lag}"
+    arrays = {
+        "posterior": np.array(labels, np.float32),
+        "unknown": np.array(flags, np.float32)[:, 1:],
+    }
+    described = write_arrays(scratch, {f"{name}-{key}": value for key, value in arrays.items()})
+    return {
+        "lag": lag,
+        "transitions": None if transitions is None else transitions.tolist(),
+        "arrays": {key: described[f"{name}-{key}"] for key in arrays},
+        "due": due,
+    }
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     make_classifiers(target)
     make_resampling(target)
     make_clocks(target)
+    make_smoothing(target)

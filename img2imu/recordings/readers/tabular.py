@@ -47,6 +47,9 @@ from .units import OF_KIND, UNITS, doubt_of_unit, guess_unit, magnitude_of, unit
 
 _RATE_TOLERANCE = 0.2
 _FIRST_ROWS = 3
+_APART = re.compile(rf"(?:^|/)(?P<sensor>{'|'.join(UNIT_OF)})\.csv$")
+"""Files of a folder by which recordings of the toolkit's app are known, a sensor in each."""
+
 _NO_RATE = "too few different timestamps to tell the rate (--rate HZ)"
 
 
@@ -86,15 +89,17 @@ class Tabular(Reader):
         that match are read. With ``{sensor}``, as in ``{subject}/{sensor}.csv``, files whose paths
         differ in nothing else are one recording, a sensor in each, which are joined in time: by
         their dates, or else on a clock that they share. It stands for a sensor's name
-        (``wrist.gyro``) or any word for one (``Gyroscope``, ``acc``).
+        (``wrist.gyro``) or any word for one (``Gyroscope``, ``acc``). Folders with an ``accel.csv``,
+        ``gyro.csv`` or ``magn.csv``, as the toolkit's app writes them, are read so unasked.
     delimiter, decimal
         Between cells, and within numbers; told from the data if not given.
     time_format
         How dates are written, as ``strptime`` takes it; told from the data if not given.
     sensors
         Which are read: ``accel``, ``gyro``, ``magn``, or ``all`` that the first file has. If not
-        given, those that `columns` or `triads` name, else the accelerometer alone. Files of a
-        folder that lack one of them are left out.
+        given, those that `columns` or `triads` name, those that all recordings of the toolkit's
+        app have, else the accelerometer alone. Files of a folder that lack one of them are left
+        out.
     triads
         Sensors by name, each with its columns (x, y, z) or (x, y, z, unit): of gyroscopes
         ``rad/s`` or ``deg/s``, of magnetometers ``uT``, ``mT``, ``nT``, ``T``, ``G`` or ``mG``,
@@ -138,6 +143,7 @@ class Tabular(Reader):
         self.require_sensors = require_sensors
         self._given, self._per_unit = _given_triads(columns, triads)
         self.pattern = _compile(path_pattern)
+        self._asked = sensors is not None
         self._seek(sensors)
         if columns is not None and len(columns) % 3 == 0 and rate is None:
             raise InputError("Without a time column the sampling rate is needed: give --rate HZ")
@@ -172,7 +178,16 @@ class Tabular(Reader):
 
     def pieces(self) -> Iterator[Piece]:
         """Yield every recording from the start, piece by piece, filling `report` on the way."""
+        self._recognise()
         return self._joined() if self._apart else super().pieces()
+
+    def _recognise(self) -> None:
+        """Take a folder for the toolkit's app's where its files are named as that names them."""
+        if self.pattern is None and not self._given and self.path.is_dir():
+            self._names = {}
+            self._found(self.path, "")
+            if any(map(_APART.search, self._names.values())):
+                self.pattern = _APART
 
     @property
     def _apart(self) -> re.Pattern[str] | None:
@@ -186,6 +201,12 @@ class Tabular(Reader):
         files = self._files()
         assert self._apart is not None
         recordings = recordings_of({file: self._names[file] for file in files}, self._apart)
+        if self._apart is _APART:
+            recordings = {_folder_of(name): tracks for name, tracks in recordings.items()}
+            if not self._asked:
+                common = [s for s in UNIT_OF if all(s in each for each in recordings.values())]
+                self.sensors = tuple(common) or self.sensors
+                self.report.sought = " and ".join(self.sensors)
         if self._all and recordings:
             self.sensors, self._all = tuple(next(iter(recordings.values()))), False
         taken = {file for tracks in recordings.values() for file in tracks.values()}
@@ -209,6 +230,9 @@ class Tabular(Reader):
         self._names: dict[Path, str] = {}
         files = self._found(self.path, "")
         if self.pattern:
+            if self.pattern is _APART:
+                others = [name for name in self._names.values() if not _APART.search(name)]
+                self.report.skipped += others
             files = [file for file in files if self.pattern.search(self._names[file])]
             if not files:
                 raise InputError(
@@ -526,6 +550,11 @@ class _Plan:
     time: TimeColumn
     groups: dict[str, str | None]
     clock: str = "rows, counted"
+
+
+def _folder_of(name: str) -> str:
+    """The recording that the files ``walk/*.csv`` are."""
+    return name.rpartition("/")[0] or "recording"
 
 
 def _given_triads(

@@ -22,6 +22,7 @@ class Demo(val context: Context) {
 
     val live = Live(this)
     val playback = Playback(this)
+    val recorder = Recorder(context)
     val bench = Bench(this)
     val selfTest = SelfTest(this)
 
@@ -50,6 +51,7 @@ class Demo(val context: Context) {
     fun close() {
         live.stop()
         playback.pause()
+        recorder.close()
         bench.cancel()
         worker.post { opened?.close() }
         thread.quitSafely()

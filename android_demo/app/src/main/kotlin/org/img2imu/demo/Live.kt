@@ -12,6 +12,14 @@ import kotlin.math.max
 import kotlin.math.roundToInt
 import org.img2imu.core.Sensor as ModelSensor
 
+/** Android's number of this kind of sensor. */
+val SensorKind.type: Int
+    get() = when (this) {
+        SensorKind.ACCELEROMETER -> Sensor.TYPE_ACCELEROMETER
+        SensorKind.GYROSCOPE -> Sensor.TYPE_GYROSCOPE
+        SensorKind.MAGNETOMETER -> Sensor.TYPE_MAGNETIC_FIELD
+    }
+
 /** Labels what the phone's own sensors tell: those that the model reads. */
 class Live(private val demo: Demo) : SensorEventListener {
     val state = Watched(StreamState())
@@ -46,7 +54,7 @@ class Live(private val demo: Demo) : SensorEventListener {
         if (kinds.distinct() != kinds) {
             throw InputError("The model reads several devices, ${wanted.joinToString { it.name }}: this phone is one")
         }
-        val found = kinds.map { sensors.getDefaultSensor(typeOf(it)) to it.title }
+        val found = kinds.map { sensors.getDefaultSensor(it.type) to it.title }
         for ((sensor, title) in found) {
             if (sensor == null) throw InputError("This phone has no $title: see the recording instead")
         }
@@ -60,7 +68,7 @@ class Live(private val demo: Demo) : SensorEventListener {
     }
 
     override fun onSensorChanged(event: SensorEvent) {
-        val number = kinds.indexOfFirst { typeOf(it) == event.sensor.type }
+        val number = kinds.indexOfFirst { it.type == event.sensor.type }
         val scale = if (kinds[number] == SensorKind.ACCELEROMETER) STANDARD_GRAVITY else 1f
         val (x, y, z) = event.values
         val sample = Sample(number, event.timestamp, x / scale, y / scale, z / scale)
@@ -85,7 +93,7 @@ class Live(private val demo: Demo) : SensorEventListener {
         val status = kinds.zip(rates) { kind, rate -> "${kind.title} at ${rate.roundToInt()} Hz" }
             .joinToString().replaceFirstChar { it.uppercase() }
         state.value = StreamState(status = "$status: filling the first window")
-        val opened = Stream(demo.pipeline(), rates, OVERLAP) { state.value = StreamState(it, status) }
+        val opened = Stream(demo.pipeline(), rates, OVERLAP) { moment, past -> state.value = StreamState(moment, past, status) }
         stream = opened
         for (early in first) early.pushTo(opened)
         first.clear()
@@ -111,12 +119,6 @@ class Live(private val demo: Demo) : SensorEventListener {
 
         /** Share of a window that the next one repeats: with 5 s, two answers a second. */
         const val OVERLAP = 0.9
-
-        private fun typeOf(kind: SensorKind) = when (kind) {
-            SensorKind.ACCELEROMETER -> Sensor.TYPE_ACCELEROMETER
-            SensorKind.GYROSCOPE -> Sensor.TYPE_GYROSCOPE
-            SensorKind.MAGNETOMETER -> Sensor.TYPE_MAGNETIC_FIELD
-        }
 
         /** Whole Hz, by the median step of time. */
         private fun rate(samples: List<Sample>): Double {

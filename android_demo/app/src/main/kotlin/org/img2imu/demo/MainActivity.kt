@@ -15,6 +15,7 @@ import org.img2imu.core.Protocol
 enum class Tab(val button: Int, val layout: Int) {
     LIVE(R.id.tab_live, R.layout.stream),
     RECORDING(R.id.tab_recording, R.layout.stream),
+    RECORD(R.id.tab_record, R.layout.record),
     BENCHMARK(R.id.tab_benchmark, R.layout.benchmark),
     SELF_TEST(R.id.tab_self_test, R.layout.self_test),
 }
@@ -72,9 +73,9 @@ class MainActivity : Activity() {
         if (result == RESULT_OK && target != null) (screen as? BenchScreen)?.save(target)
     }
 
-    /** A benchmark fills the whole machine: nothing else may be looked at meanwhile. */
+    /** A benchmark fills the whole machine, and labels belong to a recording: nothing else is looked at meanwhile. */
     private fun choose(tab: Tab) {
-        if (tab == demo.tab || demo.bench.running) return
+        if (tab == demo.tab || demo.bench.running || demo.recorder.running) return
         screen.unwatch()
         screen.stop()
         show(tab)
@@ -89,6 +90,7 @@ class MainActivity : Activity() {
         screen = when (tab) {
             Tab.LIVE -> LiveScreen(view, demo)
             Tab.RECORDING -> RecordingScreen(view, demo)
+            Tab.RECORD -> RecordScreen(this, view, demo)
             Tab.BENCHMARK -> BenchScreen(this, view, demo)
             Tab.SELF_TEST -> SelfTestScreen(view, demo)
         }
@@ -100,7 +102,7 @@ class MainActivity : Activity() {
      * they are missing), and writes `report`.json, or `report`.error.txt, to the app's own folder.
      */
     private fun startUnattended(intent: Intent) {
-        if (!intent.getBooleanExtra("benchmark", false) || demo.bench.running) return
+        if (!intent.getBooleanExtra("benchmark", false) || demo.bench.running || demo.recorder.running) return
         choose(Tab.BENCHMARK)
         val report = intent.getStringExtra("report") ?: "report"
         if (!REPORT_NAME.matches(report)) {

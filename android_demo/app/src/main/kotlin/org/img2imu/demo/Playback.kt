@@ -103,11 +103,11 @@ class Playback(private val demo: Demo) {
         }
     }
 
-    private fun show(moment: Moment) {
+    private fun show(moment: Moment, past: List<Past>) {
         val before = state.value
         val truth = recording.labels?.get(indexAt(moment.start)).orEmpty()
         state.value = before.copy(
-            stream = before.stream.copy(moment = moment),
+            stream = before.stream.copy(moment = moment, past = past),
             truth = truth,
             right = before.right + if (truth == moment.label) 1 else 0,
             judged = before.judged + if (truth.isEmpty()) 0 else 1,

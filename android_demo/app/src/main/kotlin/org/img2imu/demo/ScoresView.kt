@@ -15,7 +15,7 @@ class ScoresView(context: Context, attributes: AttributeSet) : View(context, att
         textSize = TypedValue.applyDimension(TypedValue.COMPLEX_UNIT_SP, 13f, resources.displayMetrics)
     }
     private val track = Paint().apply { color = context.getColor(R.color.track) }
-    private val bar = Paint().apply { color = context.getColor(R.color.accent) }
+    private val bar = Paint()
     private var scores = emptyList<Score>()
 
     fun show(scores: List<Score>) {
@@ -34,6 +34,7 @@ class ScoresView(context: Context, attributes: AttributeSet) : View(context, att
             val y = top + words.textSize + 6 * density
             val thick = 4 * density
             canvas.drawRoundRect(0f, y, width.toFloat(), y + thick, thick / 2, thick / 2, track)
+            bar.color = PastView.color(score.number)
             val length = maxOf(thick, width * score.probability)
             canvas.drawRoundRect(0f, y, length, y + thick, thick / 2, thick / 2, bar)
         }

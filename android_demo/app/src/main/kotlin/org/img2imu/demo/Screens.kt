@@ -24,18 +24,21 @@ abstract class Screen(protected val view: View) {
     protected fun button(id: Int): Button = view.find(id)
 }
 
-/** Pictures, label and confidence of a stream. */
+/** Pictures, label, confidence and last minute of a stream. */
 abstract class StreamScreen(view: View) : Screen(view) {
     private val pictures = view.find<PicturesView>(R.id.pictures)
+    private val past = view.find<PastView>(R.id.past)
     private val scores = view.find<ScoresView>(R.id.scores)
 
     protected fun show(state: StreamState) {
         val moment = state.moment
         text(R.id.label).text = state.problem ?: moment?.label ?: view.context.getString(R.string.waiting)
         text(R.id.label).textSize = if (state.problem == null) LABEL_SP else PROBLEM_SP
-        text(R.id.confidence).text = moment?.let { "${(100 * it.confidence).roundToInt()} %" }.orEmpty()
+        text(R.id.confidence).text =
+            moment?.takeUnless { it.unknown }?.let { "${(100 * it.confidence).roundToInt()} %" }.orEmpty()
         text(R.id.status).text = state.status
         pictures.show(moment)
+        past.show(state.past)
         scores.show(moment?.scores.orEmpty())
     }
 

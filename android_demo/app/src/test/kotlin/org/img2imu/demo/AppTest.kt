@@ -135,6 +135,7 @@ abstract class AppTest {
     protected fun settle() {
         repeat(2) {
             shadowOf(demo.worker.looper).idle()
+            shadowOf(demo.recorder.worker.looper).idle()
             shadowOf(Looper.getMainLooper()).idle()
         }
     }
@@ -153,6 +154,10 @@ abstract class AppTest {
     protected fun click(id: Int) {
         activity.findViewById<View>(id)!!.performClick()
         settle()
+    }
+
+    protected fun type(id: Int, text: String) {
+        activity.findViewById<TextView>(id)!!.text = text
     }
 
     protected fun shown(id: Int): String = activity.findViewById<TextView>(id)!!.text.toString()

@@ -23,6 +23,8 @@ enum class Form(val text: String) {
  * @property views that the model was trained on; empty for an encoder that reads windows
  * @property quantization such as `int8`; null for a model in single precision
  * @property sensors whose axes a window has, three of each in turn
+ * @property transitions changes of the class a second, by class; null if no labelled recordings told them
+ * @property strangeness percentiles 0 to 100 of [Answer.strangeness] in people left out; null if not known
  */
 class ModelInfo(
     val labels: List<String>,
@@ -32,6 +34,8 @@ class ModelInfo(
     val form: Form,
     val quantization: String? = null,
     val sensors: List<Sensor> = listOf(ACCELEROMETER),
+    val transitions: List<List<Double>>? = null,
+    val strangeness: List<Double>? = null,
 ) {
     /** Numbers that [Model.run] takes. */
     val inputSize: Int
@@ -43,6 +47,12 @@ class ModelInfo(
         ensure(samples in 2..1_000_000) { "a window of the model must have at least two samples, not $samples" }
         ensure(form == Form.END_TO_END || views.isNotEmpty()) { "a model of the form image needs views" }
         requireDrawn(views, sensors)
+        ensure(transitions == null || transitions.size == labels.size) {
+            "the model's transitions are of ${transitions?.size} labels, not ${labels.size}"
+        }
+        ensure(strangeness == null || strangeness.size == PERCENTILES) {
+            "the model's strangeness must be told in $PERCENTILES percentiles, not ${strangeness?.size}"
+        }
         inputSize = when (form) {
             Form.END_TO_END -> 3 * sensors.size * samples
             Form.IMAGE -> views.sumOf { 3 * it.height * it.width }
@@ -60,9 +70,11 @@ class ModelInfo(
 
     companion object {
         private const val FORMAT = 1
+        private const val PERCENTILES = 101
         private const val WHAT = "the model's metadata"
         private val TEXTS = setOf("unit", "form", "quantization")
-        private val NAMES = TEXTS + setOf("format", "labels", "sampling_rate", "samples", "sensors", "views")
+        private val NAMES = TEXTS + setOf("format", "labels", "sampling_rate", "samples", "sensors", "views") +
+            setOf("transitions", "strangeness")
 
         /**
          * Reads the metadata of an ONNX file: texts as they are, anything else as JSON.
@@ -90,6 +102,8 @@ class ModelInfo(
                 parseForm(settings.text("form")),
                 if ("quantization" in settings) settings.text("quantization") else null,
                 parseSensors(settings),
+                if ("transitions" in settings) settings.rows("transitions") else null,
+                if ("strangeness" in settings) settings.numbers("strangeness") else null,
             )
         }
 
@@ -102,6 +116,9 @@ class ModelInfo(
 class Answer(val labels: List<String>) {
     val logits = FloatArray(labels.size)
     val probabilities = FloatArray(labels.size)
+
+    /** How unlike what the model has learnt the window is; NaN where the model does not tell. */
+    var strangeness = Float.NaN
 
     /** Number of the likeliest class. */
     val best: Int

@@ -23,7 +23,10 @@ class OnnxModel private constructor(environment: OrtEnvironment, private val ses
     private val probabilities = Floats(environment, longArrayOf(1, info.labels.size.toLong()))
     private val logits = Floats(environment, longArrayOf(1, info.labels.size.toLong()))
     private val inputs = mapOf(inputName to input.tensor)
-    private val outputs = mapOf(PROBABILITIES to probabilities.tensor, LOGITS to logits.tensor)
+    private val strangeness = if (STRANGENESS in session.outputNames) Floats(environment, longArrayOf(1)) else null
+    private val told = FloatArray(1)
+    private val outputs = mapOf(PROBABILITIES to probabilities.tensor, LOGITS to logits.tensor) +
+        listOfNotNull(strangeness).associate { STRANGENESS to it.tensor }
 
     override fun run(input: FloatArray): Answer {
         require(input.size == info.inputSize) { "${input.size} numbers instead of ${info.inputSize}" }
@@ -31,11 +34,15 @@ class OnnxModel private constructor(environment: OrtEnvironment, private val ses
         session.run(inputs, outputs).close()
         probabilities.read(answer.probabilities)
         logits.read(answer.logits)
+        if (strangeness != null) {
+            strangeness.read(told)
+            answer.strangeness = told[0]
+        }
         return answer
     }
 
     override fun close() {
-        for (floats in arrayOf(input, probabilities, logits)) floats.tensor.close()
+        for (floats in listOfNotNull(input, probabilities, logits, strangeness)) floats.tensor.close()
         session.close()
     }
 
@@ -67,6 +74,7 @@ class OnnxModel private constructor(environment: OrtEnvironment, private val ses
     companion object {
         private const val PROBABILITIES = "probabilities"
         private const val LOGITS = "logits"
+        private const val STRANGENESS = "strangeness"
 
         /**
          * Opens the content of a file.

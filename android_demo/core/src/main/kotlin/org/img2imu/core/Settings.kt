@@ -35,6 +35,10 @@ internal class Settings(private val what: String, private val values: Map<String
     fun numbers(name: String): List<Double> =
         value(name, "a list of numbers") { list -> all(list) { it.plain()?.doubleOrNull } }
 
+    fun rows(name: String): List<List<Double>> = value(name, "a list of lists of numbers") { list ->
+        all(list) { row -> all(row) { it.plain()?.doubleOrNull } }
+    }
+
     fun nested(name: String) = Settings("$what, $name", value(name, "an object") { it as? JsonObject })
 
     private fun JsonElement.text() = (this as? JsonPrimitive)?.takeIf { it.isString }?.content

@@ -109,6 +109,19 @@ class ModelTest {
         assertEquals(750, window.inputSize)
     }
 
+    @Test
+    fun `metadata tell how classes change, and what is strange`() {
+        val plain = ModelInfo.parse(metadata)
+        assertEquals(null, plain.transitions)
+        assertEquals(null, plain.strangeness)
+        val percentiles = List(101) { it / 10.0 }
+        val info = ModelInfo.parse(
+            metadata + ("transitions" to "[[-0.1, 0.1], [0.02, -0.02]]") + ("strangeness" to "$percentiles"),
+        )
+        assertEquals(listOf(listOf(-0.1, 0.1), listOf(0.02, -0.02)), info.transitions)
+        assertEquals(percentiles, info.strangeness)
+    }
+
     private fun sensors(vararg units: Pair<String, String>) =
         units.joinToString(prefix = "[", postfix = "]") { (name, unit) -> """{"name": "$name", "unit": "$unit"}""" }
 
@@ -152,6 +165,9 @@ class ModelTest {
         refused("sensors", sensors("accel" to "g", "accel" to "g"), "each once, not accel, accel")
         refused("sensors", "[]", "sensors must be named")
         refused("sensors", sensors("gyro" to "rad/s"), "draws the sensor accel, and the windows are of gyro")
+        refused("transitions", "[[-1, 1]]", "transitions are of 1 labels, not 2")
+        refused("transitions", "[1, 2]", "transitions must be a list of lists of numbers")
+        refused("strangeness", "[1, 2]", "strangeness must be told in 101 percentiles, not 2")
         refused("form", "converter", "unknown form of model \"converter\"; known: end-to-end, image")
         refused("views", "[]", "needs views")
         refused("views", "[{\"kind\": \"other\"}]", "unknown kind of view")
