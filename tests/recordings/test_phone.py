@@ -47,7 +47,7 @@ def test_all_sensors_are_read_on_one_clock(recording: Path) -> None:
     pieces = list(source.pieces())
     assert {piece.sensors for piece in pieces} == {("accel", "gyro", "magn")}
     assert {(piece.recording, piece.subject, piece.rate) for piece in pieces} == {
-        (NAME, "ann", 50.0)
+        (f"{NAME}#1", "ann", 50.0)
     }
     assert pieces[0].began is not None
     # The clock stood at 0.9 s when the recording began at 14:05:06.5; the gyroscope came last.
@@ -107,11 +107,11 @@ def test_sensors_are_those_that_all_recordings_have(recording: Path) -> None:
     (recording / "notes.csv").write_text("when,what\n1,walk\n")
     source = open_source(recording)
     pieces = list(source.pieces())
-    assert {piece.recording for piece in pieces} == {NAME, other.name}
+    assert {piece.recording for piece in pieces} == {f"{NAME}#1", f"{other.name}#1"}
     assert {piece.sensors for piece in pieces} == {("accel", "gyro")}
     assert source.report.skipped == ["notes.csv"]
     chosen = open_source(recording, sensors=["accel", "magn"])
-    assert {piece.recording for piece in chosen.pieces()} == {NAME}
+    assert {piece.recording for piece in chosen.pieces()} == {f"{NAME}#1"}
     assert {piece.sensors for piece in open_source(recording, sensors=["accel"]).pieces()} == {
         ("accel",)
     }

@@ -7,6 +7,7 @@ import android.graphics.Paint
 import android.util.AttributeSet
 import android.util.TypedValue
 import android.view.View
+import kotlin.math.round
 
 /** The labels of the last minute as a strip, now to the right, and which colour is which. */
 class PastView(context: Context, attributes: AttributeSet) : View(context, attributes) {
@@ -43,8 +44,9 @@ class PastView(context: Context, attributes: AttributeSet) : View(context, attri
 
     private fun middle(one: Past, next: Past): Double? = if (next.start < one.end) (next.start + one.end) / 2 else null
 
+    /** In whole pixels, so that neighbours of one colour have no seam. */
     private fun place(time: Double, now: Double): Float =
-        (width * (1 - (now - time) / Stream.MEMORY_SECONDS)).toFloat().coerceIn(0f, width.toFloat())
+        round(width * (1 - (now - time) / Stream.MEMORY_SECONDS)).toFloat().coerceIn(0f, width.toFloat())
 
     /** The labels of the strip, the newest first, as far as there is room. */
     private fun drawNames(canvas: Canvas) {

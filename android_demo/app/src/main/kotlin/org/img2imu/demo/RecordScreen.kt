@@ -59,6 +59,7 @@ class RecordScreen(private val activity: Activity, view: View, private val demo:
         button(R.id.record).setText(if (running) R.string.stop else R.string.record)
         view.find<View>(R.id.before).visibility = if (running) View.GONE else View.VISIBLE
         view.find<View>(R.id.during).visibility = if (running) View.VISIBLE else View.GONE
+        view.find<View>(R.id.kept).visibility = if (running) View.GONE else View.VISIBLE
         text(R.id.said).text = state.said
         if (recorder.available.isEmpty()) text(R.id.said).setText(R.string.no_sensor)
         button(R.id.record).isEnabled = recorder.available.isNotEmpty()
@@ -100,6 +101,8 @@ class RecordScreen(private val activity: Activity, view: View, private val demo:
                 pad.textOff = label
                 pad.isAllCaps = false
                 pad.isChecked = false
+                pad.backgroundTintList = view.context.getColorStateList(R.color.pad)
+                pad.setTextColor(view.context.getColorStateList(R.color.pad_text))
                 pad.setOnClickListener { recorder.press(label) }
                 row.addView(pad, half)
             }

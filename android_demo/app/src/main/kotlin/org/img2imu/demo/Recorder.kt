@@ -237,6 +237,7 @@ class Recorder(
         var labelled = began
         private val types = kinds.map { it.type }
         private val arrived = LongArray(kinds.size) { began }
+        private val last = LongArray(kinds.size) { began }
         private val away = LongArray(kinds.size)
 
         /** From the sensors' clock to the system's: some phones have another. */
@@ -244,10 +245,13 @@ class Recorder(
 
         fun take(type: Int, time: Long, x: Float, y: Float, z: Float) {
             val number = types.indexOf(type)
+            if (number < 0) return // still on its way from the recording before
             val now = SystemClock.elapsedRealtimeNanos()
             val shift = ahead ?: (now - time).let { if (abs(it) < SAME_CLOCK_NS) 0 else it }.also { ahead = it }
-            writer.push(number, time + shift, x, y, z)
-            if (now - arrived[number] > SILENT_NS) away[number] += now - arrived[number]
+            val moment = time + shift
+            writer.push(number, moment, x, y, z)
+            if (moment - last[number] > SILENT_NS) away[number] += moment - last[number]
+            last[number] = moment
             arrived[number] = now
         }
 

@@ -1,18 +1,22 @@
 package org.img2imu.demo
 
 import android.hardware.Sensor
+import android.os.SystemClock
 import org.img2imu.core.Protocol
 import org.junit.Test
+import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.shadows.ShadowBuild
+import java.time.Duration
 import kotlin.test.assertEquals
+import kotlin.test.assertTrue
 
 /** Each screen with real content, drawn to `target/screens`: look at them. */
 class ScreensTest : AppTest() {
     private fun live(name: String) {
         add(Sensor.TYPE_ACCELEROMETER)
         launch()
-        for (index in 1600 until 2000) sense(index)
+        for (index in 0 until 3000) sense(index)
         picture(name)
     }
 
@@ -32,9 +36,46 @@ class ScreensTest : AppTest() {
         launch()
         open(Tab.RECORDING)
         click(R.id.play)
-        elapse(12.0)
-        picture("recording")
+        elapse(52.0)
+        picture("playback")
     }
+
+    private fun record(name: String) {
+        add(Sensor.TYPE_ACCELEROMETER)
+        add(Sensor.TYPE_GYROSCOPE)
+        add(Sensor.TYPE_MAGNETIC_FIELD)
+        launch()
+        open(Tab.RECORD)
+        type(R.id.names, "walk, sit, climb stairs, cycle, lie")
+        type(R.id.person, "ann")
+        demo.recorder.person = "ann"
+        picture("$name-before")
+        click(R.id.record)
+        val begun = SystemClock.elapsedRealtime()
+        for (time in 0L until 83_000L step 20) {
+            SystemClock.setCurrentTimeMillis(begun + time)
+            sense(Sensor.TYPE_ACCELEROMETER, (begun + time) * 1_000_000, floatArrayOf(0f, 0f, 9.8f))
+            sense(Sensor.TYPE_GYROSCOPE, (begun + time) * 1_000_000, floatArrayOf(0f, 0f, 0f))
+            if (time % 40 == 0L) sense(Sensor.TYPE_MAGNETIC_FIELD, (begun + time) * 1_000_000, floatArrayOf(20f, 0f, 0f))
+            if (time == 71_000L) {
+                settle()
+                demo.recorder.press("walk")
+            }
+            if (time % 1000 == 0L) settle()
+        }
+        shadowOf(demo.recorder.worker.looper).idleFor(Duration.ofMillis(500))
+        picture(name)
+        click(R.id.record)
+        picture("$name-after")
+        assertTrue("Recorded" in shown(R.id.said))
+    }
+
+    @Test
+    fun record() = record("record")
+
+    @Test
+    @Config(qualifiers = "w740dp-h360dp-land-night-hdpi")
+    fun recordDark() = record("record-dark")
 
     @Test
     fun benchmark() {

@@ -145,6 +145,40 @@ class StreamTest : AppTest() {
     }
 
     @Test
+    fun `windows unlike what was learnt are unknown, once several come together`() {
+        val golden = useModel("strange")
+        add(Sensor.TYPE_ACCELEROMETER)
+        launch()
+        val said = ArrayList<Pair<String, String>>()
+        var number = 0
+        for (index in 0 until 2 * golden.samples) {
+            val sample = FloatArray(3) { golden.windows[0][it * golden.samples + index % golden.samples] }
+            val time = (index * 1e9 / golden.samplingRate).toLong()
+            sense(Sensor.TYPE_ACCELEROMETER, time, FloatArray(3) { sample[it] * STANDARD_GRAVITY })
+            if (index % STEP == STEP - 1) settle()
+            val moment = demo.live.state.value.moment ?: continue
+            if (moment.number > number) said += Pair(shown(R.id.label), shown(R.id.confidence))
+            number = moment.number
+        }
+        // Nothing is known before the first window, so it takes one; the model calls every window strange.
+        assertEquals(11, said.size)
+        assertEquals(listOf(Pair("unknown", "")), said.distinct())
+        assertTrue(demo.live.state.value.past.all { it.number == -1 })
+    }
+
+    @Test
+    fun `the strip holds the labels of the last minute`() {
+        add(Sensor.TYPE_ACCELEROMETER)
+        launch()
+        feed(0 until recording.size)
+        val past = demo.live.state.value.past
+        val expected = expected(Live.OVERLAP).filter { it.start + 5 >= past.last().end - 60 }
+        assertEquals(expected.map { it.label }, past.map { it.label })
+        assertTrue(past.last().end - past.first().end in 50.0..60.0)
+        assertEquals(past.map { it.label }.distinct().size, past.map { it.number }.distinct().size)
+    }
+
+    @Test
     fun `a phone without a sensor of the model says so`() {
         useModel("sensors")
         add(Sensor.TYPE_ACCELEROMETER)
