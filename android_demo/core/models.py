@@ -1,7 +1,7 @@
 """Models for the tests: ``python models.py FOLDER`` exports the networks of the golden vectors.
 
-Each gets a folder of its own with its golden vectors, ``model.onnx`` and ``model.image.onnx``. That of
-``strange`` tells the strangeness of a window, and finds each strange.
+Each gets a folder of its own with its golden vectors, ``model.onnx`` and ``model.image.onnx``. That
+of ``strange`` tells the strangeness of a window, and finds each strange.
 """
 
 from __future__ import annotations

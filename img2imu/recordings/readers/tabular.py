@@ -89,7 +89,7 @@ class Tabular(Reader):
         that match are read. With ``{sensor}``, as in ``{subject}/{sensor}.csv``, files whose paths
         differ in nothing else are one recording, a sensor in each, which are joined in time: by
         their dates, or else on a clock that they share. It stands for a sensor's name
-        (``wrist.gyro``) or any word for one (``Gyroscope``, ``acc``). Folders with an ``accel.csv``,
+        (``wrist.gyro``) or any word for one (``Gyroscope``, ``acc``). Folders with ``accel.csv``,
         ``gyro.csv`` or ``magn.csv``, as the toolkit's app writes them, are read so unasked.
     delimiter, decimal
         Between cells, and within numbers; told from the data if not given.
@@ -144,6 +144,7 @@ class Tabular(Reader):
         self._given, self._per_unit = _given_triads(columns, triads)
         self.pattern = _compile(path_pattern)
         self._asked = sensors is not None
+        self._names: dict[Path, str] = {}
         self._seek(sensors)
         if columns is not None and len(columns) % 3 == 0 and rate is None:
             raise InputError("Without a time column the sampling rate is needed: give --rate HZ")
@@ -227,7 +228,7 @@ class Tabular(Reader):
     def _files(self) -> list[Path]:
         if self.sensors != ACCELEROMETER:
             self.report.sought = " and ".join(self.sensors)
-        self._names: dict[Path, str] = {}
+        self._names = {}
         files = self._found(self.path, "")
         if self.pattern:
             if self.pattern is _APART:
