@@ -230,6 +230,10 @@ class Smoother:
         chain = Chain.sticky(DWELL, alike) if self.rates is None else Chain(self.rates)
         return FixedLagSmoother(chain, lag, self.stride, self.prior)
 
+    def online_strange(self, lag: int) -> FixedLagSmoother:
+        """:meth:`strange` while windows come: it takes :func:`chances`."""
+        return FixedLagSmoother(unknown_chain(), lag, self.stride)
+
 
 def unknown_chain() -> Chain:
     """That of the known and the unknown, in this order."""

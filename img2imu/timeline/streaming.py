@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from ..errors import InputError, listing
 from ..fewshot import Img2ImuClassifier
@@ -16,7 +17,7 @@ from ..recordings.clocks import JointResampler
 from ..recordings.resampling import UniformBlock
 from ..recordings.sensors import ACCELEROMETER, as_sensors, axes_of
 from ..recordings.windows import Framer, WindowConfig
-from .smoothing import Smoother
+from .smoothing import FixedLagSmoother, Smoother, chances
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,15 @@ class Prediction:
         Its probability.
     probabilities
         Shape (classes,), float32, in the order of the classifier's `classes_`.
+    unknown
+        Whether the window is unlike all classes.
     """
 
     start: float
     label: Any
     confidence: float
     probabilities: NDArray[np.float32]
+    unknown: bool
 
 
 class WindowStream:
@@ -206,6 +210,10 @@ class StreamingClassifier:
         whichever is longer. No window spans a longer one.
     lag
         Windows that an answer waits for; 0 smooths by what came before alone. None smooths nothing.
+    keep
+        Share of the windows of known classes that are not to be strange, as of
+        :meth:`Img2ImuClassifier.strangest`. Smoothed, windows are unknown that lie among strange
+        ones; else those that are strange.
 
     Raises
     ------
@@ -233,13 +241,18 @@ class StreamingClassifier:
         overlap: float = 0.5,
         max_gap: float | None = None,
         lag: int | None = None,
+        keep: float = 0.95,
     ) -> None:
         seconds = classifier.n_samples_ / classifier.sampling_rate
         config = WindowConfig(classifier.sampling_rate, seconds, overlap, max_gap=max_gap)
         self._stream = WindowStream(config, rate, classifier.sensors)
         self._classifier = classifier
         self._labels = classifier.classes_.tolist()
-        self._smoother = None if lag is None else Smoother.of(classifier, overlap).online(lag)
+        self._strangest, self._keep = classifier.strangest(keep), keep
+        self._smoothers: tuple[FixedLagSmoother, ...] = ()
+        if lag is not None:
+            smoother = Smoother.of(classifier, overlap)
+            self._smoothers = smoother.online(lag), smoother.online_strange(lag)
         self._unanswered: deque[float] = deque()
 
     def push(
@@ -271,26 +284,36 @@ class StreamingClassifier:
     def finish(self) -> list[Prediction]:
         """End the recording and return its last answers; the next push starts another."""
         last = self._answer(*self._stream.finish())
-        return last + self._predictions(self._smoother.finish() if self._smoother else [])
+        return last + self._predictions(*(each.finish() for each in self._smoothers))
 
     def _answer(self, windows: NDArray[np.float32], start: NDArray[np.float64]) -> list[Prediction]:
         if not len(windows):
             return []
         self._unanswered.extend(start.tolist())
-        due = list(self._classifier.predict_proba(windows))
-        if self._smoother is not None:
-            rows = zip(start.tolist(), due, strict=True)
-            due = [each for row in rows for each in self._smoother.push(*row)]
-        return self._predictions(due)
+        logits, strange = self._classifier.judge(windows)
+        probability, flags = softmax(logits, axis=1), strange > self._strangest
+        if not self._smoothers:
+            return self._predictions(probability, np.column_stack([~flags, flags]))
+        told = probability, chances(flags, self._keep)
+        due = [
+            [each for row in zip(start.tolist(), rows, strict=True) for each in one.push(*row)]
+            for one, rows in zip(self._smoothers, told, strict=True)
+        ]
+        return self._predictions(*due)
 
-    def _predictions(self, due: Iterable[NDArray[np.floating]]) -> list[Prediction]:
-        """The next answers, of windows in their order."""
+    def _predictions(
+        self,
+        due: Iterable[NDArray[np.floating]] = (),
+        known: Iterable[NDArray[np.floating]] = (),
+    ) -> list[Prediction]:
+        """The next answers, of windows in their order; `known` and not, each (2,)."""
         return [
             Prediction(
                 self._unanswered.popleft(),
                 self._labels[row.argmax()],
                 float(row.max()),
                 row.astype(np.float32, copy=False),
+                bool(sides[1] > sides[0]),
             )
-            for row in due
+            for row, sides in zip(due, known, strict=True)
         ]

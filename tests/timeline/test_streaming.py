@@ -16,7 +16,7 @@ from img2imu.errors import InputError
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Piece, RowReport, WindowConfig, iter_windows, open_source
 from img2imu.timeline import WindowStream, iter_predictions
-from img2imu.timeline.smoothing import Smoother
+from img2imu.timeline.smoothing import DWELL, Chain, Smoother, chances, evidence, posterior
 
 RATES = [(50.0, 50.0), (40.0, 50.0), (50.0, 20.0), (100.0, 50.0), (50.01, 50.0)]
 """Of the sensor, nominally, and of the windows."""
@@ -172,7 +172,8 @@ def classifier():
     X[10:] *= 3
     view = SpectrogramConfig(normalize="fixed", width=32, height=24)
     encoder = EncoderConfig(stages=(1,), bands=2)
-    return Img2ImuClassifier(50.0, [view], encoder).fit(X, ["calm"] * 10 + ["wild"] * 10)
+    people = np.arange(20) % 5
+    return Img2ImuClassifier(50.0, [view], encoder).fit(X, ["calm"] * 10 + ["wild"] * 10, people)
 
 
 def test_answers_are_those_of_the_recording(classifier, real):
@@ -207,6 +208,28 @@ def test_smoothed_answers_come_late_and_know_what_came_since(classifier, real, l
         assert answer.label == classifier.classes_[answer.probabilities.argmax()]
     # Another recording begins anew.
     assert [a.start for a in stream.push(time, values)] == [a.start for a in own][: before or None]
+
+
+def test_what_is_strange_is_unknown(classifier, real, monkeypatch):
+    """By itself, and as the whole recording tells where the lag waits for all of it."""
+    time, values = real
+    [batch] = iter_predictions(classifier, Recording(time, values, 50.0), overlap=0.75)
+    usual = np.percentile(batch.strangeness, np.arange(101))
+    monkeypatch.setattr(classifier, "strangeness_", usual)
+    strange = batch.strangeness > classifier.strangest(0.5)
+    assert 0 < strange.sum() < len(strange)
+    plain = StreamingClassifier(classifier, rate=50.0, overlap=0.75, keep=0.5)
+    answers = plain.push(time, values) + plain.finish()
+    assert [answer.unknown for answer in answers] == strange.tolist()
+    never = StreamingClassifier(classifier, rate=50.0, overlap=0.75, keep=1)
+    assert not any(answer.unknown for answer in never.push(time, values) + never.finish())
+    keep = 0.9
+    flags = batch.strangeness > classifier.strangest(keep)
+    given = evidence(chances(flags, keep), batch.windows.start, 1.25)
+    expected = posterior(given, Chain.sticky(DWELL, [0.5, 0.5]))[:, 1] > 0.5
+    stream = StreamingClassifier(classifier, rate=50.0, overlap=0.75, lag=len(flags), keep=keep)
+    answers = stream.push(time, values) + stream.finish()
+    assert [answer.unknown for answer in answers] == expected.tolist()
 
 
 def test_the_longest_gap_can_be_set(classifier):
