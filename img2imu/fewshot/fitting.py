@@ -31,8 +31,8 @@ def fit_classifier(
 ) -> Img2ImuClassifier:
     """Fit on the labelled windows, after an evaluation with the settings that most folds chose.
 
-    Without one the first `C` is taken, features are standardised and not whitened, and the weight
-    of what came first in a window is chosen by leaving people out, or recordings of an only one.
+    Without one the first `C` is taken, and the weight of what came first in a window is chosen by
+    leaving people out, or recordings of an only one.
 
     Parameters
     ----------
