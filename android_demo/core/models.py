@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from img2imu.export.golden import read_golden
-from img2imu.export.graphs import ANSWERS, FORMS, Graph
+from img2imu.export.graphs import FORMS
 from img2imu.export.onnx import export_onnx
+from img2imu.fewshot.strangeness import Strangeness
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 FILES = {"end-to-end": "model.onnx", "image": "model.image.onnx"}
@@ -33,31 +32,19 @@ def export(source: Path, folder: Path) -> None:
         export_onnx(written, folder / FILES[form], metadata)
 
 
-class Strange(nn.Module):
-    """Answers, and the energy of the logits."""
-
-    def __init__(self, answers: nn.Module) -> None:
-        super().__init__()
-        self.answers = answers
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities, logits and strangeness."""
-        probabilities, logits = self.answers(inputs)
-        return probabilities, logits, -torch.logsumexp(logits, dim=1)
-
-
 def export_strange(source: Path, folder: Path) -> None:
-    """Write the network that gave the answers in `source` with the output ``strangeness``."""
+    """Write the network that gave the answers in `source`, with the output ``strangeness``."""
     golden = read_golden(source)
     shutil.copytree(source, folder, dirs_exist_ok=True)
     metadata = {name: golden.settings[name] for name in METADATA if name in golden.settings}
+    network = golden.network()
+    classes, features = network.head.weight.shape
+    network.strangeness = Strangeness(classes, features)
     for form, graph in FORMS.items():
-        plain = graph(golden.network(), golden.arrays["windows"])
-        module = Strange(plain.module).eval()
-        told = Graph(module, plain.input, (*ANSWERS, "strangeness"), plain.examples)
-        lowest = float(told.answers["strangeness"].min())
-        percentiles = np.linspace(lowest - 2, lowest - 1, 101).tolist()
-        export_onnx(told, folder / FILES[form], {**metadata, "strangeness": percentiles})
+        written = graph(network, golden.arrays["windows"])
+        least = float(written.answers["strangeness"].min())
+        percentiles = np.linspace(least - 2, least - 1, 101).tolist()
+        export_onnx(written, folder / FILES[form], {**metadata, "strangeness": percentiles})
 
 
 if __name__ == "__main__":
