@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from img2imu import Img2ImuClassifier
 from img2imu.convert import fast_views
@@ -30,8 +29,7 @@ from img2imu.recordings import (
     make_windows,
     open_source,
 )
-from img2imu.timeline import StreamingClassifier, WindowStream
-from img2imu.timeline.smoothing import FixedLagSmoother, chances, unknown_chain
+from img2imu.timeline import StreamingClassifier
 
 BUILD = Path(__file__).parent / "build"
 SHOTS = 10
@@ -48,9 +46,6 @@ OVERLAPS = (0.5, 0.9)
 
 LAG = 0
 """Windows that a label of the app waits for."""
-
-KEEP = 0.95
-"""Share of the known windows of people left out that are not strange."""
 
 Rows = list[tuple[float, float, float, float, str]]
 
@@ -126,34 +121,14 @@ def answers(classifier: Img2ImuClassifier, rows: Rows, overlap: float) -> list[d
     time = np.array([round(row[0], 2) for row in rows])
     values = np.array([[round(value, 5) for value in row[1:4]] for row in rows], np.float32)
     found = stream.push(time, values) + stream.finish()
-    strange = unknown(classifier, time, values, overlap)
     return [
         {
             "start": one.start,
-            "label": "unknown" if flag else str(one.label),
+            "label": "unknown" if one.unknown else str(one.label),
             "confidence": one.confidence,
         }
-        for one, flag in zip(found, strange, strict=True)
+        for one in found
     ]
-
-
-def unknown(
-    classifier: Img2ImuClassifier,
-    time: NDArray[np.float64],
-    values: NDArray[np.float32],
-    overlap: float,
-) -> list[bool]:
-    """Which windows lie in stretches of the unknown, as far as is known when each comes."""
-    seconds = classifier.n_samples_ / classifier.sampling_rate
-    config = WindowConfig(classifier.sampling_rate, seconds, overlap)
-    stream = WindowStream(config, classifier.sampling_rate)
-    parts = zip(stream.push(time, values), stream.finish(), strict=True)
-    windows, start = (np.concatenate(part) for part in parts)
-    flags = classifier.judge(windows)[1] > classifier.strangest(KEEP)
-    smoother = FixedLagSmoother(unknown_chain(), LAG, config.stride / config.sampling_rate)
-    each = zip(start.tolist(), chances(flags, KEEP), strict=True)
-    found = [one for row in each for one in smoother.push(*row)] + smoother.finish()
-    return [bool(one[1] > 0.5) for one in found]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ class Label(classes: Int) {
 }
 
 /**
- * Labels smoothed over time, as Python's `StreamingClassifier` and `img2imu predict` give them.
+ * Labels smoothed over time, and the unknown, as Python's `StreamingClassifier` gives them.
  *
  * A window is strange if its strangeness is above the percentile [KEPT] of known windows of people left out. One alone
  * says little: like the classes, the unknown is a hidden state.
