@@ -21,10 +21,18 @@ SLOWEST = 0.05
 """Speed below which a time warp does not fall: time never stands still or runs backwards."""
 
 
-def jitter(windows: Tensor, generator: torch.Generator, sigma: float = 0.05) -> Tensor:
-    """Add normal noise of deviation `sigma`, in g (of other sensors in their unit)."""
-    _require(sigma >= 0, f"sigma must not be negative, not {sigma}")
-    return windows + sigma * _normal(windows, generator, windows.shape)
+def jitter(
+    windows: Tensor, generator: torch.Generator, sigma: float | Sequence[float] = 0.05
+) -> Tensor:
+    """Add normal noise of deviation `sigma`, in g; of several sensors one for each, in its unit."""
+    each = [sigma] if isinstance(sigma, int | float) else sigma
+    _require(all(value >= 0 for value in each), f"sigma must not be negative, not {sigma}")
+    noise = _normal(windows, generator, windows.shape)
+    if len(each) == 1:
+        return windows + each[0] * noise
+    count = windows.shape[1] // 3
+    _require(len(each) == count, f"sigma must be told of {count} sensors, not of {len(each)}")
+    return windows + noise * noise.new_tensor(each).repeat_interleave(3)[:, None]
 
 
 def uniform_noise(windows: Tensor, generator: torch.Generator, amplitude: float = 0.3) -> Tensor:

@@ -76,9 +76,10 @@ class Golden:
         head.load_state_dict({"weight": weight, "bias": bias})
         views = [view_from_dict(view) for view in self.settings["views"]]
         named = self.settings.get("sensors", [{"name": name} for name in ACCELEROMETER])
-        drawing = Views(views, [sensor["name"] for sensor in named])
+        sensors = [sensor["name"] for sensor in named]
         ordered = traces(views) if self.settings["order"] else ()
-        network = Img2ImuNetwork(drawing, build_encoder(config, ordered), head)
+        encoder = build_encoder(config, ordered)
+        network = Img2ImuNetwork(Views(views, sensors), encoder, head, sensors)
         return network.eval().requires_grad_(False)
 
 

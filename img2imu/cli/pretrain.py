@@ -83,7 +83,7 @@ def run_pretrain(args: argparse.Namespace) -> None:
     source = any_source(args.source, config, args.size, args.count)
     out, after = Path(args.output), None
     if args.transfer:
-        after = _transfer(args.transfer, args.transfer_every, config, out)
+        after = _transfer(args.transfer, args.transfer_every, config, source, out)
     with join_world(args.device) as world:
         last = pretrain(
             config,
@@ -114,7 +114,6 @@ def any_source(names: Sequence[str], config: PretrainConfig, size: str, count: i
     from ..images.procedural import PROCEDURES
     from ..pretrain import PictureSource, WindowsSource
     from ..recordings import load_windows
-    from ..recordings.sensors import require_accelerometer
 
     if _are_windows(names) and not config.reads_windows:
         sets = {Path(name).stem: load_windows(name) for name in names}
@@ -124,8 +123,7 @@ def any_source(names: Sequence[str], config: PretrainConfig, size: str, count: i
     require(len(names) == 1, "several sources can only be windows files, whose pictures are learnt")
     if _are_windows(names):
         windows = load_windows(name)
-        require_accelerometer(windows.sensors, f"pre-training of {config.encoder}")
-        return WindowsSource(windows.X, windows.sampling_rate)
+        return WindowsSource(windows.X, windows.sampling_rate, windows.sensors)
     if name not in PROCEDURES:
         # One process is enough to compare the pixels with their hashes; it takes seconds.
         return ImageStore.open(name, verify=os.environ.get("RANK", "0") == "0")
@@ -195,18 +193,25 @@ def _config(args: argparse.Namespace) -> PretrainConfig:
 
 
 def _transfer(
-    path: str, every: int, config: PretrainConfig, out: Path
+    path: str, every: int, config: PretrainConfig, source: Any, out: Path
 ) -> Callable[[int, Any], dict[str, float]]:
     """Few-shot macro-F1 on the windows' validation subjects, every so many epochs."""
     from ..fewshot import ProbeConfig, evaluate
     from ..fewshot.evaluation import require_live_axes
     from ..models import EncoderConfig
+    from ..pretrain import WindowsSource
     from ..pretrain.checkpoint import save_encoder
     from ..recordings import UNLABELLED, SplitManifest, load_windows
     from ..recordings.plausible import require_testable
 
     require(every >= 1, f"--transfer-every must be at least 1, not {every}")
     windows = load_windows(path)
+    if isinstance(source, WindowsSource):
+        require(
+            windows.sensors == source.sensors,
+            f"{path} is of {' and '.join(windows.sensors)}, and what is learnt from of "
+            f"{' and '.join(source.sensors)}: an encoder of windows reads the same sensors",
+        )
     # What cannot be probed is better known before the first epoch than after it.
     labelled = windows.select(windows.y != UNLABELLED)
     require_testable(labelled)

@@ -38,7 +38,6 @@ from ..recordings.plausible import require_different, require_g
 from ..recordings.sensors import (
     ACCELEROMETER,
     as_sensors,
-    require_accelerometer,
     sensor_metadata,
 )
 from ..recordings.windows import require_axes
@@ -74,6 +73,8 @@ class Img2ImuNetwork(nn.Module):
     strangeness
         Features and logits to how little a window is like the classes; None where nobody was left
         out who could tell.
+    sensors
+        Of the windows, in the order of their axes.
     """
 
     def __init__(
@@ -82,10 +83,11 @@ class Img2ImuNetwork(nn.Module):
         encoder: AnyEncoder,
         head: nn.Linear,
         strangeness: Strangeness | None = None,
+        sensors: Sequence[str] = ACCELEROMETER,
     ) -> None:
         super().__init__()
         self.drawing, self.encoder, self.head = drawing, encoder, head
-        self.strangeness = strangeness
+        self.strangeness, self.sensors = strangeness, tuple(sensors)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Windows (n, 3 * sensors, samples) to logits (n, classes)."""
@@ -223,7 +225,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             require(people.shape == known.shape, f"groups have shape {people.shape}, not one each")
             whose, people = people[~known], people[known]
         ordered = () if self.order == 0 else traces(self.views_)
-        encoder = build_encoder(encoder_config, ordered)
+        encoder = build_encoder(encoder_config, ordered, windows.shape[1])
         sample = np.sort(np.random.default_rng(0).permutation(len(others))[:UNLABELLED_SAMPLE])
         seen = np.concatenate([windows, others[sample]])
         if isinstance(encoder, WindowEncoder) and not encoder_config.checkpoint:
@@ -275,8 +277,6 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         for view in views:
             if view.degenerate(self.n_samples_):
                 raise InputError(view.degenerate(self.n_samples_))
-        if encoder.reads_windows:
-            require_accelerometer(sensors, f"the encoder {encoder.name}")
         return views
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -423,7 +423,8 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         bare = EncoderConfig(
             saved.encoder.name, stages=saved.encoder.stages, bands=saved.encoder.bands
         )
-        encoder = build_encoder(bare, traces(views) if saved.order else ())
+        axes = 3 * len(sensors)
+        encoder = build_encoder(bare, traces(views) if saved.order else (), axes)
         try:
             head = nn.Linear(tensors["head.weight"].shape[1], len(saved.labels))
             strange = Strangeness(*head.weight.shape) if saved.strangeness else None
@@ -434,7 +435,6 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
             network = _assemble(views, encoder, head, sensors, strange)
             # Whether the pictures are those that the head was learnt from, one pass tells.
             network(tensors["check_windows"][:1])
-            axes = 3 * len(sensors)
             require(tensors["check_windows"].shape[1:] == (axes, saved.samples), "")
         except (InputError, SignalError, RuntimeError, KeyError, IndexError):
             raise InputError(f"{folder} is damaged: its tensors are of another model") from None
@@ -559,4 +559,5 @@ def _assemble(
     strangeness: Strangeness | None,
 ) -> Img2ImuNetwork:
     drawing = Views(views, sensors) if views else nn.Identity()
-    return Img2ImuNetwork(drawing, encoder, head, strangeness).eval().requires_grad_(False)
+    network = Img2ImuNetwork(drawing, encoder, head, strangeness, sensors)
+    return network.eval().requires_grad_(False)

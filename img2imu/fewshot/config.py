@@ -17,7 +17,7 @@ from ..augment import (
 from ..convert import VIEW_PRESETS, SpectrogramConfig, View
 from ..errors import InputError
 from ..models import DEFAULT_ENCODER, EncoderConfig
-from ..recordings.sensors import ACCELEROMETER, require_accelerometer
+from ..recordings.sensors import ACCELEROMETER
 from ..settings import require, require_choice, require_positive, require_seed
 
 SHOTS = (1, 2, 5, 10, 20, 50)
@@ -116,7 +116,6 @@ class ProbeConfig:
         The only one is empty for an encoder that reads the windows themselves.
         """
         if self.encoder.reads_windows:
-            require_accelerometer(sensors, f"the encoder {self.encoder.name}")
             return [()]
         if self.views is not None:
             return [self.views]

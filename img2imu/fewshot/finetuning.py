@@ -158,7 +158,7 @@ class FineTuning(Method):
             [code_hash(*CODE), windows.sampling_rate, windows.sensors, self.device, precision],
             [asdict(self.training), asdict(config.encoder), config.C[0]],
             [asdict(view) for view in views],
-            *build_encoder(config.encoder).state_dict().values(),
+            *build_encoder(config.encoder, axes=windows.X.shape[1]).state_dict().values(),
         )
 
     def _path(self, suffix: str, *parts: Any) -> Path:

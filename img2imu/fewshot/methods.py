@@ -19,7 +19,6 @@ from ..errors import InputError
 from ..models import EncoderConfig, WindowEncoder, build_encoder
 from ..progress import Progress
 from ..recordings import Windows
-from ..recordings.sensors import require_accelerometer
 from .config import ProbeConfig
 from .features import FeatureCache, laid_out
 from .handmade import handmade_features
@@ -120,7 +119,7 @@ class NormalisedFeatures:
 
     def of_fold(self, training: NDArray[np.intp]) -> Features:
         """Normalise the windows by those of the training subjects, and read all."""
-        encoder = build_encoder(self.encoder)
+        encoder = build_encoder(self.encoder, axes=self.windows.shape[1])
         assert isinstance(encoder, WindowEncoder)
         encoder.normalise_by_windows(self.windows[training])
         return self.cache.get(self.windows, (), encoder, device=self.device)[0]
@@ -265,14 +264,13 @@ def encoder_features(
 ) -> list[FeatureSet]:
     """The features of every candidate drawing."""
     if config.encoder.reads_windows and not config.encoder.checkpoint:
-        require_accelerometer(windows.sensors, f"the encoder {config.encoder.name}")
         return [NormalisedFeatures({}, windows.X, config.encoder, cache, device)]
     drawings = config.drawings(windows.sampling_rate, windows.X.shape[-1], windows.sensors)
     bar = progress(f"{name} (features)", len(drawings) * len(windows))
     sets: list[FeatureSet] = []
     for views in drawings:
         ordered = traces(views)
-        encoder = build_encoder(config.encoder, ordered)
+        encoder = build_encoder(config.encoder, ordered, windows.X.shape[1])
         arrays = cache.get(
             windows.X,
             views,

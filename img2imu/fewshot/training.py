@@ -159,8 +159,7 @@ class Trainer:
         self.network = network.to(device).eval().requires_grad_(False)
         self.config, self.device = config, device
         self.policy = _policy(config, device)
-        drawing = network.drawing
-        self.units = units_of(drawing.sensors) if isinstance(drawing, Views) else None
+        self.units = units_of(network.sensors)
         self.groups = parameter_groups(network, config)
         self.optimizer = torch.optim.AdamW([dict(group) for group in self.groups])
         self.trained = {

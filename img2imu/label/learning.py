@@ -72,7 +72,7 @@ def compute_features(
     """
     rate, samples = library.config.sampling_rate, library.config.samples
     views = config.drawing(rate, samples, library.sensors)
-    encoder = build_encoder(config.encoder)
+    encoder = build_encoder(config.encoder, axes=3 * len(library.sensors))
     cache = cache or FeatureCache()
     parts: list[NDArray[np.float32]] = []
     widths: list[int] = []

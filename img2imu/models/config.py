@@ -63,7 +63,7 @@ class EncoderConfig:
 
     @property
     def reads_windows(self) -> bool:
-        """Whether the encoder takes windows (n, 3, samples) instead of pictures."""
+        """Whether the encoder takes windows (n, 3 * sensors, samples) instead of pictures."""
         return self.name in WINDOW_ENCODERS
 
 

@@ -19,10 +19,15 @@ DROPOUT = 0.1
 
 
 class WindowEncoder(nn.Module, ABC):
-    """Windows (n, 3, samples) in g to one vector each, (n, `width`).
+    """Windows (n, axes, samples) to one vector each, (n, `width`).
 
     Axes are normalised at the door by the mean and deviation of the windows of pre-training,
     which lie in the encoder's file with its weights.
+
+    Parameters
+    ----------
+    axes
+        Of the windows, three for each sensor.
 
     Attributes
     ----------
@@ -40,18 +45,18 @@ class WindowEncoder(nn.Module, ABC):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, axes: int = 3) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(3, 1))
-        self.register_buffer("deviation", torch.ones(3, 1))
+        self.register_buffer("mean", torch.zeros(axes, 1))
+        self.register_buffer("deviation", torch.ones(axes, 1))
 
     def normalise_by(self, mean: ArrayLike, deviation: ArrayLike) -> None:
-        """Take the mean and the deviation of each axis, in g."""
+        """Take the mean and the deviation of each axis, in its unit."""
         for buffer, values in ((self.mean, mean), (self.deviation, deviation)):
             buffer.copy_(torch.as_tensor(values)[:, None])
 
     def normalise_by_windows(self, windows: NDArray[np.float32]) -> None:
-        """Take the mean and the deviation of each axis over windows (n, 3, samples) in g."""
+        """Take the mean and the deviation of each axis over windows (n, axes, samples)."""
         mean = windows.mean((0, 2), dtype=np.float64)
         deviation = windows.std((0, 2), dtype=np.float64)
         # An axis that never moves stays where it is.
@@ -75,9 +80,10 @@ class WindowEncoder(nn.Module, ABC):
 
     def normalised(self, windows: Tensor) -> Tensor:
         """Windows of mean 0 and deviation 1 on each axis; InputError if they cannot be read."""
-        if windows.ndim != 3 or windows.shape[1] != 3:
+        axes = len(self.mean)
+        if windows.ndim != 3 or windows.shape[1] != axes:
             raise InputError(
-                f"this encoder reads windows (n, 3, samples), not {tuple(windows.shape)}"
+                f"this encoder reads windows (n, {axes}, samples), not {tuple(windows.shape)}"
             )
         self.require_length(windows.shape[2])
         return (windows - self.mean) / self.deviation
@@ -93,10 +99,10 @@ class Conv1d(WindowEncoder):
     width = 96
     shortest = 24 + 16 + 8 - 2
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, axes: int = 3) -> None:
+        super().__init__(axes)
         layers: list[nn.Module] = []
-        for channels, filters, kernel in ((3, 32, 24), (32, 64, 16), (64, self.width, 8)):
+        for channels, filters, kernel in ((axes, 32, 24), (32, 64, 16), (64, self.width, 8)):
             layers += [nn.Conv1d(channels, filters, kernel), nn.ReLU(), nn.Dropout(DROPOUT)]
         self.layers = nn.Sequential(*layers)
 
@@ -123,10 +129,10 @@ class CausalConv1d(WindowEncoder):
     width = 2 * channels
     shortest = 10
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, axes: int = 3) -> None:
+        super().__init__(axes)
         self.latent = nn.Sequential(
-            nn.Conv1d(3, 32, 4, stride=2),
+            nn.Conv1d(axes, 32, 4, stride=2),
             nn.ReLU(),
             nn.Conv1d(32, 64, 4, stride=2),
             nn.ReLU(),
@@ -172,21 +178,33 @@ ARCHITECTURES: dict[str, type[WindowEncoder]] = {"conv1d": Conv1d, "cpc1d": Caus
 """By the names in :data:`~.config.WINDOW_ENCODERS`."""
 
 
-def create_window_encoder(config: EncoderConfig) -> WindowEncoder:
-    """Build an encoder of windows, to be trained or, in evaluation mode, to be read.
+def create_window_encoder(config: EncoderConfig, axes: int = 3) -> WindowEncoder:
+    """Build an encoder of windows with so many axes, to be trained or, in evaluation mode, read.
 
     Raises
     ------
     InputError
-        If the checkpoint is missing, damaged or of something else.
+        If the checkpoint is missing, damaged, of something else or of other axes.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        encoder = ARCHITECTURES[config.name]()
+        encoder = ARCHITECTURES[config.name](axes)
     if config.checkpoint:
         state = read_state_dict(Path(config.checkpoint))
-        wanted = {name: value.shape for name, value in encoder.state_dict().items()}
-        if {name: value.shape for name, value in state.items()} != wanted:
+        has = {name: value.shape for name, value in state.items()}
+        if has != _shapes(config.name, axes):
+            trained = has["mean"].numel() if "mean" in has else 0
+            if trained and has == _shapes(config.name, trained):
+                raise InputError(
+                    f"{config.checkpoint} reads windows of {trained} axes, and these have {axes}"
+                )
             raise InputError(f"{config.checkpoint} does not hold an encoder {config.name}")
         encoder.load_state_dict(state)
     return encoder
+
+
+def _shapes(name: str, axes: int) -> dict[str, torch.Size]:
+    """Of the tensors in a file of that encoder."""
+    with torch.device("meta"):  # whatever number of axes a file tells takes no memory
+        tensors = ARCHITECTURES[name](axes).state_dict()
+    return {key: value.shape for key, value in tensors.items()}

@@ -149,8 +149,11 @@ def create_encoder(
     seed: int = 0,
     stages: tuple[int, ...] = (1, 2),
     bands: int = 6,
+    axes: int = 3,
 ) -> AnyEncoder:
     """Build a frozen encoder in evaluation mode; see :class:`EncoderConfig` for the parameters.
+
+    One that reads windows has besides their `axes`, three for each sensor.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def create_encoder(
     torch.Size([4, 8064])
     """
     path = os.fspath(checkpoint) if checkpoint is not None else None
-    return build_encoder(EncoderConfig(name, pretrained, path, seed, stages, bands))
+    return build_encoder(EncoderConfig(name, pretrained, path, seed, stages, bands), axes=axes)
 
 
 def shipped_path(name: str) -> Path:
@@ -173,10 +176,10 @@ def shipped_path(name: str) -> Path:
     return Path(__file__).with_name(REGISTRY[name])
 
 
-def build_encoder(config: EncoderConfig, ordered: Sequence[int] = ()) -> AnyEncoder:
+def build_encoder(config: EncoderConfig, ordered: Sequence[int] = (), axes: int = 3) -> AnyEncoder:
     """:func:`create_encoder` from settings; `ordered` as of :class:`Encoder`."""
     if config.reads_windows:
-        return create_window_encoder(config).eval().requires_grad_(False)
+        return create_window_encoder(config, axes).eval().requires_grad_(False)
     backbone = _backbone(config)
     if config.checkpoint:
         state = _named_as_in(backbone, read_state_dict(Path(config.checkpoint)))

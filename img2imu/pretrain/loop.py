@@ -98,7 +98,8 @@ class Trainer:
             self.loader = WindowsLoader(source, config.batch_size, config.seed, world)
             self.policy: nn.Module = nn.Identity()
             share = config.batch_size // world.size
-            method = create_window_method(config, encoder, share, source.windows.shape[2])
+            samples = source.windows.shape[2]
+            method = create_window_method(config, encoder, share, samples, source.sensors)
         else:
             assert isinstance(encoder, Backbone), "pretrain has compared them"
             method = create_method(config, encoder, groups_of(source, config), world)
@@ -576,7 +577,8 @@ def untrained_encoder(config: PretrainConfig, source: AnySource) -> AnyBackbone:
     """What training starts from; an encoder of windows knows their mean and deviation."""
     if isinstance(source, WindowsSource):
         encoder = create_window_encoder(
-            EncoderConfig(config.encoder, checkpoint=config.init, seed=config.seed)
+            EncoderConfig(config.encoder, checkpoint=config.init, seed=config.seed),
+            source.windows.shape[1],
         )
         if config.init is None:
             encoder.normalise_by(source.mean, source.deviation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,31 +15,49 @@ from ..augment import signals
 from ..errors import InputError
 from ..models import WindowEncoder
 from ..models.conv1d import CausalConv1d
+from ..recordings.sensors import ACCELEROMETER, sensor_kind, units_of
 from .config import CPCConfig, MultitaskConfig, PretrainConfig, SimCLRConfig
 from .methods import Measures, Method, geometry, perceptron, projection
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
-VIEWS: tuple[Transform, ...] = (
-    signals.rotate,
-    signals.scale,
-    signals.time_warp,
-    signals.permute,
-    signals.jitter,
-)
-"""What a view of SimCLR may have gone through, in this order."""
+NOISE = {"accel": 0.05, "gyro": 0.05, "magn": 2.5}
+"""Deviation of the noise on each kind of sensor, in its unit; of gravity and of the earth's field
+it is a twentieth."""
 
-TASKS: tuple[Transform, ...] = (
-    signals.jitter,
-    signals.scale,
-    signals.rotate,
-    lambda windows, _: signals.negate(windows),
-    lambda windows, _: signals.reverse(windows),
-    signals.permute,
-    signals.time_warp,
-    signals.shuffle_axes,
-)
-"""What the heads of multi-task learning recognise."""
+
+def view_transforms(sensors: Sequence[str] = ACCELEROMETER) -> tuple[Transform, ...]:
+    """What a view of SimCLR may have gone through, in this order."""
+    return (
+        _rotate(sensors),
+        signals.scale,
+        signals.time_warp,
+        signals.permute,
+        _jitter(sensors),
+    )
+
+
+def task_transforms(sensors: Sequence[str] = ACCELEROMETER) -> tuple[Transform, ...]:
+    """What the heads of multi-task learning recognise."""
+    return (
+        _jitter(sensors),
+        signals.scale,
+        _rotate(sensors),
+        lambda windows, _: signals.negate(windows),
+        lambda windows, _: signals.reverse(windows),
+        signals.permute,
+        signals.time_warp,
+        signals.shuffle_axes,
+    )
+
+
+def _rotate(sensors: Sequence[str]) -> Transform:
+    """Sensors of one place turn together."""
+    return partial(signals.rotate, units=units_of(sensors))
+
+
+def _jitter(sensors: Sequence[str]) -> Transform:
+    return partial(signals.jitter, sigma=[NOISE[sensor_kind(name)] for name in sensors])
 
 
 class WindowMethod(Method):
@@ -51,7 +70,7 @@ class WindowMethod(Method):
     views = 1
 
     def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
-        """The loss and its companions, of the only view: windows (n, 3, samples) in g."""
+        """The loss and its companions, of the only view: windows (n, 3 * sensors, samples)."""
         return self.measure(views[0])
 
     @abstractmethod
@@ -65,8 +84,11 @@ class SimCLR(WindowMethod):
     After arXiv 2011.11542. With several processes each compares within its own part of the batch.
     """
 
-    def __init__(self, encoder: WindowEncoder, config: SimCLRConfig, n: int) -> None:
+    def __init__(
+        self, encoder: WindowEncoder, config: SimCLRConfig, n: int, sensors: Sequence[str]
+    ) -> None:
         super().__init__()
+        self.transforms = view_transforms(sensors)
         self.encoder = encoder
         self.head = projection("mlp", encoder.width, config.dim)
         self.temperature = config.temperature
@@ -74,7 +96,7 @@ class SimCLR(WindowMethod):
 
     def measure(self, windows: Tensor) -> Measures:
         """NT-Xent."""
-        views = torch.cat([random_view(windows), random_view(windows)])
+        views = torch.cat([random_view(windows, self.transforms) for _ in range(2)])
         first, second = F.normalize(self.head(self.encoder(views)).float(), dim=1).chunk(2)
         logits, target = nt_xent_logits(first, second, self.temperature)
         with torch.no_grad():
@@ -92,14 +114,15 @@ class Multitask(WindowMethod):
 
     chance = math.log(2)
 
-    def __init__(self, encoder: WindowEncoder) -> None:
+    def __init__(self, encoder: WindowEncoder, sensors: Sequence[str]) -> None:
         super().__init__()
+        self.transforms = task_transforms(sensors)
         self.encoder = encoder
-        self.heads = nn.ModuleList(perceptron(encoder.width, 256, 1) for _ in TASKS)
+        self.heads = nn.ModuleList(perceptron(encoder.width, 256, 1) for _ in self.transforms)
 
     def measure(self, windows: Tensor) -> Measures:
         """Binary cross-entropy of each window's own head."""
-        changed, task, applied = transformed(windows)
+        changed, task, applied = transformed(windows, self.transforms)
         features = self.encoder(changed)
         every = torch.cat([head(features) for head in self.heads], dim=1).float()
         logits = every.gather(1, task[:, None])[:, 0]
@@ -142,7 +165,11 @@ class CPC(WindowMethod):
 
 
 def create_window_method(
-    config: PretrainConfig, encoder: WindowEncoder, n: int, samples: int
+    config: PretrainConfig,
+    encoder: WindowEncoder,
+    n: int,
+    samples: int,
+    sensors: Sequence[str] = ACCELEROMETER,
 ) -> Method:
     """The method that `config` names, around an encoder.
 
@@ -156,6 +183,8 @@ def create_window_method(
         Windows of a batch that this process takes.
     samples
         Of each window.
+    sensors
+        Of the windows.
 
     Raises
     ------
@@ -164,40 +193,40 @@ def create_window_method(
     """
     encoder.require_length(samples)
     if isinstance(config.method, SimCLRConfig):
-        return SimCLR(encoder, config.method, n)
+        return SimCLR(encoder, config.method, n, sensors)
     if isinstance(config.method, MultitaskConfig):
-        return Multitask(encoder)
+        return Multitask(encoder, sensors)
     assert isinstance(config.method, CPCConfig) and isinstance(encoder, CausalConv1d)
     return CPC(encoder, config.method, n, samples)
 
 
-def random_view(windows: Tensor) -> Tensor:
-    """Windows each of which went through about half of :data:`VIEWS`."""
+def random_view(windows: Tensor, transforms: Sequence[Transform]) -> Tensor:
+    """Windows each of which went through about half of the `transforms`."""
     generator = global_generator(windows.device)
     with torch.autocast(windows.device.type, enabled=False):
-        for transform in VIEWS:
+        for transform in transforms:
             gate = torch.rand(len(windows), 1, 1, device=windows.device) < 0.5
             windows = torch.where(gate, transform(windows, generator), windows)
     return windows
 
 
-def transformed(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Every other eight windows, each changed by one of the :data:`TASKS`.
+def transformed(windows: Tensor, transforms: Sequence[Transform]) -> tuple[Tensor, Tensor, Tensor]:
+    """Every other eight windows, each changed by one of the eight `transforms`.
 
     Returns
     -------
     windows
-        (n, 3, samples).
+        (n, 3 * sensors, samples).
     task
         (n,) int64, the head that is asked.
     applied
         (n,), 1 where its transformation was applied and 0 where not.
     """
-    generator, count = global_generator(windows.device), len(TASKS)
+    generator, count = global_generator(windows.device), len(transforms)
     number = torch.arange(len(windows), device=windows.device)
     changed = windows.clone()
     with torch.autocast(windows.device.type, enabled=False):
-        for task, transform in enumerate(TASKS):
+        for task, transform in enumerate(transforms):
             rows = slice(count + task, None, 2 * count)
             changed[rows] = transform(windows[rows], generator)
     return changed, number % count, (number // count % 2).float()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..images import Batch
 from ..images.loader import epoch_order
+from ..recordings.sensors import ACCELEROMETER, axis_names
 from .distributed import World
 
 
@@ -23,15 +24,17 @@ class WindowsSource:
     Parameters
     ----------
     windows
-        (n, 3, samples) float32, in g. Whose they are is up to the caller: subjects on whom an
-        encoder is tested must not be among them.
+        (n, 3 * sensors, samples) float32, in the sensors' units. Whose they are is up to the
+        caller: subjects on whom an encoder is tested must not be among them.
     sampling_rate
         In Hz.
+    sensors
+        Those of the windows.
 
     Attributes
     ----------
     mean, deviation
-        (3,) float32, of each axis over all windows, in g.
+        (3 * sensors,) float32, of each axis over all windows.
 
     Raises
     ------
@@ -39,13 +42,19 @@ class WindowsSource:
         If there are no windows, or an axis never changes.
     """
 
-    def __init__(self, windows: NDArray[np.float32], sampling_rate: float) -> None:
+    def __init__(
+        self,
+        windows: NDArray[np.float32],
+        sampling_rate: float,
+        sensors: Sequence[str] = ACCELEROMETER,
+    ) -> None:
         if not len(windows):
             raise InputError("there are no windows to learn from")
         self.windows = np.ascontiguousarray(windows, dtype=np.float32)
-        self.sampling_rate = sampling_rate
-        axes = [self.windows[:, axis] for axis in range(3)]
-        dead = [name for name, axis in zip("xyz", axes, strict=True) if axis.min() == axis.max()]
+        self.sampling_rate, self.sensors = sampling_rate, tuple(sensors)
+        names = axis_names(sensors)
+        axes = [self.windows[:, axis] for axis in range(len(names))]
+        dead = [name for name, axis in zip(names, axes, strict=True) if axis.min() == axis.max()]
         if dead:
             raise InputError(f"axis {dead[0]} is constant in all {len(windows)} windows")
         self.mean, self.deviation = (
@@ -63,6 +72,7 @@ class WindowsSource:
             "samples": self.windows.shape[2],
             "sampling_rate": self.sampling_rate,
             "windows_sha256": hashlib.sha256(self.windows.data).hexdigest(),
+            **({} if self.sensors == ACCELEROMETER else {"sensors": list(self.sensors)}),
         }
 
 

@@ -14,7 +14,6 @@ from ..errors import InputError
 from ..fewshot import READINGS
 from ..files import sha256_of
 from ..models import DEFAULT_ENCODER, WINDOW_ENCODERS, EncoderConfig, find_weights
-from ..recordings.sensors import ACCELEROMETER
 from .results import Missing
 
 if TYPE_CHECKING:
@@ -271,9 +270,7 @@ def _is_pattern(encoder: EncoderConfig) -> bool:
 
 def lacking(row: Row, data: DataSet) -> str:
     """Why a row cannot be computed on a data set; empty when nothing is known against it."""
-    encoder, sensors = row.encoder_for(data), data.windows.sensors
-    if encoder and encoder.reads_windows and sensors != ACCELEROMETER:
-        return f"it reads the accelerometer alone so far, not {' and '.join(sensors)}"
+    encoder = row.encoder_for(data)
     return _no_file(encoder) if encoder else ""
 
 

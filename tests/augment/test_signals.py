@@ -52,6 +52,11 @@ def test_no_windows_and_short_ones(augment, shape):
 def test_noise_has_its_moments(windows):
     normal = signals.jitter(windows, generator(), sigma=0.2) - windows
     uniform = signals.uniform_noise(windows, generator(), amplitude=0.3) - windows
+    same = signals.jitter(windows, generator(), sigma=[0.2])
+    assert torch.equal(same, signals.jitter(windows, generator(), sigma=0.2))
+    both = windows.repeat(1, 2, 1)
+    added = (signals.jitter(both, generator(), sigma=[0.2, 5.0]) - both).unflatten(1, (2, 3))
+    np.testing.assert_allclose(added.std((0, 2, 3)), [0.2, 5.0], rtol=0.02)
     for noise, deviation in ((normal, 0.2), (uniform, 0.3 / 3**0.5)):
         assert abs(float(noise.mean())) < 5 * deviation / noise.numel() ** 0.5
         assert float(noise.std()) == pytest.approx(deviation, rel=0.02)
@@ -190,6 +195,8 @@ def test_axes_take_all_orders_alike():
     ("augment", "setting", "said"),
     [
         (signals.jitter, {"sigma": -1.0}, "sigma"),
+        (signals.jitter, {"sigma": [0.1, -1.0]}, "sigma must not be negative"),
+        (signals.jitter, {"sigma": [0.1, 0.2]}, "sigma must be told of 1 sensors, not of 2"),
         (signals.uniform_noise, {"amplitude": -0.1}, "amplitude"),
         (signals.permute, {"chunks": 0}, "chunks"),
         (signals.time_warp, {"knots": -1}, "knots"),

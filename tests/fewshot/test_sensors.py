@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -23,8 +24,15 @@ from img2imu.convert import (
 )
 from img2imu.errors import InputError
 from img2imu.export import ExportedClassifier
-from img2imu.fewshot import Img2ImuClassifier, ProbeConfig, evaluate, fit_classifier
+from img2imu.fewshot import (
+    FinetuneConfig,
+    Img2ImuClassifier,
+    ProbeConfig,
+    evaluate,
+    fit_classifier,
+)
 from img2imu.fewshot.handmade import handmade_features
+from img2imu.fewshot.training import Trainer
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Windows, save_windows
 from tests.fewshot.signals import movements
@@ -125,8 +133,6 @@ def test_what_does_not_fit_a_classifier_is_refused(windows, fitted):
         fitted.predict(windows.X[:, :3])
     with pytest.raises(InputError, match="named by sensors"):
         Img2ImuClassifier(views=VIEWS[:1]).fit(windows.X, windows.y)
-    with pytest.raises(InputError, match="conv1d takes the accelerometer alone so far"):
-        Img2ImuClassifier(encoder=EncoderConfig("conv1d"), sensors=BOTH).fit(windows.X, windows.y)
 
 
 def test_an_evaluation_sees_all_sensors(windows, tmp_path):
@@ -190,11 +196,61 @@ def test_an_exported_file_names_its_sensors(windows, fitted, tmp_path):
     assert golden["arrays"]["windows"]["shape"][1] == 6
 
 
-@pytest.mark.parametrize(
-    "command", [["pretrain", "--method", "simclr", "--source"], ["study", "grid"]]
-)
-def test_what_reads_one_sensor_says_so(windows, tmp_path, capsys, command):
+@pytest.fixture(scope="module")
+def read(windows) -> Img2ImuClassifier:
+    """A network of the windows themselves."""
+    classifier = Img2ImuClassifier(encoder=EncoderConfig("conv1d"), sensors=BOTH)
+    return classifier.fit(windows.X, windows.y)
+
+
+def test_a_network_of_windows_reads_all_axes(windows, read, tmp_path):
+    assert (read.predict(windows.X) == windows.y).mean() > 0.9
+    encoder = read.network_.encoder
+    np.testing.assert_allclose(encoder.mean[:, 0], windows.X.mean((0, 2)), atol=1e-5)
+    np.testing.assert_allclose(encoder.deviation[:, 0], windows.X.std((0, 2)), rtol=1e-4)
+    read.save(tmp_path / "model")
+    loaded = Img2ImuClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(
+        loaded.decision_function(windows.X), read.decision_function(windows.X)
+    )
+    assert main(["export", str(tmp_path / "model"), "--to", "onnx"]) in (0, None)
+    exported = ExportedClassifier(tmp_path / "model" / "model.onnx")
+    np.testing.assert_allclose(
+        exported.predict_proba(windows.X), read.predict_proba(windows.X), atol=1e-4
+    )
+
+
+def test_a_network_of_windows_gains_by_the_sensor_that_tells(windows, tmp_path):
+    config = ProbeConfig(encoder=EncoderConfig("conv1d"), shots=(2,), seeds=1)
+    training = FinetuneConfig(None, epochs=1, patience=1, steps=1, policy=None)
+    scores = [
+        evaluate(
+            windows.only(names),
+            config,
+            ["img2imu", "finetune"],
+            training=training,
+            cache=tmp_path,
+            jobs=1,
+        )["results"]
+        for names in (("accel",), BOTH)
+    ]
+    for one, both in zip(*scores, strict=True):
+        assert both["f1_mean"] > one["f1_mean"] + 0.1, (one["method"], one["f1_mean"])
+
+
+def test_training_turns_the_sensors_of_one_place_together(windows, read):
+    config = FinetuneConfig(scale=0, shift=0, policy=None, rotate=180)
+    for sensors, together in ((BOTH, True), (("accel", "wrist.gyro"), False)):
+        network = deepcopy(read.network_)
+        network.sensors = sensors
+        same = torch.from_numpy(np.concatenate([windows.X[:, 3:]] * 2, axis=1))
+        inputs = Trainer(network, config, "cpu")._inputs(same, torch.Generator().manual_seed(0))
+        assert torch.equal(inputs[:, :3], inputs[:, 3:]) == together
+        assert not torch.allclose(inputs, same)
+
+
+def test_what_reads_one_sensor_says_so(windows, tmp_path, capsys):
     path = str(tmp_path / "w.npz")
     save_windows(path, windows)
-    assert main([*command, path, "-o", str(tmp_path / "out")]) == 2
+    assert main(["study", "grid", path, "-o", str(tmp_path / "out")]) == 2
     assert "takes the accelerometer alone so far, not accel and gyro" in capsys.readouterr().err

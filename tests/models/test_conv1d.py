@@ -11,15 +11,17 @@ from img2imu.models import WINDOW_ENCODERS, EncoderConfig, build_encoder, create
 from img2imu.models.conv1d import ARCHITECTURES, CausalConv1d, Conv1d
 
 
-def windows(n=4, samples=250, seed=0):
-    return torch.randn(n, 3, samples, generator=torch.Generator().manual_seed(seed))
+def windows(n=4, samples=250, seed=0, axes=3):
+    return torch.randn(n, axes, samples, generator=torch.Generator().manual_seed(seed))
 
 
-def test_conv1d_is_three_correlations_and_a_maximum():
-    encoder = build_encoder(EncoderConfig("conv1d", seed=5))
-    encoder.normalise_by([0.1, 0.2, 0.9], [0.5, 0.6, 0.7])
-    window = windows(1, 100)[0].numpy().astype(np.float64)
-    signals = (window - np.array([[0.1], [0.2], [0.9]])) / np.array([[0.5], [0.6], [0.7]])
+@pytest.mark.parametrize("axes", [3, 6, 9])
+def test_conv1d_is_three_correlations_and_a_maximum(axes):
+    encoder = build_encoder(EncoderConfig("conv1d", seed=5), axes=axes)
+    mean, deviation = np.linspace(-1, 1, axes), np.linspace(0.5, 0.7, axes)
+    encoder.normalise_by(mean, deviation)
+    window = windows(1, 100, axes=axes)[0].numpy().astype(np.float64)
+    signals = (window - mean[:, None]) / deviation[:, None]
     for layer in (0, 3, 6):
         weight, bias = (p.numpy() for p in encoder.layers[layer].parameters())
         signals = np.stack([
@@ -86,6 +88,24 @@ def test_files_of_other_encoders_are_refused(tmp_path, reference_weights, name):
     for path in (reference_weights, tmp_path / "part.safetensors"):
         with pytest.raises(InputError, match=f"does not hold an encoder {name}"):
             build_encoder(EncoderConfig(name, checkpoint=str(path)))
+
+
+@pytest.mark.parametrize("name", WINDOW_ENCODERS)
+def test_a_file_of_other_axes_is_told(tmp_path, name):
+    encoder = create_encoder(name, seed=1, axes=6)
+    path = str(tmp_path / "six.safetensors")
+    save_file(encoder.state_dict(), path)
+    six = windows(axes=6)
+    assert torch.equal(create_encoder(name, checkpoint=path, axes=6)(six), encoder(six))
+    assert (encoder(six) != encoder(torch.cat([six[:, :3], six[:, :3]], 1))).any(1).all()
+    with pytest.raises(InputError, match=r"six\.safetensors reads windows of 6 axes.* have 3"):
+        create_encoder(name, checkpoint=path)
+    with pytest.raises(InputError, match=r"reads windows \(n, 6, samples\), not \(4, 3, 250\)"):
+        encoder(windows())
+    other = encoder.state_dict() | {"mean": torch.zeros(9, 1)}
+    save_file(other, path)
+    with pytest.raises(InputError, match=f"does not hold an encoder {name}"):
+        create_encoder(name, checkpoint=path)
 
 
 @pytest.mark.parametrize("name", WINDOW_ENCODERS)

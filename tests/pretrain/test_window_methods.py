@@ -29,11 +29,12 @@ from img2imu.pretrain import (
     pretrain,
 )
 from img2imu.pretrain.window_methods import (
-    TASKS,
     nt_xent_logits,
     predictive_info_nce,
     random_view,
+    task_transforms,
     transformed,
+    view_transforms,
 )
 from img2imu.pretrain.windows import WindowsLoader
 from img2imu.recordings import save_windows
@@ -107,8 +108,8 @@ def test_info_nce_of_the_future_is_a_loop():
 def test_every_head_is_asked_alike(source):
     windows = torch.from_numpy(source.windows[:160])
     torch.manual_seed(0)
-    changed, task, applied = transformed(windows)
-    for head in range(len(TASKS)):
+    changed, task, applied = transformed(windows, task_transforms())
+    for head in range(8):
         asked = applied[task == head]
         assert len(asked) == 20 and asked.sum() == 10
     differs = (changed != windows).flatten(1).any(1)
@@ -125,11 +126,24 @@ def test_every_head_is_asked_alike(source):
 def test_a_view_goes_through_half_of_the_transformations():
     windows = noise(3000, 60).windows
     torch.manual_seed(0)
-    views = random_view(torch.from_numpy(windows))
+    views = random_view(torch.from_numpy(windows), view_transforms())
     untouched = (views.numpy() == windows).all(axis=(1, 2)).mean()
     assert untouched == pytest.approx(1 / 32, abs=0.015)
     torch.manual_seed(0)
-    assert torch.equal(random_view(torch.from_numpy(windows)), views)
+    assert torch.equal(random_view(torch.from_numpy(windows), view_transforms()), views)
+
+
+def test_sensors_of_one_place_turn_together_and_have_noise_of_their_own():
+    sensors = ("accel", "gyro", "wrist.magn")
+    same = torch.from_numpy(noise(4000, 20).windows).repeat(1, 3, 1)
+    rotate, *_, jitter = view_transforms(sensors)
+    generator = torch.Generator().manual_seed(0)
+    accel, gyro, magn = rotate(same, generator).split(3, 1)
+    assert torch.equal(accel, gyro) and not torch.allclose(accel, magn)
+    assert torch.allclose(magn.norm(dim=1), accel.norm(dim=1), atol=1e-5)
+    for transform in (jitter, task_transforms(sensors)[0]):
+        added = (transform(same, generator) - same).unflatten(1, (3, 3)).double()
+        assert np.allclose(added.std((0, 2, 3)), [0.05, 0.05, 2.5], rtol=0.02)
 
 
 def test_source_knows_its_mean_and_deviation(exercise):
@@ -142,6 +156,8 @@ def test_source_knows_its_mean_and_deviation(exercise):
     moved[:, 2] = 0.5
     with pytest.raises(InputError, match="axis z is constant"):
         WindowsSource(moved, 50.0)
+    with pytest.raises(InputError, match=r"axis gyro\.z is constant"):
+        WindowsSource(np.concatenate([exercise.X, moved], axis=1), 50.0, ("accel", "gyro"))
     with pytest.raises(InputError, match="no windows"):
         WindowsSource(exercise.X[:0], 50.0)
 
@@ -172,6 +188,28 @@ def test_methods_learn(tmp_path, source, method):
     written = load_file(tmp_path / "run" / "encoder.safetensors")
     assert np.array_equal(written["mean"][:, 0].numpy(), source.mean)
     assert np.array_equal(written["deviation"][:, 0].numpy(), source.deviation)
+
+
+@pytest.mark.parametrize("method", SENSOR, ids=NAMES)
+def test_methods_learn_from_several_sensors(tmp_path, method):
+    """What a sensor of constant noise leaves to be learnt, and which sensors a run was of."""
+    both = ("accel", "gyro")
+    phase = np.random.default_rng(0).uniform(0, 6.28, (128, 1, 1))
+    time = np.arange(100) / 50
+    waves = np.sin(6.28 * np.array([[1.0], [2.0], [3.0]]) * time + phase)
+    X = np.concatenate([noise(128).windows, 3 * waves], axis=1).astype(np.float32)
+    source = WindowsSource(X, 50.0, both)
+    assert source.describe()["sensors"] == list(both)
+    assert np.allclose(source.deviation, X.std((0, 2)), rtol=1e-5)
+    last = pretrain(small(method, epochs=6), source, tmp_path / "run", ALONE)
+    losses = [row["loss"] for row in rows(tmp_path / "run" / "epochs.csv")]
+    assert losses[-1] < losses[0] and losses[-1] < last["chance"]
+    written = load_file(tmp_path / "run" / "encoder.safetensors")
+    assert np.array_equal(written["mean"][:, 0].numpy(), source.mean)
+    alone = WindowsSource(X[:, :3], 50.0)
+    init = str(tmp_path / "run" / "encoder.safetensors")
+    with pytest.raises(InputError, match="reads windows of 6 axes, and these have 3"):
+        pretrain(small(method, init=init), alone, tmp_path / "other", ALONE)
 
 
 @pytest.mark.parametrize("method", SENSOR, ids=NAMES)
@@ -251,6 +289,20 @@ def test_images_and_windows_are_not_mixed_up(tmp_path):
 def test_presets_survive_their_own_json(preset):
     for config in RECIPES[preset].values():
         assert PretrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_windows_of_other_sensors_are_no_transfer(tmp_path, capsys, exercise):
+    both = replace(
+        exercise, X=np.concatenate([exercise.X, 2 * exercise.X], 1), sensors=("accel", "gyro")
+    )
+    save_windows(tmp_path / "one.npz", exercise)
+    save_windows(tmp_path / "both.npz", both)
+    options = ["--method=simclr", "--epochs=1", "--transfer", str(tmp_path / "one.npz")]
+    source = ["--source", str(tmp_path / "both.npz"), "-o", str(tmp_path / "run")]
+    assert main(["pretrain", *source, *options]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert "one.npz is of accel, and what is learnt from of accel and gyro" in line
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("_one_seed")

@@ -82,12 +82,9 @@ def test_a_column_may_be_of_several_sensors(tmp_path):
     study(tmp_path / "out", [windows_file(tmp_path), tmp_path / "both.npz"], names=names)
     settings = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert settings["data"]["both"]["sensors"] == ["accel", "gyro"]
-    table = (tmp_path / "out" / "table.md").read_text()
-    assert "it reads the accelerometer alone so far, not accel and gyro" in table
     with (tmp_path / "out" / "table.csv").open(newline="", encoding="utf-8") as stream:
         done = {(r["dataset"], r["row"]): r for r in csv.DictReader(stream) if r["f1_mean"]}
-    assert {("both", "hand-forest"), ("both", "tiny"), ("toy", "random-1d")} <= done.keys()
-    assert ("both", "random-1d") not in done
+    assert {(name, row) for name in ("both", "toy") for row in names} <= done.keys()
     [_, data], _ = load_sets([windows_file(tmp_path), tmp_path / "both.npz"], CONFIG)
     probe = replace(CONFIG.probe, encoder=TINY, probes=("paper",))
     [result] = evaluate(data.windows, probe, ["img2imu"], jobs=1)["results"]
