@@ -78,8 +78,8 @@ class Golden:
         named = self.settings.get("sensors", [{"name": name} for name in ACCELEROMETER])
         sensors = [sensor["name"] for sensor in named]
         ordered = traces(views) if self.settings["order"] else ()
-        encoder = build_encoder(config, ordered)
-        network = Img2ImuNetwork(Views(views, sensors), encoder, head, sensors)
+        drawing = Views(views, sensors)
+        network = Img2ImuNetwork(drawing, build_encoder(config, ordered), head, sensors)
         return network.eval().requires_grad_(False)
 
 
