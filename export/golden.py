@@ -79,7 +79,8 @@ class Golden:
         sensors = [sensor["name"] for sensor in named]
         ordered = traces(views) if self.settings["order"] else ()
         drawing = Views(views, sensors)
-        network = Img2ImuNetwork(drawing, build_encoder(config, ordered), head, sensors)
+        encoding = build_encoder(config, ordered)
+        network = Img2ImuNetwork(drawing, encoding, head, sensors=sensors)
         return network.eval().requires_grad_(False)
 
 
