@@ -146,6 +146,13 @@ class Strangeness(nn.Module):
         How many there are.
     """
 
+    shift: Tensor
+    scale: Tensor
+    means: Tensor
+    oddness: Tensor
+    usual: Tensor
+    deviation: Tensor
+
     def __init__(self, classes: int, features: int) -> None:
         super().__init__()
         for name in ("shift", "scale", "oddness"):
@@ -189,8 +196,9 @@ class Strangeness(nn.Module):
 
     def combine(self, distance: Tensor, logits: Tensor, odd: Tensor) -> Tensor:
         """The same of :class:`Signs`."""
-        signs = distance, -logits.logsumexp(1, keepdim=True), odd.unsqueeze(1)
-        strange = sum((sign - self.usual[i]) / self.deviation[i] for i, sign in enumerate(signs))
+        energy = -logits.logsumexp(1, keepdim=True)
+        signs = torch.stack(torch.broadcast_tensors(distance, energy, odd.unsqueeze(1)), dim=1)
+        strange = ((signs - self.usual) / self.deviation).sum(1)
         return (torch.softmax(logits, dim=1) * strange).sum(1)
 
 
