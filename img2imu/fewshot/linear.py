@@ -164,7 +164,26 @@ def whitened_heads(
     unlabelled: Array,
     trends: Sequence[bool] = (),
 ) -> list[LinearHead]:
-    """:func:`view_heads`, learnt twice: the second time on features whitened within classes.
+    """:func:`view_heads` on features whitened within classes, favouring none.
+
+    Parameters
+    ----------
+    features, labels, C, known, unlabelled, trends
+        As of :func:`whitened_scales`.
+    """
+    whitened = whitened_scales(features, labels, C, known, unlabelled, trends)
+    return balanced_heads(features, labels, C, whitened, unlabelled)
+
+
+def whitened_scales(
+    features: Array,
+    labels: NDArray[np.int_],
+    C: float,
+    known: Sequence[Scale],
+    unlabelled: Array,
+    trends: Sequence[bool] = (),
+) -> list[Scale]:
+    """`known`, which then also divide by the covariance within classes.
 
     How windows of one class differ (by person, place of the sensor, phase of a movement) says
     nothing about the class: divided by that covariance, what remains counts. It is that of linear
@@ -181,26 +200,30 @@ def whitened_heads(
     trends
         As of :func:`combined`: they do not take part in the first head.
     """
-    first = combined(_balanced(view_heads(features, labels, C, known), labels, unlabelled), trends)
+    first = combined(balanced_heads(features, labels, C, known, unlabelled), trends)
     told = softmax(SHARPNESS * first.logits(unlabelled), axis=1)
     shares = np.concatenate([np.eye(len(first.bias))[labels], told]).astype(np.float32)
     edges = np.cumsum([len(scale.mean) for scale in known])[:-1]
     views = zip(np.split(features, edges, 1), np.split(unlabelled, edges, 1), known, strict=True)
     with _one_thread():
-        whitened = [_whitened(scale, few, many, shares) for few, many, scale in views]
-    return _balanced(view_heads(features, labels, C, whitened), labels, unlabelled)
+        return [_whitened(scale, few, many, shares) for few, many, scale in views]
 
 
-def _balanced(
-    heads: Sequence[LinearHead], labels: NDArray[np.int_], unlabelled: Array
+def balanced_heads(
+    features: Array,
+    labels: NDArray[np.int_],
+    C: float,
+    known: Sequence[Scale],
+    unlabelled: Array,
 ) -> list[LinearHead]:
-    """The heads with biases that favour no class in the mean of the unlabelled windows.
+    """:func:`view_heads` with biases that favour no class in the mean of the unlabelled windows.
 
     How frequent classes are is what a bias says, and one or two labelled windows of each only say
     it by chance. The more there are, the less is corrected: rare classes are rare.
     """
+    heads = view_heads(features, labels, C, known)
     if not len(unlabelled):
-        return list(heads)
+        return heads
     share = EVEN / (EVEN + (len(labels) / len(heads[0].bias)) ** 2)
     edges = np.cumsum([head.weight.shape[1] for head in heads])[:-1]
     views = zip(heads, np.split(unlabelled, edges, 1), strict=True)

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from ..fewshot import FeatureCache, ProbeConfig
 from ..fewshot.features import laid_out
-from ..fewshot.linear import LinearHead, combined, scales, view_heads, whitened_heads
+from ..fewshot.linear import (
+    LinearHead,
+    balanced_heads,
+    combined,
+    scales,
+    whitened_heads,
+    whitened_scales,
+)
 from ..fewshot.methods import UNLABELLED_SAMPLE
 from ..fewshot.metrics import confusion_matrix, macro_f1
 from ..models import build_encoder
@@ -151,13 +158,18 @@ class Learning:
     def estimate(
         self, numbers: NDArray[np.intp], labels: NDArray[np.int_], groups: NDArray[np.intp]
     ) -> Estimate | None:
-        """:func:`estimate_f1` of the labelled windows."""
+        """:func:`estimate_f1` of the labelled windows.
+
+        How windows of a class differ is told by all of them once, labelled or not: too much for
+        each part anew, and the few that are left out hardly change it.
+        """
+        whitened = whitened_scales(self.rows(numbers), labels, self.C, self._scales, self._typical)
 
         def learn(
             features: Features, known: NDArray[np.int_], others: Features
         ) -> NDArray[np.intp]:
-            head = combined(view_heads(features, known, self.C, self._scales))
-            return head.logits(others).argmax(1)
+            heads = balanced_heads(features, known, self.C, whitened, self._typical)
+            return combined(heads).logits(others).argmax(1)
 
         return estimate_f1(self.rows(numbers), labels, groups, learn)
 
