@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -135,10 +136,14 @@ def _in_bands(over_time: Tensor, bands: int) -> Tensor:
     """(n, channels, rows) to (n, channels, bands).
 
     Band edges are those of adaptive pooling, written as slices because every runtime has slices.
+    They repeat as often as the greatest common divisor says, so that few slices are enough.
     """
-    rows = over_time.shape[-1]
-    edges = [(i * rows // bands, -(-(i + 1) * rows // bands)) for i in range(bands)]
-    return torch.stack([over_time[..., start:stop].mean(-1) for start, stop in edges], dim=-1)
+    repeats = math.gcd(over_time.shape[-1], bands)
+    rows, count = over_time.shape[-1] // repeats, bands // repeats
+    groups = over_time.unflatten(-1, (repeats, rows))
+    edges = [(i * rows // count, -(-(i + 1) * rows // count)) for i in range(count)]
+    means = [groups[..., start:stop].mean(-1) for start, stop in edges]
+    return torch.stack(means, dim=-1).flatten(-2)
 
 
 def create_encoder(
