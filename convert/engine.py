@@ -175,20 +175,13 @@ class Waveform(nn.Module):
 
     def trace(self, windows: Tensor) -> Tensor:
         """(n, 3, samples) in g to (n, 3, width): 0 at `low`, half the height at `high`."""
-        low = self.config.low
-        steepness = self.config.height / 2 / (self.config.high - low)
-        if _exporting():
-            return self._centred_columns(windows) * steepness - low * steepness
         if self.config.detrend:
             windows = windows - windows.mean(-1, keepdim=True)
-        return F.interpolate((windows - low) * steepness, size=self.config.width, mode="linear")
-
-    def _centred_columns(self, windows: Tensor) -> Tensor:
-        """Interpolation, and what is linear beside it, in one product."""
-        columns = _interpolation(int(windows.shape[-1]), self.config.width)
-        if self.config.detrend:
-            columns = columns - columns.mean(0)
-        return windows @ _as_constant(columns, windows)
+        low, high = self.config.low, self.config.high
+        steep = (windows - low) * (self.config.height / 2 / (high - low))
+        if _exporting():
+            return _by_two_taps(steep, self.config.width)
+        return F.interpolate(steep, size=self.config.width, mode="linear")
 
     def forward(self, windows: Tensor) -> Tensor:
         """(n, 3, samples) in g to (n, 3, height, width) in [0, 1]."""
@@ -239,6 +232,18 @@ def _interpolation(source: int, target: int) -> np.ndarray:
     """The matrix (source, target) that interpolates linearly, as :func:`source_positions` says."""
     distance = source_positions(source, target) - np.arange(source)[:, None]
     return np.maximum(0, 1 - np.abs(distance))
+
+
+def _by_two_taps(signal: Tensor, target: int) -> Tensor:
+    """Linear interpolation of (..., source) to (..., target), without a matrix in the file."""
+    source = int(signal.shape[-1])
+    position = source_positions(source, target)
+    left = position.astype(np.int64)
+    taps = np.concatenate([left, np.minimum(left + 1, source - 1)])
+    share = position - left
+    picked = signal.index_select(-1, torch.from_numpy(taps).to(signal.device))
+    shares = _as_constant(np.stack([1 - share, share]), signal)
+    return (picked.unflatten(-1, (2, target)) * shares).sum(-2)
 
 
 def _as_constant(values: np.ndarray, like: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from ..files import writable, writing
 from .config import KINDS, Kind
 from .half import halve
 from .parity import ExportError
+from .stem import fold_stem
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -231,7 +232,9 @@ def _int8(
     from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-    chosen = [node.name for node in _encoder(model.graph) if node.op_type in OPERATORS]
+    encoder = _encoder(model.graph)
+    fold_stem(model, encoder[0])
+    chosen = [node.name for node in encoder if node.op_type in OPERATORS]
     add_pre_process_metadata(model)  # else it advises to fold what is folded already
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "model.onnx"

@@ -27,7 +27,7 @@ from ..fewshot import READINGS, Img2ImuClassifier, ProbeConfig
 from ..fewshot.config import PresetName
 from ..fewshot.metrics import confusion_matrix, macro_f1
 from ..models import DEFAULT_ENCODER, EncoderConfig
-from ..recordings import SplitManifest, Windows
+from ..recordings import UNLABELLED, SplitManifest, Windows
 from ..studies.data import thin
 
 TRAINING = 500
@@ -74,14 +74,26 @@ def split(windows: Windows, name: str) -> Split:
 
 
 def fit(
-    training: Windows, preset: PresetName, encoder: EncoderConfig = DEFAULT_ENCODER
+    training: Windows,
+    preset: PresetName,
+    encoder: EncoderConfig | None = None,
+    unlabelled: NDArray[np.float32] | None = None,
 ) -> Img2ImuClassifier:
-    """A classifier of a preset from all windows given."""
+    """A classifier of a preset from all windows given.
+
+    Its encoder is the default one; the paper's preset reads later stages than that one has, so its
+    network is random.
+    """
     rate, sensors = training.sampling_rate, training.sensors
+    if encoder is None:
+        encoder = EncoderConfig() if preset == "paper" else DEFAULT_ENCODER
     views = ProbeConfig(preset).drawing(rate, training.X.shape[-1], sensors)
     reading = replace(encoder, **READINGS[preset])
     classifier = Img2ImuClassifier(rate, views, reading, order=0.0, sensors=sensors)
-    return classifier.fit(training.X, training.y)
+    if unlabelled is None:
+        return classifier.fit(training.X, training.y)
+    labels = np.concatenate([training.y, np.full(len(unlabelled), UNLABELLED)])
+    return classifier.fit(np.concatenate([training.X, unlabelled]), labels)
 
 
 def compare_kinds(

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..files import writable, write_json
 from .options import add_json, parse_size, progress_bar
 
@@ -38,8 +39,17 @@ def run(args: argparse.Namespace) -> None:
         writable(args.show)
         bench.show(args.show, bench.pictures())
         return
+    figure = getattr(args, "figure", None)
+    if figure:
+        if args.windows is None:
+            raise InputError("--figure draws what is learnt from a windows file: give one")
+        writable(figure)
     report = args.measure(bench, args)
     print(bench.table(report))
+    if figure:
+        from ..report import save_png
+
+        save_png(figure, bench.draw(report))
     if args.json:
         write_json(args.json, report)
 
@@ -123,7 +133,10 @@ def _measure_probe(bench: Any, args: argparse.Namespace) -> dict[str, Any]:
 def _add_inference(benches: Any) -> None:
     parser = _add_bench(benches, "inference", "exported files, window to label", _measure_inference)
     parser.add_argument(
-        "windows", nargs="?", metavar="WINDOWS", help="also compare all kinds of files on these"
+        "windows", nargs="?", metavar="WINDOWS", help="also compare files, and peers, on these"
+    )
+    parser.add_argument(
+        "--figure", metavar="FILE", help="draw latency against macro-F1 on WINDOWS (.png)"
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="for each contestant (5)")
     _add_rounds(parser, 10)

@@ -53,6 +53,16 @@ class Heat:
     values: Sequence[Sequence[float]]
 
 
+@dataclass(frozen=True)
+class Trade:
+    """Milliseconds and the score they buy; `front` if nobody else is as fast and as good."""
+
+    ms: float
+    score: float
+    front: bool
+    ours: bool
+
+
 @styled
 def draw_scores(
     panels: Mapping[str, Mapping[str, Sequence[Dot]]],
@@ -246,3 +256,44 @@ def _draw_heat(axis: Axes, heat: Heat, low: float, high: float) -> None:
     axis.set_xticks(range(len(heat.columns)), heat.columns)
     axis.set_yticks(range(len(heat.rows)), heat.rows)
     axis.spines[:].set_visible(False)
+
+
+@styled
+def draw_trades(trades: Mapping[str, Trade], levels: Mapping[str, float], title: str) -> Figure:
+    """Scores over latency, and the front of those that nobody beats in both.
+
+    Parameters
+    ----------
+    trades
+        By name.
+    levels
+        Latencies of what has no score, drawn as upright lines.
+    title
+        Of the figure.
+    """
+    figure = Figure(figsize=(7.6, 4.6), layout="constrained")
+    axis = figure.subplots()
+    front = sorted((each.ms, each.score) for each in trades.values() if each.front)
+    axis.plot(*zip(*front, strict=True), color=LINE, linewidth=6, zorder=1)
+    for name, each in trades.items():
+        color = ACCENT if each.ours else MUTED
+        face = color if each.front else "white"
+        axis.plot(each.ms, each.score, "o", color=color, markerfacecolor=face, zorder=3)
+        axis.annotate(
+            name, (each.ms, each.score), (0, 8), textcoords="offset points", ha="center",
+            color=color, fontweight="bold" if each.ours else "normal", zorder=4,
+        )  # fmt: skip
+    for name, ms in levels.items():
+        axis.axvline(ms, color=LINE, linewidth=1, zorder=0)
+        axis.annotate(
+            f" {name}", (ms, 0.02), xycoords=("data", "axes fraction"), rotation=90, ha="right",
+            color=MUTED, fontsize=9,
+        )  # fmt: skip
+    axis.set_xscale("log")
+    axis.margins(x=0.14, y=0.14)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.grid(axis="y")
+    axis.set_xlabel("milliseconds for one window, one thread")
+    axis.set_ylabel("macro-F1 on test subjects")
+    axis.set_title(title)
+    return figure
