@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     for report in reports:
         print(format_report(report))
     machine = environment()
-    latencies = _measure(reports, classifier.check_windows_[0])
+    latencies = _measure(reports, classifier)
     if latencies:
         print(format_latencies(latencies, machine["cpu"]["model"]))
     if args.json:
@@ -144,19 +144,21 @@ def _playback(args: argparse.Namespace, classifier: Img2ImuClassifier) -> Playba
     return Playback(piece.time, piece.values, piece.rate)
 
 
-def _measure(reports: list[Report], window: NDArray[float32]) -> dict[Path, list[Latency]]:
-    """Latencies of the files that ONNX Runtime runs on windows, by one and by all threads."""
-    from ..export import measure_latency
+def _measure(reports: list[Report], classifier: Img2ImuClassifier) -> dict[Path, list[Latency]]:
+    """Latencies of the files that ONNX Runtime runs, by one and by all threads."""
+    from ..export import from_image, measure_latency
     from ..export.latency import available_cpus
 
+    files = [report.path for report in reports if report.path.suffix in (".onnx", ".ort")]
+    windows = classifier.check_windows_[:1]
+    examples = dict.fromkeys(files, windows[0])
+    pictorial = [path for path in files if path.name.startswith("model.image.")]
+    if pictorial:
+        [picture] = from_image(classifier.network_, windows).examples
+        examples |= dict.fromkeys(pictorial, picture)
     return {
-        report.path: [
-            measure_latency(report.path, window, threads)
-            for threads in sorted({1, available_cpus()})
-        ]
-        for report in reports
-        if report.path.suffix in (".onnx", ".ort")
-        and not report.path.name.startswith("model.image.")
+        path: [measure_latency(path, example, threads) for threads in sorted({1, available_cpus()})]
+        for path, example in examples.items()
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,18 +17,29 @@ from img2imu.errors import InputError
 
 @pytest.fixture(scope="module")
 def report():
-    return augment.run(rounds=2, batch=4, threads=1)
+    """With a compiler that traces and does not compile, which would take minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+        patch.setattr(augment.shutil, "which", lambda name: name)
+        return augment.run(rounds=2, batch=4, threads=1)
 
 
 def test_report_is_json_and_a_table(report):
     again = json.loads(json.dumps(report))
-    peers = {"img2imu classes", "kornia stock", "torchvision v2"}
+    peers = {"img2imu classes", "kornia stock", "kornia stock compiled", "torchvision v2"}
     assert set(again["rates"]) == peers | {"img2imu fused float32", "img2imu fused bfloat16"}
     assert set(again["speedup"]) == peers
     for rate in again["rates"].values():
         assert len(rate["each"]) == 2
         assert 0 < rate["min"] <= rate["median"] <= rate["max"]
-    assert "kornia stock" in augment.table(report)
+    text = augment.table(report)
+    assert "wanted 10" in text and "wanted 8" in text
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch):
+    monkeypatch.setattr(augment.shutil, "which", lambda name: None)
+    images = torch.zeros(1, 3, 96, 128, dtype=torch.uint8)
+    assert augment.COMPILED not in augment.contestants(images)
 
 
 def test_fused_path_agrees_with_the_classes(report):

@@ -20,13 +20,13 @@ from img2imu.fewshot import Img2ImuClassifier
 from img2imu.models import EncoderConfig
 from img2imu.recordings import Windows, save_windows
 
-from .conftest import Written
+from .conftest import Written, once
 
 
 @pytest.fixture(autouse=True)
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The protocol's length is of no interest here."""
-    monkeypatch.setattr(latency, "time_calls", lambda call, seconds: np.ones(3))
+    monkeypatch.setattr(latency, "time_calls", once)
 
 
 def test_writes_the_file_and_says_so(
@@ -69,6 +69,8 @@ def test_every_kind_of_file(written: Written) -> None:
         written.folder / name for name in names
     }
     assert all(f"{written.folder / name}: " in written.printed for name in names)
+    timed = {Path(file["path"]).name for file in written.report["files"] if file["latency"]}
+    assert timed == {name for name in names if not name.endswith(".pt")}
     assert len(read_golden(written.golden).arrays["windows"]) == 4
     session = onnxruntime.InferenceSession(written.folder / "model.image.int8.onnx")
     assert [given.name for given in session.get_inputs()] == ["image"]
