@@ -39,7 +39,7 @@ FOLDS = 5
 BACKGROUND = 500
 """Unlabelled windows of the training subjects, at most: what calibrates and normalises."""
 
-JUDGES = 280
+JUDGES = 105
 """Windows of the validation subjects on which the 1-D networks choose their epoch, at most."""
 
 OURS: tuple[PresetName, ...] = ("recommended", "fast")

@@ -169,6 +169,58 @@ def test_int8_leaves_no_float_between_convolutions(files: dict[Kind, Path], tmp_
     assert kinds["QuantizeLinear"] == kinds["DequantizeLinear"] == 1
 
 
+def pairs_of_products(
+    pixels: NDArray[np.uint8],
+    weights: NDArray[np.int8],
+    pad: tuple[int, int],
+    stride: int,
+    zero: int,
+) -> NDArray[np.int32]:
+    """What AVX2's ``vpmaddubsw`` adds in 16 bits: neighbouring channels of a pixel, two by two."""
+    edges = ((0, 0), (0, 0), pad, pad)
+    padded = np.pad(pixels, edges, constant_values=zero).astype(np.int32)
+    size = weights.shape[-1]
+    places = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))
+    places = places[:, :, ::stride, ::stride]
+    n, channels, height, width = places.shape[:4]
+    places = places.reshape(n, channels // 2, 2, height, width, size, size)
+    kernel = weights.astype(np.int32).reshape(len(weights), channels // 2, 2, size, size)
+    return np.einsum("ncphwyx,ocpyx->nohwcyx", places, kernel)
+
+
+def test_int8_overflows_no_16_bits(files: dict[Kind, Path], data: Windows) -> None:
+    """Processors without VNNI then give the same numbers: whatever the picture shows in the first
+    convolution, and on real windows in the others."""
+    model = onnx.load(files["int8"])
+    made = {output: node for node in model.graph.node for output in node.output}
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    convolutions = [
+        node
+        for node in model.graph.node
+        if node.op_type == "Conv" and made.get(node.input[1], node).op_type == "DequantizeLinear"
+    ]
+    given = [made[node.input[0]] for node in convolutions]
+    for node in given:
+        value = onnx.helper.make_tensor_value_info(node.input[0], TensorProto.UINT8, None)
+        model.graph.output.append(value)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    pixels = session.run([node.input[0] for node in given], {"window": data.X[1:2]})
+
+    limits = np.iinfo(np.int16)
+    for number, node in enumerate(convolutions):
+        settings = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+        weights = stored[made[node.input[1]].input[0]]
+        pad = settings["pads"][0], settings["pads"][2]
+        zero = int(stored[given[number].input[2]])
+        pairs = pairs_of_products(pixels[number], weights, pad, settings["strides"][0], zero)
+        assert limits.min <= pairs.min() <= pairs.max() <= limits.max, node.name
+    first = stored[made[convolutions[0].input[1]].input[0]].astype(int)
+    assert 2 * 255 * np.abs(first).max() <= limits.max
+    # With a bit more the same picture overflows.
+    pairs = pairs_of_products(pixels[0], 2 * first, (2, 1), 1, int(stored[given[0].input[2]]))
+    assert pairs.max() > limits.max or pairs.min() < limits.min
+
+
 def test_fp16_stores_the_encoder_in_half_the_space(files: dict[Kind, Path]) -> None:
     stored = onnx.load(files["fp16"]).graph.initializer
     kinds = {tensor.data_type for tensor in stored if "backbone" in tensor.name}
