@@ -355,6 +355,6 @@ def table(report: dict[str, Any]) -> str:
         )
     if report["files"]:
         lines += ["", format_rows(report["files"])]
-    if report["peers"]:
+    if report.get("peers"):  # reports of 0.1 have none
         lines += ["", peers.format_peers(report["peers"])]
     return "\n".join(lines)
