@@ -33,7 +33,7 @@ class DeepConvLSTM(WindowEncoder):
     shortest = 4 * 4 + 1
 
     def __init__(self, axes: int = 3) -> None:
-        super().__init__()
+        super().__init__(axes)
         layers: list[nn.Module] = []
         for channels in (1, 64, 64, 64):
             layers += [nn.Conv2d(channels, 64, (1, 5)), nn.ReLU()]
@@ -59,7 +59,7 @@ class TinierHAR(WindowEncoder):
     shortest = 16
 
     def __init__(self, axes: int = 3) -> None:
-        super().__init__()
+        super().__init__(axes)
         channels = (1, 4, 8, 8, 8, 8, 8)
         blocks = (
             SeparableBlock(before, after, pool=number < 2)
