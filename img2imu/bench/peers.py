@@ -210,15 +210,11 @@ def compare(
 
 def _row(title: str, times: NDArray[np.float64], scores: Sequence[float] | None) -> dict[str, Any]:
     p50, p90 = np.percentile(times, [50, 90]).tolist()
-    learnt = scores is not None
-    return {
-        "name": title,
-        "p50_ms": p50,
-        "p90_ms": p90,
-        "f1_mean": float(np.mean(scores)) if learnt else None,
-        "f1_std": float(np.std(scores)) if learnt else None,
-        "f1_each": list(scores) if scores is not None else None,
-    }
+    row: dict[str, Any] = {"name": title, "p50_ms": p50, "p90_ms": p90}
+    if scores is None:
+        return row | dict.fromkeys(("f1_mean", "f1_std", "f1_each"))
+    mean, std = float(np.mean(scores)), float(np.std(scores))
+    return row | {"f1_mean": mean, "f1_std": std, "f1_each": list(scores)}
 
 
 def on_front(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
