@@ -271,7 +271,7 @@ def draw_trades(trades: Mapping[str, Trade], levels: Mapping[str, float], title:
     title
         Of the figure.
     """
-    figure = Figure(figsize=(7.6, 4.6), layout="constrained")
+    figure = Figure(figsize=(9.6, 4.8), layout="constrained")
     axis = figure.subplots()
     front = sorted((each.ms, each.score) for each in trades.values() if each.front)
     axis.plot(*zip(*front, strict=True), color=LINE, linewidth=6, zorder=1)
@@ -280,13 +280,15 @@ def draw_trades(trades: Mapping[str, Trade], levels: Mapping[str, float], title:
         face = color if each.front else "white"
         axis.plot(each.ms, each.score, "o", color=color, markerfacecolor=face, zorder=3)
         axis.annotate(
-            name, (each.ms, each.score), (0, 8), textcoords="offset points", ha="center",
-            color=color, fontweight="bold" if each.ours else "normal", zorder=4,
+            name, (each.ms, each.score), (0, 8 if each.front else -16),
+            textcoords="offset points", ha="center", color=color,
+            fontweight="bold" if each.ours else "normal", zorder=4,
         )  # fmt: skip
-    for name, ms in levels.items():
+    for number, (name, ms) in enumerate(sorted(levels.items(), key=lambda level: level[1])):
         axis.axvline(ms, color=LINE, linewidth=1, zorder=0)
         axis.annotate(
-            f" {name}", (ms, 0.02), xycoords=("data", "axes fraction"), rotation=90, ha="right",
+            name, (ms, 0.02), (3 if number else -3, 0), xycoords=("data", "axes fraction"),
+            textcoords="offset points", rotation=90, ha="left" if number else "right",
             color=MUTED, fontsize=9,
         )  # fmt: skip
     axis.set_xscale("log")
