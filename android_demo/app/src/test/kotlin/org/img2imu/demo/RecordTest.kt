@@ -4,7 +4,6 @@ import android.app.AlertDialog
 import android.content.Intent
 import android.hardware.Sensor
 import android.net.Uri
-import android.os.ParcelFileDescriptor
 import android.os.SystemClock
 import android.provider.OpenableColumns
 import android.view.View
@@ -17,6 +16,7 @@ import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.shadows.ShadowAlertDialog
 import java.io.File
+import java.io.FileInputStream
 import java.io.FileNotFoundException
 import java.io.FileOutputStream
 import java.time.Duration
@@ -228,7 +228,7 @@ class RecordTest : AppTest() {
         val uri = send.clipData!!.getItemAt(0).uri
         val provider = Robolectric.setupContentProvider(SharedFiles::class.java, uri.authority)
         val names = ArrayList<String>()
-        ZipInputStream(ParcelFileDescriptor.AutoCloseInputStream(provider.openFile(uri, "r"))).use { zip ->
+        ZipInputStream(FileInputStream(provider.openFile(uri, "r").fileDescriptor)).use { zip ->
             generateSequence { zip.nextEntry }.forEach { entry ->
                 names += entry.name
                 assertEquals(File(folder, entry.name).readText(), zip.readBytes().decodeToString())
