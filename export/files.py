@@ -12,6 +12,7 @@ from ..convert import Views
 from .config import ExportConfig
 from .executorch import export_executorch, require_executorch
 from .graphs import FORMS, converter
+from .known import KNOWN, known_answers, known_rows
 from .onnx import export_onnx, export_ort
 from .parity import ExportReport
 from .quantize import QuantizationReport, quantize_onnx, require_enough
@@ -66,8 +67,9 @@ def export_classifier(
     forms = dict.fromkeys(config.form)
     graphs = {form: FORMS[form](classifier.network_, classifier.check_windows_) for form in forms}
     reports: list[ExportReport | QuantizationReport] = []
-    metadata = classifier.metadata()
     for form, graph in graphs.items():
+        known = known_answers(classifier.check_windows_, graph)
+        metadata = {**classifier.metadata(), KNOWN: known}
         stem = STEMS[form]
         plain = folder / f"{stem}.onnx"
         page = "web" in config.to and form == "end-to-end"
@@ -76,9 +78,10 @@ def export_classifier(
             reports += [written] if "onnx" in config.to else []
         if config.quantize:
             inputs = FORMS[form](classifier.network_, windows).examples
+            examples = graph.examples[known_rows(len(graph.examples))]
             for kind in dict.fromkeys(config.quantize):
                 target = folder / f"{stem}.{kind}.onnx"
-                reports.append(quantize_onnx(plain, target, kind, inputs))
+                reports.append(quantize_onnx(plain, target, kind, inputs, examples))
         if "ort" in config.to:
             reports.append(export_ort(graph, plain, folder / f"{stem}.ort"))
         if "torchscript" in config.to:

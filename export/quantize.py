@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from ..errors import InputError
 from ..files import writable, writing
 from .config import KINDS, Kind
 from .half import halve
+from .known import KNOWN, file_answers
+from .onnx import run_onnx
 from .parity import ExportError
 from .stem import fold_stem
 
@@ -78,6 +81,7 @@ def quantize_onnx(
     target: str | os.PathLike[str],
     kind: Kind,
     inputs: NDArray[np.float32],
+    known: NDArray[np.float32] | None = None,
 ) -> QuantizationReport:
     """Write a float ONNX file once more with a smaller encoder.
 
@@ -98,6 +102,8 @@ def quantize_onnx(
     inputs
         Real inputs of the file, (n, ...), of training subjects: the new file must label them as
         the float one does, and ``"int8"`` takes its ranges from them, at least 32.
+    known
+        The inputs to which the source's metadata tell the answers: the new file tells its own.
 
     Raises
     ------
@@ -122,6 +128,11 @@ def quantize_onnx(
     onnx.helper.set_model_props(smaller, {**texts, "quantization": kind})
     with writing(path) as partial:
         onnx.save_model(smaller, partial)
+        if known is not None:
+            answers = file_answers(run_onnx(partial), known)
+            texts[KNOWN] = json.dumps({**json.loads(texts[KNOWN]), **answers})
+            onnx.helper.set_model_props(smaller, {**texts, "quantization": kind})
+            onnx.save_model(smaller, partial)
         size = partial.stat().st_size
         return _compare(path, kind, expected, _logits(smaller, inputs), size)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InputError
 from ..recordings.plausible import require_g
 from ..recordings.sensors import ACCELEROMETER
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 FORMAT = 1
 """Of inputs, outputs and metadata; a reader refuses another one."""
@@ -45,18 +49,7 @@ class ExportedClassifier:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        from onnxruntime import InferenceSession
-
-        if not Path(path).is_file():
-            raise InputError(f"{path} does not exist")
-        try:
-            self._session = InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors share no other base.
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path} cannot be read by ONNX Runtime: {reason}") from None
-        texts = self._session.get_modelmeta().custom_metadata_map
-        if texts.get("format") != str(FORMAT) or texts.get("form") != "end-to-end":
-            raise InputError(f"{path} is not a classifier of windows exported by img2imu")
+        self._session, texts = open_exported(path, ("end-to-end",))
         self.metadata: dict[str, Any] = {name: _value(text) for name, text in texts.items()}
         self.classes_ = np.array(self.metadata["labels"])
 
@@ -98,6 +91,32 @@ class ExportedClassifier:
             raise InputError(f"window {int(np.argmin(finite))} holds NaN or infinity")
         require_g(windows, sensors=sensors)
         return windows
+
+
+def open_exported(
+    path: str | os.PathLike[str], forms: Collection[str]
+) -> tuple[InferenceSession, dict[str, str]]:
+    """A classifier's ONNX or ORT file in ONNX Runtime on the CPU, and its metadata as texts.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or is not of one of these forms.
+    """
+    from onnxruntime import InferenceSession
+
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist")
+    try:
+        session = InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no other base.
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read by ONNX Runtime: {reason}") from None
+    texts = session.get_modelmeta().custom_metadata_map
+    if texts.get("format") != str(FORMAT) or texts.get("form") not in forms:
+        takes = "windows" if tuple(forms) == ("end-to-end",) else "windows or pictures"
+        raise InputError(f"{path} is not a classifier of {takes} exported by img2imu")
+    return session, texts
 
 
 def _value(text: str) -> Any:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..files import write_json, write_text
 from ..recordings.sensors import ACCELEROMETER, UNIT_OF, sensor_kind
-from .latency import open_session
-from .parity import RELATIVE, TOLERANCE, ExportReport, largest
+from .known import file_answers, graph_answers
+from .onnx import run_onnx
+from .parity import ExportReport
 from .webruntime import WEBGPU_FILES, runtime_package, unpack_runtime
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ SOURCE = Path(__file__).with_name("page")
 
 PAUSE = 1.0
 """Seconds between two check windows in the recording: more than what a stream bridges."""
-
-QUANTIZED_TOLERANCE = 0.05
-"""Difference allowed in a quantised file's probability: processors round integers differently."""
 
 
 @dataclass(frozen=True)
@@ -148,30 +146,15 @@ def page_report(folder: Path, size: int, written: ExportReport) -> ExportReport:
 
 def _model(path: Path, kind: str, graph: Graph) -> dict[str, Any]:
     """A file, and what it must answer to the check windows."""
-    expected, allowed = graph.answers["probabilities"], graph.rounding["probabilities"]
-    allowed = TOLERANCE + RELATIVE * largest(expected) + allowed
-    if kind != "float32":
-        expected = _run(path, "probabilities", graph.examples)
-        allowed = np.full(len(expected), QUANTIZED_TOLERANCE)
-    return {
-        "file": path.name,
-        "kind": kind,
-        "size": path.stat().st_size,
-        "probabilities": np.round(expected.astype(np.float64), 7).tolist(),
-        "allowed": np.round(allowed.astype(np.float64), 7).tolist(),
-    }
+    float_file = kind == "float32"
+    answers = graph_answers(graph) if float_file else file_answers(run_onnx(path), graph.examples)
+    return {"file": path.name, "kind": kind, "size": path.stat().st_size, **answers}
 
 
 def _pictures(path: Path, graph: Graph) -> dict[str, Any]:
-    image = _run(path, "image", graph.examples[:1])[0]
+    image = run_onnx(path)(graph.examples[:1])["image"][0]
     *views, _, height, width = image.shape
     return {"file": path.name, "views": views[0] if views else 1, "height": height, "width": width}
-
-
-def _run(path: Path, output: str, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    values: NDArray[np.float32]
-    [values] = open_session(path, 1).run([output], {"window": windows})
-    return values
 
 
 def _write_list(folder: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .environment import environment
-from .export import end_to_end, export_onnx, measure_latency
+from .export import ExportConfig, export_classifier, measure_latency
 from .fewshot import Img2ImuClassifier, ProbeConfig, evaluate
 from .files import appearing, sha256_of, write_json
 from .models import DEFAULT_ENCODER, EncoderConfig
@@ -169,11 +169,10 @@ def label_recording(
 
 def export(classifier: Img2ImuClassifier, out: Path) -> dict[str, Any]:
     """The classifier as one ONNX file, checked against PyTorch and timed on one and all cores."""
-    windows = classifier.check_windows_
-    graph = end_to_end(classifier.network_, windows)
-    report = export_onnx(graph, out / "model.onnx", classifier.metadata())
+    [report] = export_classifier(classifier, out, ExportConfig())
+    example = classifier.check_windows_[0]
     latencies = [
-        measure_latency(report.path, windows[0], threads).to_dict()
+        measure_latency(report.path, example, threads).to_dict()
         for threads in sorted({1, environment()["cpu"]["cores"]})
     ]
     return {**report.to_dict(), "path": report.path.name, "latency": latencies}

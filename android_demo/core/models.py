@@ -1,7 +1,7 @@
 """Models for the tests: ``python models.py FOLDER`` exports the networks of the golden vectors.
 
-Each gets a folder of its own with its golden vectors, ``model.onnx`` and ``model.image.onnx``. That
-of ``strange`` tells the strangeness of a window, and finds each strange.
+Each gets a folder of its own with its golden vectors, ``model.onnx``, ``model.ort`` and
+``model.image.onnx``. That of ``strange`` tells the strangeness of a window, and finds each strange.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 
 from img2imu.export.golden import read_golden
 from img2imu.export.graphs import FORMS
-from img2imu.export.onnx import export_onnx
+from img2imu.export.known import KNOWN, known_answers
+from img2imu.export.onnx import export_onnx, export_ort
 from img2imu.fewshot.strangeness import Strangeness
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
@@ -28,8 +29,12 @@ def export(source: Path, folder: Path) -> None:
     shutil.copytree(source, folder, dirs_exist_ok=True)
     metadata = {name: golden.settings[name] for name in METADATA if name in golden.settings}
     for form, graph in FORMS.items():
-        written = graph(golden.network(), golden.arrays["windows"])
-        export_onnx(written, folder / FILES[form], metadata)
+        windows = golden.arrays["windows"]
+        written = graph(golden.network(), windows)
+        known = {KNOWN: known_answers(windows, written)}
+        export_onnx(written, folder / FILES[form], {**metadata, **known})
+        if form == "end-to-end":
+            export_ort(written, folder / FILES[form], folder / "model.ort")
 
 
 def export_strange(source: Path, folder: Path) -> None:
