@@ -1,20 +1,28 @@
 package org.img2imu.demo
 
+import android.net.Uri
+import android.provider.OpenableColumns
+import org.img2imu.core.Execution
 import org.img2imu.core.InputError
 import org.img2imu.core.Measurements
+import org.img2imu.core.ModelInfo
+import org.img2imu.core.OnnxModel
+import org.img2imu.core.Profile
 import org.img2imu.core.Protocol
-import org.img2imu.core.SelfTestResult
+import org.img2imu.core.Stage
+import org.img2imu.core.Verdict
 import org.img2imu.core.benchmark
+import org.img2imu.core.plainWindow
+import org.img2imu.core.profile
 import org.img2imu.core.reportJson
-import org.img2imu.core.selfTest
 import java.io.File
 import java.io.IOException
 import java.util.concurrent.CancellationException
 
 /** What is measured, and how. */
 data class BenchChoice(
-    val variant: Variant = Variant.END_TO_END,
-    val threads: Int = 1,
+    val file: ModelFile = Variant.END_TO_END,
+    val execution: Execution = Execution(),
     val protocol: Protocol = Protocol(),
 )
 
@@ -22,36 +30,29 @@ data class BenchChoice(
 class BenchReport(
     val choice: BenchChoice,
     val measurements: Measurements,
+    val verdict: Verdict,
     val device: Map<String, Any?>,
-    selfTest: SelfTestResult,
 ) {
     val json = reportJson(
         measurements,
+        verdict,
         device,
         mapOf(
-            "form" to choice.variant.key,
-            "file" to choice.variant.file,
-            "runtime" to choice.variant.runtime,
-            "threads" to choice.threads,
-            "self_test" to mapOf(
-                "passed" to selfTest.passed,
-                "windows" to selfTest.windows,
-                "wrong_labels" to selfTest.labels,
-                "image_difference" to selfTest.images,
-                "logits_difference" to selfTest.logits,
-            ),
+            "form" to choice.file.key,
+            "file" to choice.file.file,
+            "runtime" to choice.file.runtime,
         ),
     )
 }
 
 sealed interface BenchState {
     object Idle : BenchState
-    class Running(val stage: String) : BenchState
+    class Running(val stage: String, val seconds: Double = 0.0) : BenchState
     class Done(val report: BenchReport) : BenchState
     class Failed(val problem: String) : BenchState
 }
 
-/** Measures the latency of a form of the model; one at a time. */
+/** Measures the latency of a model; one at a time. */
 class Bench(val demo: Demo) {
     val state = Watched<BenchState>(BenchState.Idle)
 
@@ -77,7 +78,7 @@ class Bench(val demo: Demo) {
         this.choice = choice
         cancelled = false
         seen = true
-        state.value = BenchState.Running("open")
+        state.value = BenchState.Running(OPEN)
         demo.work({ fail(it, report) }) {
             try {
                 if (report != null) clear(report)
@@ -113,29 +114,71 @@ class Bench(val demo: Demo) {
         for (ending in listOf("json", "error.txt")) File(folder(), "$report.$ending").delete()
     }
 
-    private fun measure(choice: BenchChoice): BenchReport {
-        val device = Device(demo.context)
-        val golden = demo.golden()
-        val described = device.describe()
-        val before = device.thermalStatus()
-        val measurements = benchmark(golden.windows, choice.protocol, onStage = ::enter) {
-            demo.open(choice.variant, choice.threads)
+    /** Copies a document to the app's models, and chooses it. */
+    fun open(document: Uri) {
+        if (running) return
+        state.value = BenchState.Running(COPY)
+        demo.work({ state.value = BenchState.Failed(it) }) {
+            choice = choice.copy(file = copy(document))
+            state.value = BenchState.Idle
         }
-        val state = mapOf(
-            "thermal" to mapOf("before" to before, "after" to device.thermalStatus()),
-            "in_foreground" to seen,
-        )
-        val tested = demo.open(choice.variant, choice.threads).use { selfTest(golden, it) }
-        return BenchReport(choice, measurements, described + state, tested)
     }
 
-    private fun enter(stage: String) {
+    private fun copy(document: Uri): OpenedFile {
+        val resolver = demo.context.contentResolver
+        val name = resolver.query(document, arrayOf(OpenableColumns.DISPLAY_NAME), null, null, null)
+            ?.use { if (it.moveToFirst()) it.getString(0) else null }
+            ?: document.lastPathSegment.orEmpty()
+        return try {
+            val source = resolver.openInputStream(document) ?: throw IOException("nothing is there")
+            source.use { demo.opened.add(name, it) }
+        } catch (error: IOException) {
+            throw InputError("$name cannot be read: ${error.message}", error)
+        } catch (error: SecurityException) {
+            throw InputError("$name may not be read by this app", error)
+        }
+    }
+
+    private fun measure(choice: BenchChoice): BenchReport {
+        val device = Device(demo.context) { seen }
+        val file = choice.file
+        val golden = demo.golden()
+        val described = device.describe()
+        val windows = { info: ModelInfo ->
+            if (file is Variant) golden.windows else info.knownAnswers()?.windows ?: listOf(plainWindow(info))
+        }
+        val measured = benchmark(windows, choice.protocol, device, onProgress = ::enter) {
+            file.open(demo.context, choice.execution)
+        }
+        enter(COMPARE, 0.0)
+        val tested = file.open(demo.context, choice.execution).use { compared(file, golden, it) }
+        val profile = profiled(choice, windows)
+        val verdict = Verdict(choice.execution, tested, profile, file.bytes(demo.context), measured)
+        return BenchReport(choice, measured, verdict, described)
+    }
+
+    /** Null of a runtime that has no profiler. */
+    private fun profiled(choice: BenchChoice, windows: (ModelInfo) -> List<FloatArray>): Profile? {
+        if (choice.file == Variant.TORCHSCRIPT) return null
+        val prefix = File(demo.context.cacheDir, "profile").path
+        val model = choice.file.open(demo.context, choice.execution, prefix) as OnnxModel
+        return profile(windows(model.info), model)
+    }
+
+    private fun enter(stage: String, seconds: Double) {
         if (cancelled) throw CancellationException()
-        state.value = BenchState.Running(stage)
+        state.value = BenchState.Running(stage, seconds)
     }
 
     private fun folder(): File =
-        demo.context.getExternalFilesDir(null) ?: throw InputError("This phone has no storage for reports at present")
+        demo.context.getExternalFilesDir(null) ?: throw InputError(OpenedFiles.NO_STORAGE)
+
+    companion object {
+        /** Stages beside those of [Stage]. */
+        const val OPEN = "open"
+        const val COPY = "copy"
+        const val COMPARE = "compare"
+    }
 }
 
 /** Files that appear whole or not at all. */

@@ -17,12 +17,13 @@ class Demo(val context: Context) {
     private val thread = HandlerThread("img2imu").apply { start() }
     val worker = Handler(thread.looper)
 
-    /** The model behind both streams; opened when first needed. */
-    private var opened: Pipeline? = null
+    /** Models that label streams, the present one last; one that was left may still be at work. */
+    private val pipelines = ArrayList<Pipeline>()
 
     val live = Live(this)
     val playback = Playback(this)
     val recorder = Recorder(context)
+    val opened = OpenedFiles(context)
     val bench = Bench(this)
     val selfTest = SelfTest(this)
 
@@ -40,10 +41,18 @@ class Demo(val context: Context) {
         }
     }
 
-    /** The model that labels streams; worker thread only. */
-    fun pipeline(): Pipeline = opened ?: Pipeline(open(Variant.END_TO_END)).also { opened = it }
+    /** The model that labels streams, opened when first needed; worker thread only. */
+    fun pipeline(): Pipeline {
+        if (pipelines.isEmpty()) label(Variant.END_TO_END)
+        return pipelines.last()
+    }
 
-    fun open(variant: Variant, threads: Int = 1) = variant.open(context.assets, context.cacheDir, threads)
+    /** Lets [file] label streams that begin from now on; worker thread only. */
+    fun label(file: ModelFile) {
+        pipelines += Pipeline(open(file))
+    }
+
+    fun open(file: ModelFile) = file.open(context)
 
     fun golden(): Golden = Golden.read(Files { name -> context.assets.open("golden/$name").use { it.readBytes() } })
 
@@ -53,7 +62,7 @@ class Demo(val context: Context) {
         playback.pause()
         recorder.close()
         bench.cancel()
-        worker.post { opened?.close() }
+        worker.post { pipelines.forEach(Pipeline::close) }
         thread.quitSafely()
     }
 }

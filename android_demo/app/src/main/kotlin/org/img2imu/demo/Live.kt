@@ -6,11 +6,12 @@ import android.hardware.SensorEvent
 import android.hardware.SensorEventListener
 import android.hardware.SensorManager
 import org.img2imu.core.InputError
+import org.img2imu.core.LIVE_OVERLAP
+import org.img2imu.core.Pipeline
 import org.img2imu.core.STANDARD_GRAVITY
 import org.img2imu.core.SensorKind
 import kotlin.math.max
 import kotlin.math.roundToInt
-import org.img2imu.core.Sensor as ModelSensor
 
 /** Android's number of this kind of sensor. */
 val SensorKind.type: Int
@@ -36,11 +37,14 @@ class Live(private val demo: Demo) : SensorEventListener {
     private val first = ArrayList<Sample>()
     private var stream: Stream? = null
 
+    /** By which [stream] is labelled: another one begins anew. */
+    private var labelling: Pipeline? = null
+
     /** Listens from now on; without effect while it does. */
     fun start() {
         if (running) return
         running = true
-        demo.work(::fail) { if (running) listen(demo.pipeline().info.sensors) }
+        demo.work(::fail) { if (running) listen(demo.pipeline()) }
     }
 
     /** Stops listening; what was found stays. */
@@ -49,7 +53,13 @@ class Live(private val demo: Demo) : SensorEventListener {
         demo.worker.post { if (!running) sensors.unregisterListener(this) }
     }
 
-    private fun listen(wanted: List<ModelSensor>) {
+    private fun listen(pipeline: Pipeline) {
+        if (pipeline != labelling) {
+            labelling = pipeline
+            stream = null
+            first.clear()
+        }
+        val wanted = pipeline.info.sensors
         kinds = wanted.map { it.kind }
         if (kinds.distinct() != kinds) {
             throw InputError("The model reads several devices, ${wanted.joinToString { it.name }}: this phone is one")
@@ -118,7 +128,7 @@ class Live(private val demo: Demo) : SensorEventListener {
         private const val MOST_WAITING = 4096
 
         /** Share of a window that the next one repeats: with 5 s, two answers a second. */
-        const val OVERLAP = 0.9
+        const val OVERLAP = LIVE_OVERLAP
 
         /** Whole Hz, by the median step of time. */
         private fun rate(samples: List<Sample>): Double {

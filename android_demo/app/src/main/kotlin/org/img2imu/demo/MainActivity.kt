@@ -8,8 +8,11 @@ import android.view.View
 import android.view.ViewGroup
 import android.view.WindowInsets
 import android.widget.TextView
+import org.img2imu.core.Execution
 import org.img2imu.core.InputError
+import org.img2imu.core.Mode
 import org.img2imu.core.Protocol
+import org.img2imu.core.Provider
 
 /** The screens, in the order of their tabs. */
 enum class Tab(val button: Int, val layout: Int) {
@@ -69,8 +72,8 @@ class MainActivity : Activity() {
     }
 
     override fun onActivityResult(request: Int, result: Int, data: Intent?) {
-        val target = data?.data
-        if (result == RESULT_OK && target != null) (screen as? BenchScreen)?.save(target)
+        val document = data?.data
+        if (result == RESULT_OK && document != null) (screen as? BenchScreen)?.take(request, document)
     }
 
     /** A benchmark fills the whole machine, and labels belong to a recording: nothing else is looked at meanwhile. */
@@ -98,8 +101,9 @@ class MainActivity : Activity() {
     }
 
     /**
-     * Measures as the intent's extras say: `form`, `threads`, `runs`, `seconds` (the protocol's where
-     * they are missing), and writes `report`.json, or `report`.error.txt, to the app's own folder.
+     * Measures as the intent's extras say: `form`, or `model` in the folder of opened files; `threads`,
+     * `provider`, `mode`, `runs`, `seconds`, `cool_down` (the mode's own where they are missing); and writes
+     * `report`.json, or `report`.error.txt, to the app's own folder.
      */
     private fun startUnattended(intent: Intent) {
         if (!intent.getBooleanExtra("benchmark", false) || demo.bench.running || demo.recorder.running) return
@@ -108,20 +112,28 @@ class MainActivity : Activity() {
         if (!REPORT_NAME.matches(report)) {
             return demo.bench.fail("A report's name has letters, digits, - and _ only, not \"$report\"", null)
         }
-        val standard = BenchChoice()
         try {
-            val choice = BenchChoice(
-                intent.getStringExtra("form")?.let(Variant::of) ?: standard.variant,
-                intent.getIntExtra("threads", standard.threads),
-                Protocol(
-                    runs = intent.getIntExtra("runs", standard.protocol.runs),
-                    seconds = intent.getFloatExtra("seconds", standard.protocol.seconds.toFloat()).toDouble(),
-                ),
-            )
-            demo.bench.start(choice, report)
+            demo.bench.start(asked(intent), report)
         } catch (error: InputError) {
             demo.bench.fail(checkNotNull(error.message), report)
         }
+    }
+
+    private fun asked(intent: Intent): BenchChoice {
+        val mode = intent.getStringExtra("mode")?.let(Mode::of) ?: Mode.BURST
+        val own = intent.getStringExtra("form")?.let(Variant::of) ?: Variant.END_TO_END
+        val protocol = Protocol(
+            runs = intent.getIntExtra("runs", mode.runs),
+            seconds = intent.getFloatExtra("seconds", mode.seconds.toFloat()).toDouble(),
+            coolDown = intent.getFloatExtra("cool_down", 0f).toDouble(),
+            mode = mode,
+        )
+        val provider = intent.getStringExtra("provider")?.let(Provider::of) ?: Provider.CPU
+        return BenchChoice(
+            intent.getStringExtra("model")?.let(demo.opened::find) ?: own,
+            Execution(intent.getIntExtra("threads", 1), provider),
+            protocol,
+        )
     }
 
     /** Since Android 15 an app draws beneath the system's bars. */

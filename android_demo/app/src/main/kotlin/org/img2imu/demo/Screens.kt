@@ -107,7 +107,7 @@ class SelfTestScreen(view: View, private val demo: Demo) : Screen(view) {
         rows.removeAllViews()
         for (tried in state.tried) {
             val row = View.inflate(view.context, R.layout.outcome, null)
-            row.find<TextView>(R.id.name).text = tried.variant.title
+            row.find<TextView>(R.id.name).text = tried.file.title
             row.find<TextView>(R.id.verdict).text = verdict(tried)
             row.find<TextView>(R.id.detail).text = detail(tried)
             rows.addView(row)
@@ -118,14 +118,16 @@ class SelfTestScreen(view: View, private val demo: Demo) : Screen(view) {
         val result = tried.result ?: return "not run"
         return when {
             result.labels > 0 -> "${result.labels} of ${result.windows} labels differ"
-            result.passed && tried.variant != Variant.INT8 -> "same as Python"
-            else -> "same labels"
+            !result.passed -> "answers differ"
+            tried.file == Variant.INT8 -> "same labels"
+            else -> "same as Python"
         }
     }
 
     private fun detail(tried: Tried): String {
         val result = tried.result ?: return tried.problem.orEmpty()
         val pictures = result.images?.let { String.format("pictures within %.1e, ", it) }.orEmpty()
-        return "${result.windows} windows: $pictures" + String.format("logits within %.1e", result.logits)
+        val answers = result.logits?.let { "logits" to it } ?: ("probabilities" to result.probabilities)
+        return "${result.windows} windows: $pictures" + String.format("%s within %.1e", answers.first, answers.second)
     }
 }

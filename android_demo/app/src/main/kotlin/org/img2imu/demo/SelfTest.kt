@@ -1,11 +1,13 @@
 package org.img2imu.demo
 
+import org.img2imu.core.Golden
 import org.img2imu.core.InputError
+import org.img2imu.core.Model
 import org.img2imu.core.SelfTestResult
 import org.img2imu.core.selfTest
 
 /** How one form did, or why it could not be tried. */
-class Tried(val variant: Variant, val result: SelfTestResult?, val problem: String?)
+class Tried(val file: ModelFile, val result: SelfTestResult?, val problem: String?)
 
 /**
  * What a screen shows of the self-test.
@@ -29,15 +31,24 @@ class SelfTest(private val demo: Demo) {
         state.value = SelfTestState(running = true)
         demo.work({ state.value = SelfTestState(problem = it) }) {
             val golden = demo.golden()
-            for (variant in Variant.entries) {
+            for (file in Variant.entries + demo.opened.list()) {
                 val tried = try {
-                    Tried(variant, demo.open(variant).use { selfTest(golden, it) }, null)
+                    demo.open(file).use { compare(file, golden, it) }
                 } catch (error: InputError) {
-                    Tried(variant, null, error.message)
+                    Tried(file, null, error.message)
                 }
                 state.value = state.value.run { copy(tried = this.tried + tried) }
             }
             state.value = state.value.copy(running = false)
         }
     }
+
+    private fun compare(file: ModelFile, golden: Golden, model: Model): Tried {
+        val result = compared(file, golden, model)
+        return Tried(file, result, if (result == null) "The file holds no known answers: export it anew" else null)
+    }
 }
+
+/** A model beside Python: by the golden vectors, or of an opened file by what it knows itself; null if nothing. */
+fun compared(file: ModelFile, golden: Golden, model: Model): SelfTestResult? =
+    if (file is Variant) selfTest(golden, model) else model.info.knownAnswers()?.let { selfTest(it, model) }

@@ -1,41 +1,44 @@
 package org.img2imu.demo
 
-import android.content.res.AssetManager
+import android.content.Context
+import org.img2imu.core.Execution
 import org.img2imu.core.InputError
 import org.img2imu.core.Model
 import org.img2imu.core.OnnxModel
+import org.img2imu.core.Provider
 import org.img2imu.core.TorchScriptModel
 import java.io.File
 import java.io.IOException
 
-/**
- * The same classifier in one of its files.
- *
- * @property key name in intents and reports
- * @property file in the assets
- */
-enum class Variant(val key: String, val title: String, val file: String, val runtime: String) {
+/** The app's own classifier in one of its files, in the assets. */
+enum class Variant(
+    override val key: String,
+    override val title: String,
+    override val file: String,
+    override val runtime: String,
+) : ModelFile {
     END_TO_END("end-to-end", "ONNX, end to end", "model.onnx", "ONNX Runtime"),
     INT8("int8", "ONNX, end to end, int8", "model.int8.onnx", "ONNX Runtime"),
     IMAGE("image", "ONNX after Kotlin's pictures", "model.image.onnx", "ONNX Runtime"),
     TORCHSCRIPT("torchscript", "TorchScript, end to end", "model.pt", "PyTorch Mobile"),
     ;
 
-    /**
-     * Opens the model.
-     *
-     * @param scratch folder for what a runtime can only read from a file
-     * @throws InputError in one sentence, if the file or its runtime is missing or broken
-     */
-    fun open(assets: AssetManager, scratch: File, threads: Int = 1): Model {
-        val content = try {
-            assets.open(file).use { it.readBytes() }
-        } catch (error: IOException) {
-            throw InputError("This app was built without $file", error)
-        }
-        return if (this == TORCHSCRIPT) openTorchScript(content, scratch, threads) else OnnxModel.open(content, threads)
+    override fun bytes(context: Context) = content(context).size.toLong()
+
+    override fun open(context: Context, execution: Execution, profile: String?): Model {
+        val content = content(context)
+        if (this != TORCHSCRIPT) return OnnxModel.open(content, execution, profile)
+        if (execution.provider != Provider.CPU) throw InputError("PyTorch runs on the CPU: it has no ${execution.provider.title}")
+        return openTorchScript(content, context.cacheDir, execution.threads)
     }
 
+    private fun content(context: Context): ByteArray = try {
+        context.assets.open(file).use { it.readBytes() }
+    } catch (error: IOException) {
+        throw InputError("This app was built without $file", error)
+    }
+
+    /** Its runtime reads files only: [scratch] is where one may be put. */
     private fun openTorchScript(content: ByteArray, scratch: File, threads: Int): Model {
         val copy = File(scratch, file)
         copy.writeBytes(content)

@@ -2,6 +2,10 @@ package org.img2imu.demo
 
 import android.hardware.Sensor
 import android.os.SystemClock
+import android.view.View
+import android.view.ViewGroup
+import android.widget.ScrollView
+import org.img2imu.core.Mode
 import org.img2imu.core.Protocol
 import org.junit.Test
 import org.robolectric.Shadows.shadowOf
@@ -84,10 +88,38 @@ class ScreensTest : AppTest() {
         launch()
         open(Tab.BENCHMARK)
         picture("benchmark-before")
-        demo.bench.start(BenchChoice(Variant.IMAGE, 1, Protocol(seconds = 0.5)))
+        demo.bench.start(BenchChoice(Variant.IMAGE, protocol = Protocol(seconds = 0.5)))
         settle()
+        scroll()
         picture("benchmark")
         assertEquals("ONNX after Kotlin's pictures, 1 thread", shown(R.id.result_title))
+    }
+
+    @Test
+    @Config(qualifiers = "w360dp-h1100dp-hdpi")
+    fun operators() {
+        launch()
+        open(Tab.BENCHMARK)
+        demo.bench.start(BenchChoice(Variant.INT8, protocol = Protocol(seconds = 0.5)))
+        settle()
+        click(R.id.show_operators)
+        picture("operators")
+    }
+
+    @Test
+    fun sustained() {
+        launch()
+        open(Tab.BENCHMARK)
+        demo.bench.start(BenchChoice(Variant.INT8, protocol = Protocol(seconds = 6.0, mode = Mode.SUSTAINED)))
+        settle()
+        scroll()
+        picture("sustained")
+        assertEquals("ONNX, end to end, int8, 1 thread, sustained", shown(R.id.result_title))
+    }
+
+    private fun scroll() {
+        val content = activity.findViewById<ViewGroup>(R.id.content)!!
+        (content.getChildAt(0) as ScrollView).fullScroll(View.FOCUS_DOWN)
     }
 
     @Test

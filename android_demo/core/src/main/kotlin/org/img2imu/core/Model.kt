@@ -25,6 +25,7 @@ enum class Form(val text: String) {
  * @property sensors whose axes a window has, three of each in turn
  * @property transitions changes of the class a second, by class; null if no labelled recordings told them
  * @property strangeness percentiles 0 to 100 of [Answer.strangeness] in people left out; null if not known
+ * @param known JSON of its known answers
  */
 class ModelInfo(
     val labels: List<String>,
@@ -36,6 +37,7 @@ class ModelInfo(
     val sensors: List<Sensor> = listOf(ACCELEROMETER),
     val transitions: List<List<Double>>? = null,
     val strangeness: List<Double>? = null,
+    private val known: String? = null,
 ) {
     /** Numbers that [Model.run] takes. */
     val inputSize: Int
@@ -68,6 +70,13 @@ class ModelInfo(
         }
     }
 
+    /**
+     * Windows with Python's answers; null if the file holds none.
+     *
+     * @throws InputError if they are damaged
+     */
+    fun knownAnswers(): KnownAnswers? = known?.let { KnownAnswers.parse(it, this) }
+
     companion object {
         private const val FORMAT = 1
         private const val PERCENTILES = 101
@@ -85,13 +94,13 @@ class ModelInfo(
             val known = metadata.filterKeys { it in NAMES }.mapValues { (name, text) ->
                 if (name in TEXTS) JsonPrimitive(text) else Settings.element("the model's $name", text)
             }
-            return parse(Settings(WHAT, known))
+            return parse(Settings(WHAT, known), metadata["known_answers"])
         }
 
         /** Reads the metadata of a TorchScript file, one JSON object; as above. */
-        fun parse(json: String): ModelInfo = parse(Settings.parse(WHAT, json))
+        fun parse(json: String): ModelInfo = parse(Settings.parse(WHAT, json), null)
 
-        private fun parse(settings: Settings): ModelInfo {
+        private fun parse(settings: Settings, known: String?): ModelInfo {
             val format = settings.whole("format")
             ensure(format == FORMAT) { "the model has format $format; this app reads format $FORMAT" }
             return ModelInfo(
@@ -104,6 +113,7 @@ class ModelInfo(
                 parseSensors(settings),
                 if ("transitions" in settings) settings.rows("transitions") else null,
                 if ("strangeness" in settings) settings.numbers("strangeness") else null,
+                known,
             )
         }
 

@@ -5,8 +5,10 @@ import ai.onnxruntime.OrtEnvironment
 import ai.onnxruntime.OrtException
 import ai.onnxruntime.OrtSession
 import ai.onnxruntime.TensorInfo
+import java.io.File
+import java.io.IOException
 
-/** An ONNX or ORT file in ONNX Runtime on the CPU. */
+/** An ONNX or ORT file in ONNX Runtime. */
 class OnnxModel private constructor(environment: OrtEnvironment, private val session: OrtSession) : Model {
     override val info = ModelInfo.parse(session.metadata.customMetadata)
     private val answer = Answer(info.labels)
@@ -39,6 +41,18 @@ class OnnxModel private constructor(environment: OrtEnvironment, private val ses
             answer.strangeness = told[0]
         }
         return answer
+    }
+
+    /** Ends the profile that this model was opened with. */
+    fun endProfile(): Profile {
+        val file = File(session.endProfiling())
+        return try {
+            Profile.parse(file.readText())
+        } catch (error: IOException) {
+            throw InputError("the runtime's profile cannot be read: ${error.message}", error)
+        } finally {
+            file.delete()
+        }
     }
 
     override fun close() {
@@ -76,38 +90,59 @@ class OnnxModel private constructor(environment: OrtEnvironment, private val ses
         private const val LOGITS = "logits"
         private const val STRANGENESS = "strangeness"
 
+        /** What this build of the runtime has. */
+        val providers: List<Provider>
+            get() = OrtEnvironment.getAvailableProviders().map { it.getName() }.let { names ->
+                Provider.entries.filter { it.runtimeName in names }
+            }
+
         /**
          * Opens the content of a file.
          *
-         * @param threads that work on one window
-         * @throws InputError if it is not a model of this toolkit
+         * @param profile beginning of the path of the file that [endProfile] reads; null for no profile
+         * @throws InputError if it is not a model of this toolkit, or the runtime lacks the provider
          */
-        fun open(content: ByteArray, threads: Int = 1): OnnxModel =
-            open(threads) { environment, options -> environment.createSession(content, options) }
+        fun open(content: ByteArray, execution: Execution = Execution(), profile: String? = null): OnnxModel =
+            open(execution, profile) { environment, options -> environment.createSession(content, options) }
 
         /** Opens the file at [path]; as above. */
-        fun open(path: String, threads: Int = 1): OnnxModel =
-            open(threads) { environment, options -> environment.createSession(path, options) }
+        fun open(path: String, execution: Execution = Execution(), profile: String? = null): OnnxModel =
+            open(execution, profile) { environment, options -> environment.createSession(path, options) }
 
         private inline fun open(
-            threads: Int,
+            execution: Execution,
+            profile: String?,
             create: (OrtEnvironment, OrtSession.SessionOptions) -> OrtSession,
         ): OnnxModel {
-            ensure(threads >= 1) { "threads must be at least 1, not $threads" }
+            ensure(execution.provider in providers) {
+                "this ONNX Runtime has no ${execution.provider.title}; it has ${providers.joinToString { it.title }}"
+            }
             val environment = OrtEnvironment.getEnvironment()
             val session = try {
                 OrtSession.SessionOptions().use { options ->
-                    options.setIntraOpNumThreads(threads)
+                    set(options, execution)
+                    profile?.let(options::enableProfiling)
                     create(environment, options)
                 }
             } catch (error: OrtException) {
-                throw InputError("ONNX Runtime cannot open the model: ${error.message}", error)
+                throw InputError("ONNX Runtime cannot open the model: ${error.message?.lineSequence()?.first()}", error)
             }
             return try {
                 OnnxModel(environment, session)
             } catch (error: InputError) {
                 session.close()
                 throw error
+            }
+        }
+
+        private fun set(options: OrtSession.SessionOptions, execution: Execution) {
+            options.setIntraOpNumThreads(execution.threads)
+            if (execution.provider == Provider.NNAPI) options.addNnapi()
+            if (execution.provider == Provider.XNNPACK) {
+                // It has threads of its own; the runtime's, waiting busily, would take the processors from them.
+                options.addXnnpack(mapOf("intra_op_num_threads" to "${execution.threads}"))
+                options.setIntraOpNumThreads(1)
+                options.addConfigEntry("session.intra_op.allow_spinning", "0")
             }
         }
     }

@@ -95,8 +95,8 @@ private class Comparison(private val golden: Golden, private val model: Model?) 
         labels,
         passed,
     )
-
-    /** NaN counts as the largest difference there is. */
-    private fun difference(a: Float, b: Float): Double =
-        abs(a.toDouble() - b).let { if (it.isNaN()) Double.POSITIVE_INFINITY else it }
 }
+
+/** NaN counts as the largest difference there is. */
+internal fun difference(a: Float, b: Float): Double =
+    abs(a.toDouble() - b).let { if (it.isNaN()) Double.POSITIVE_INFINITY else it }

@@ -46,7 +46,7 @@ class ModelTest {
     fun `a model from memory with two threads answers alike`() {
         val file = files().first()
         val input = { info: ModelInfo -> FloatArray(info.inputSize) { it % 7 / 7f } }
-        val models = listOf(OnnxModel.open(file.path), OnnxModel.open(file.readBytes(), threads = 2))
+        val models = listOf(OnnxModel.open(file.path), OnnxModel.open(file.readBytes(), Execution(threads = 2)))
         val (fromFile, fromMemory) = models.map { model -> model.use { it.run(input(it.info)).logits.copyOf() } }
         assertNear(fromFile, fromMemory, 1e-5)
     }
@@ -74,7 +74,7 @@ class ModelTest {
         assertMessage("ONNX Runtime cannot open the model") { OnnxModel.open(ByteArray(1000) { it.toByte() }) }
         assertMessage("ONNX Runtime cannot open the model") { OnnxModel.open(content.copyOf(content.size / 2)) }
         assertMessage("ONNX Runtime cannot open the model") { OnnxModel.open("/no/such/file.onnx") }
-        assertMessage("threads must be at least 1") { OnnxModel.open(content, 0) }
+        assertMessage("threads must be at least 1") { Execution(0) }
         assertMessage("the model's metadata has no samples") { OnnxModel.open(replaced(content, "samples", "simples")) }
         assertMessage("the model's labels is not JSON") { OnnxModel.open(replaced(content, "[\"abd", "{\"abd")) }
         val whole = File(file.parentFile, "model.onnx").readBytes()
