@@ -1,14 +1,17 @@
-"""The demo's latency on a phone: started over adb, shown beside the paper's phones."""
+"""Latency of exported files on a phone: its demo started over adb, beside the paper's phones."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -16,20 +19,32 @@ from zipfile import BadZipFile, ZipFile
 from ..environment import environment
 from ..errors import InputError
 from ..progress import Progress, silent
+from ..settings import require, require_choice
 
 PACKAGE = "org.img2imu.demo"
 ACTIVITY = f"{PACKAGE}/.MainActivity"
 FOLDER = f"/sdcard/Android/data/{PACKAGE}/files"
+MODELS = f"{FOLDER}/models"
+"""Where the app looks for files that are not its own."""
+
 NAME = "bench"
 """Of the report on the phone: ``bench.json``, or ``bench.error.txt``."""
 
-FORMAT = 1
+FORMAT = 2
 """Of the phone's report."""
 
 VARIANTS = ("end-to-end", "int8", "image", "torchscript")
-"""Forms of the model that the app chooses among."""
+"""Forms of the app's own model."""
+
+MODES = {"burst": (200, 5.0), "paced": (100, 60.0), "sustained": (200, 600.0)}
+"""What the app can do, and how many runs and seconds it has at least unless told otherwise."""
+
+PROVIDERS = ("cpu", "xnnpack", "nnapi")
 
 STAGES = ("convert", "inference", "end_to_end")
+
+ENDS = ("first", "last")
+"""Stages of a sustained run: its first and its last half minute."""
 
 PAPER = {
     "Galaxy S22 Ultra": (48.72, 16.5),
@@ -41,6 +56,77 @@ PAPER = {
 POLL_SECONDS = 1.0
 HOST_SECONDS = 5.0
 """That this computer is timed, as the phone."""
+
+PATIENCE = 300.0
+"""Seconds that the app waits at most for a phone that is still warm after its cool-down."""
+
+
+@dataclass(frozen=True)
+class PhoneRun:
+    """What the app is asked for.
+
+    Attributes
+    ----------
+    form
+        Of the app's own model, one of :data:`VARIANTS`; other files have their own.
+    mode
+        ``"burst"``: one window after the other; ``"paced"``: one for each hop of a live window;
+        ``"sustained"``: as ``burst`` for minutes, its first half minute beside its last.
+    threads
+        Of the runtime on the phone and here.
+    provider
+        One of :data:`PROVIDERS`.
+    runs, seconds
+        Least timed runs and seconds of a stage, after the warm-up; None takes the mode's.
+    cool_down
+        Seconds to wait before, and longer while the phone says that it is warm.
+    """
+
+    form: str = "end-to-end"
+    mode: str = "burst"
+    threads: int = 1
+    provider: str = "cpu"
+    runs: int | None = None
+    seconds: float | None = None
+    cool_down: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_choice("form", self.form, VARIANTS)
+        require_choice("mode", self.mode, tuple(MODES))
+        require_choice("provider", self.provider, PROVIDERS)
+        require(self.threads >= 1, f"threads must be at least 1, not {self.threads}")
+        require(self.least_runs >= 1, f"runs must be at least 1, not {self.runs}")
+        for name, value in (("seconds", self.least_seconds), ("cool-down", self.cool_down)):
+            require(0 <= value <= 3600, f"{name} must lie between 0 and 3600, not {value}")
+
+    @property
+    def least_runs(self) -> int:
+        """Timed runs of a stage."""
+        return MODES[self.mode][0] if self.runs is None else self.runs
+
+    @property
+    def least_seconds(self) -> float:
+        """Seconds of a stage."""
+        return MODES[self.mode][1] if self.seconds is None else self.seconds
+
+    @property
+    def expected(self) -> float:
+        """Seconds after which the app should be done: three stages, or windows a second apart."""
+        waiting = self.cool_down + PATIENCE if self.cool_down else 0.0
+        if self.mode == "burst":
+            return waiting + 3 * self.least_seconds
+        paced = float(self.least_runs) if self.mode == "paced" else 0.0
+        return waiting + max(self.least_seconds, paced)
+
+    def extras(self) -> list[str]:
+        """The words that tell the app."""
+        return [
+            *("--ez", "benchmark", "true", "--es", "report", NAME, "--es", "form", self.form),
+            *("--es", "mode", self.mode, "--es", "provider", self.provider),
+            *("--ei", "threads", str(self.threads), "--ei", "runs", str(self.least_runs)),
+            *("--ef", "seconds", f"{self.least_seconds:g}"),
+            *("--ef", "cool_down", f"{self.cool_down:g}"),
+        ]
 
 
 class Adb:
@@ -73,86 +159,129 @@ class Adb:
 
 def run(
     apk: Path | None = None,
-    form: str = "end-to-end",
-    threads: int = 1,
-    runs: int = 200,
+    models: Sequence[Path] = (),
+    asked: PhoneRun | None = None,
     serial: str | None = None,
     timeout: float = 600.0,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Measure on a phone, and the same file on this computer.
+    """Measure on a phone, and the same files on this computer.
 
     Parameters
     ----------
     apk
-        Installed first; None takes the app that is there, and leaves this computer out.
-    form
-        One of :data:`VARIANTS`.
-    threads
-        Of the runtime on the phone and here.
-    runs
-        Least timed runs of a stage, after the warm-up.
+        Installed first; None takes the app that is there.
+    models
+        Exported ONNX or ORT files, which the app opens; without any it measures its own model.
+    asked
+        How; None takes the defaults.
     serial
         Of the phone, where several are attached.
     timeout
-        Seconds to wait for the report.
+        Seconds to wait for each report, beyond those that were asked for.
     progress
         Opens a progress bar.
 
     Returns
     -------
     dict
-        ``phone`` (the app's report), ``host`` (None without `apk`), ``paper`` and ``environment``.
+        ``benchmarks``, each with ``phone`` (the app's report) and ``host`` (None where this
+        computer does not have the file); ``paper`` and ``environment``.
 
     Raises
     ------
     InputError
-        If there is no phone to measure on, or the app fails.
+        If there is no phone to measure on, a file is no model, or the app fails.
     """
-    if form not in VARIANTS:
-        raise InputError(f"unknown form {form!r}; known: {', '.join(VARIANTS)}")
-    if threads < 1 or runs < 1 or not 0 < timeout < math.inf:
-        raise InputError("threads, runs and timeout must be positive")
+    asked = asked or PhoneRun()
+    require(0 < timeout < math.inf, f"timeout must be positive, not {timeout}")
+    files = _names(models)
     adb = Adb(serial)
     _install(adb, apk)
-    _start(adb, form, threads, runs)
-    _await(adb, timeout, progress)
-    phone = _fetch(adb)
+    if files:
+        _send(adb, files)
+    benchmarks = []
+    targets: list[tuple[str | None, Path | None]] = [*files.items()] or [(None, None)]
+    for name, path in targets:
+        _start(adb, [*asked.extras(), *(("--es", "model", name) if name else ())])
+        _await(adb, timeout + asked.expected, progress)
+        phone = _fetch(adb)
+        benchmarks.append({"phone": phone, "host": _host(path, apk, phone, asked.threads)})
     return {
-        "phone": phone,
-        "host": _host(apk, phone["settings"]["file"], threads) if apk else None,
+        "benchmarks": benchmarks,
         "paper": {name: dict(zip(STAGES, ms, strict=False)) for name, ms in PAPER.items()},
         "environment": environment(),
     }
 
 
 def table(report: dict[str, Any]) -> str:
-    """The phone, this computer and the paper's phones, one line each."""
-    phone, host = report["phone"], report["host"]
+    """Each file on the phone and on this computer, and the paper's phones, one line each."""
+    benchmarks = report["benchmarks"]
+    phone = benchmarks[0]["phone"]
     device, settings = phone["device"], phone["settings"]
-    thermal = device["thermal"]
+    names = ("convert", "network", "whole", "p90", "p99")
     lines = [
-        f"{settings['file']}, {settings['runtime']}, {settings['threads']} thread(s); "
-        f"thermal status {thermal['before']} before, {thermal['after']} after",
-        f"{'milliseconds for one window':<40}{'convert':>9}{'network':>9}{'whole':>9}{'p95':>9}",
-        _line(f"{device['manufacturer']} {device['model']} (p50)", phone["stages"]),
+        f"{device['manufacturer']} {device['model']}: {settings['runtime']}, "
+        f"{settings['threads']} thread(s), {settings['provider']}, {phone['protocol']['mode']}",
+        f"{'milliseconds for one window':<40}" + "".join(f"{name:>9}" for name in names),
     ]
-    if host:
-        lines.append(_line(f"this computer, {host['cpu']} (p50)"[:39], host["stages"]))
+    for one in benchmarks:
+        lines += _rows(one["phone"], one["host"])
     for name, (convert, network) in PAPER.items():
         cells = "".join(f"{ms:>9.2f}" for ms in (convert, network, convert + network))
-        lines.append(f"{f'{name} (paper, mean)':<40}{cells}{'':>9}")
-    lines.append(
-        f"cold start, from opening the file to the first answer: {phone['cold_start_ms']:.1f}"
-    )
+        lines.append(f"{f'{name} (paper, mean)':<40}{cells}")
+    for one in benchmarks:
+        lines += _notes(one["phone"])
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _rows(phone: dict[str, Any], host: dict[str, Any] | None) -> list[str]:
+    file, stages, taken = phone["settings"]["file"], phone["stages"], phone["settings"]["taken"]
+    # Milliseconds of the CPU must not stand under another provider's name.
+    title = f"{file} on the CPU instead" if taken and taken["fell_back"] else file
+    if phone["protocol"]["mode"] == "sustained":
+        rows = [
+            _line(f"{title}, {end} {stages[end]['seconds']:.0f} s", {"end_to_end": stages[end]})
+            for end in ENDS
+        ]
+    else:
+        rows = [_line(title, stages)]
+    if host:
+        rows.append(_line(f"  this computer, {host['cpu']}"[:39], host["stages"]))
+    return rows
 
 
 def _line(title: str, stages: dict[str, Any]) -> str:
     # Where the converter is part of the graph its stage does not exist.
     cells = [f"{stages[s]['p50_ms']:.2f}" if s in stages else "" for s in STAGES]
-    last = [f"{stages['end_to_end']['p95_ms']:.2f}" if "end_to_end" in stages else ""]
-    return f"{title:<40}" + "".join(f"{cell:>9}" for cell in cells + last)
+    whole = stages.get("end_to_end")
+    cells += [f"{whole[name]:.2f}" for name in ("p90_ms", "p99_ms")] if whole else ["", ""]
+    return f"{title:<40}" + "".join(f"{cell:>9}" for cell in cells)
+
+
+def _notes(phone: dict[str, Any]) -> list[str]:
+    """What to know of the numbers of one file."""
+    settings, memory, energy = phone["settings"], phone["memory"], phone["energy"]
+    objections, taken = phone["validity"]["objections"], settings["taken"]
+    thermal = phone["device"]["thermal"]
+    said = [
+        f"not valid: {'; '.join(objections)}" if objections else "valid",
+        f"cold start {phone['cold_start_ms']:.1f} ms",
+        f"thermal status {thermal['before']} before, {thermal['after']} after",
+    ]
+    if settings["provider"] != "cpu" and taken and not taken["fell_back"]:
+        said.append(
+            f"{settings['provider']} ran {taken['nodes']} of {taken['of']} nodes, "
+            f"{taken['time_share']:.0%} of the time"
+        )
+    if memory["pss_change"] is not None:
+        apart = memory["apart_from_file"] / 1e6
+        said.append(
+            f"memory {memory['pss_change'] / 1e6:+.1f} MB, {apart:+.1f} apart from the file"
+        )
+    joules = energy["joules_per_run"]
+    said.append(f"energy {energy['note'] if joules is None else f'{1e3 * joules:.1f} mJ a window'}")
+    return [f"{settings['file']}:", *(f"  {one}" for one in said)]
 
 
 def _run(command: Sequence[str], check: bool = True) -> str:
@@ -190,13 +319,42 @@ def _install(adb: Adb, apk: Path | None) -> None:
         raise InputError("the demo is not on the phone: give --apk FILE (make android builds it)")
 
 
-def _start(adb: Adb, form: str, threads: int, runs: int) -> None:
+def _names(models: Sequence[Path]) -> dict[str, Path]:
+    """The files by the names that they get on the phone, each looked at first."""
+    from ..export.runtime import open_exported
+
+    for path in models:
+        require(path.suffix in (".onnx", ".ort"), f"{path} is no model: export writes .onnx, .ort")
+        open_exported(path, ("end-to-end", "image"))
+    often = Counter(path.name for path in models)
+    names = [
+        path.name if often[path.name] == 1 else f"{path.resolve().parent.name}-{path.name}"
+        for path in models
+    ]
+    fit = [re.sub(r"[^A-Za-z0-9._-]", "_", name) for name in names]
+    repeated = [name for name, count in Counter(fit).items() if count > 1]
+    require(not repeated, f"several models would be called {', '.join(repeated)}")
+    return dict(zip(fit, models, strict=True))
+
+
+def _send(adb: Adb, files: dict[str, Path]) -> None:
+    """Put the files where the app finds them, each whole or not at all."""
+    # The app makes the folder when it starts: one that adb makes might not be the app's to read.
+    _open_app(adb, [])
+    for name, path in files.items():
+        adb("push", str(path), f"{MODELS}/.{name}")
+        adb.shell("mv", f"{MODELS}/.{name}", f"{MODELS}/{name}")
+
+
+def _start(adb: Adb, extras: Sequence[str]) -> None:
     adb.shell("rm", "-f", f"{FOLDER}/{NAME}.json", f"{FOLDER}/{NAME}.error.txt")
     # An app that is open already would go on with what it shows.
     adb.shell("am", "force-stop", PACKAGE)
-    extras = ["--ez", "benchmark", "true", "--es", "form", form, "--es", "report", NAME]
-    numbers = ["--ei", "threads", str(threads), "--ei", "runs", str(runs)]
-    said = adb.shell("am", "start", "-W", "-n", ACTIVITY, *extras, *numbers)
+    _open_app(adb, extras)
+
+
+def _open_app(adb: Adb, extras: Sequence[str]) -> None:
+    said = adb.shell("am", "start", "-W", "-n", ACTIVITY, *extras)
     if "Error" in said:
         raise InputError(f"the demo did not start: {said.strip().splitlines()[-1]}")
 
@@ -221,7 +379,7 @@ def _await(adb: Adb, timeout: float, progress: Progress) -> None:
             bar.update(1)
     finally:
         bar.close()
-    raise InputError(f"no report after {timeout:g} s (--timeout)")
+    raise InputError(f"no report after {timeout:g} s: --timeout gives it longer")
 
 
 def _crash(adb: Adb) -> str:
@@ -245,28 +403,34 @@ def _fetch(adb: Adb) -> dict[str, Any]:
     return report
 
 
-def _host(apk: Path, name: str, threads: int) -> dict[str, Any] | None:
-    """The app's own file in ONNX Runtime here; None for one that another runtime reads."""
-    import numpy as np
-    import onnxruntime
-
-    from ..export import measure_latency
-    from ..export.latency import runtime_name
-
-    if not name.endswith(".onnx"):
+def _host(
+    model: Path | None, apk: Path | None, phone: dict[str, Any], threads: int
+) -> dict[str, Any] | None:
+    """The phone's file in ONNX Runtime here; None where it is not here, or of another runtime."""
+    name = phone["settings"]["file"]
+    if model is not None:
+        return _measure_here(model, threads)
+    if apk is None or not name.endswith(".onnx"):
         return None
-    machine = environment()["cpu"]["model"]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / name
         file.write_bytes(_asset(apk, name))
-        [given] = onnxruntime.InferenceSession(
-            file, providers=["CPUExecutionProvider"]
-        ).get_inputs()
-        # Levels between black and full colour, or a sensor's ordinary ups and downs.
-        example = np.random.default_rng(0).random(given.shape[1:], np.float32)
-        latency = measure_latency(file, example, threads, min_seconds=HOST_SECONDS)
+        return _measure_here(file, threads)
+
+
+def _measure_here(file: Path, threads: int) -> dict[str, Any]:
+    import numpy as np
+
+    from ..export import measure_latency
+    from ..export.latency import open_session, runtime_name
+
+    [given] = open_session(file, threads).get_inputs()
+    # Levels between black and full colour, or a sensor's ordinary ups and downs.
+    example = np.random.default_rng(0).random(given.shape[1:], np.float32)
+    latency = measure_latency(file, example, threads, min_seconds=HOST_SECONDS)
     stage = "inference" if given.name == "image" else "end_to_end"
-    return {"cpu": machine, "runtime": runtime_name(), "stages": {stage: latency.to_dict()}}
+    cpu = environment()["cpu"]["model"]
+    return {"cpu": cpu, "runtime": runtime_name(), "stages": {stage: latency.to_dict()}}
 
 
 def _asset(apk: Path, name: str) -> bytes:

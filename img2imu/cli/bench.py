@@ -153,24 +153,34 @@ def _measure_inference(bench: Any, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_android(benches: Any) -> None:
-    from ..bench.android import VARIANTS
+    from ..bench.android import MODES, PROVIDERS, VARIANTS
 
-    parser = _add_bench(benches, "android", "the demo on a phone, over adb", _measure_android)
+    parser = _add_bench(benches, "android", "exported files on a phone, over adb", _measure_android)
     parser.add_argument("--apk", metavar="FILE", help="install it first (the app that is there)")
-    parser.add_argument(
-        "--form", choices=VARIANTS, default=VARIANTS[0], help=f"of the model ({VARIANTS[0]})"
+    of = parser.add_mutually_exclusive_group()
+    of.add_argument(
+        "--model", nargs="+", default=[], metavar="FILE", help=".onnx or .ort (the app's own)"
     )
+    of.add_argument(
+        "--form", choices=VARIANTS, default=VARIANTS[0], help=f"of the app's own ({VARIANTS[0]})"
+    )
+    parser.add_argument("--mode", choices=tuple(MODES), default="burst", help="(burst)")
     parser.add_argument("--threads", type=int, default=1, help="of the runtime (1)")
-    parser.add_argument("--runs", type=int, default=200, help="of each stage, at least (200)")
+    parser.add_argument("--provider", choices=PROVIDERS, default="cpu", help="(cpu)")
+    parser.add_argument("--runs", type=int, help="of each stage, at least (200; paced 100)")
+    parser.add_argument("--seconds", type=float, help="and so long (5; paced 60; sustained 600)")
+    parser.add_argument("--cool-down", type=float, default=0, help="seconds to wait before (0)")
     parser.add_argument("--serial", help="of the phone, where several are attached")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds to wait (600)")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds on top (600)")
 
 
 def _measure_android(bench: Any, args: argparse.Namespace) -> dict[str, Any]:
-    apk = Path(args.apk) if args.apk else None
-    return bench.run(
-        apk, args.form, args.threads, args.runs, args.serial, args.timeout, progress_bar
+    asked = bench.PhoneRun(
+        args.form, args.mode, args.threads, args.provider, args.runs, args.seconds, args.cool_down
     )
+    apk = Path(args.apk) if args.apk else None
+    models = [Path(name) for name in args.model]
+    return bench.run(apk, models, asked, args.serial, args.timeout, progress_bar)
 
 
 def _add_web(benches: Any) -> None:

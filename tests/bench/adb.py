@@ -1,4 +1,7 @@
-"""A stand-in for adb and the phones behind it; reads its state from the file $PHONES."""
+"""A stand-in for adb and the phones behind it; reads its state from the file $PHONES.
+
+The app's folder is a real one, and what is pushed, moved and listed there are real files.
+"""
 
 import json
 import os
@@ -27,9 +30,13 @@ def answer(arguments, state):
         return 0
     assert arguments[0] == "-s" and state["devices"][arguments[1]] == "device"
     command, *rest = arguments[2:]
-    return {"install": install, "shell": shell, "pull": pull, "logcat": logcat}[command](
-        rest, state
-    )
+    commands = {"install": install, "shell": shell, "push": push, "pull": pull, "logcat": logcat}
+    return commands[command](rest, state)
+
+
+def local(path, state):
+    assert path.startswith(FOLDER)
+    return Path(state["storage"]) / path[len(FOLDER) :].lstrip("/")
 
 
 def install(rest, state):
@@ -48,28 +55,61 @@ def shell(rest, state):
         print("package:org.img2imu.demo" if state["installed"] else "")
     elif command == "rm":
         state["polls"] = 0
+        for path in words[1:]:
+            local(path, state).unlink(missing_ok=True)
+    elif command == "mv":
+        local(words[0], state).rename(local(words[1], state))
     elif command == "am" and words[0] == "start":
-        if not state["installed"]:
-            print("Error type 3\nError: Activity class {.MainActivity} does not exist.")
-            return 0
-        state["extras"] = words[words.index("--ez") :]
-        print("Status: ok")
+        return start(words, state)
     elif command == "pidof":
         crashed = state["outcome"] == "crash" and state["polls"] >= 1
         print("" if crashed else "4711")
         return int(crashed)
     elif command == "ls":
         state["polls"] += 1
-        ending = {"report": "bench.json", "error": "bench.error.txt"}.get(state["outcome"])
-        print(ending if ending and state["polls"] > 1 else "")
+        if state["polls"] > 1:
+            print("\n".join(path.name for path in local(words[0], state).iterdir()))
     elif command == "cat":
-        print("the model model.onnx is missing")
+        print(local(words[0], state).read_text())
+    return 0
+
+
+def start(words, state):
+    """The app: makes its folder, and measures if it is asked to."""
+    if not state["installed"]:
+        print("Error type 3\nError: Activity class {.MainActivity} does not exist.")
+        return 0
+    print("Status: ok")
+    models = local(f"{FOLDER}/models", state)
+    models.mkdir(parents=True, exist_ok=True)
+    if "--ez" not in words:
+        return 0
+    state["extras"] = words[words.index("--ez") :]
+    if state["outcome"] == "error":
+        local(f"{FOLDER}/bench.error.txt", state).write_text("the model model.onnx is missing\n")
+    if state["outcome"] != "report":
+        return 0
+    text = Path(state["report"]).read_text()
+    if "model" in words:
+        name = words[words.index("model") + 1]
+        report = json.loads(text)
+        report["settings"]["file"] = name
+        report["memory"]["model_file"] = (models / name).stat().st_size
+        text = json.dumps(report)
+    local(f"{FOLDER}/bench.json", state).write_text(text)
+    return 0
+
+
+def push(rest, state):
+    if state["full"]:
+        print("adb: error: failed to copy: remote No space left on device", file=sys.stderr)
+        return 1
+    shutil.copy(rest[0], local(rest[1], state))
     return 0
 
 
 def pull(rest, state):
-    assert rest[0] == f"{FOLDER}/bench.json"
-    shutil.copy(state["report"], rest[1])
+    shutil.copy(local(rest[0], state), rest[1])
     return 0
 
 
