@@ -96,7 +96,8 @@ class BenchScreen(private val activity: Activity, view: View, private val demo: 
         button(R.id.run).setText(if (running) R.string.stop else R.string.measure)
         for (id in listOf(R.id.open, R.id.label_live)) button(id).isEnabled = !running
         for (id in CHOICES) spinner(id).isEnabled = !running
-        select(bench.choice)
+        // Not while it runs: looking for files once a second would disturb what is measured.
+        if (!running) select(bench.choice)
         text(R.id.progress).text = when (state) {
             BenchState.Idle -> view.context.getString(R.string.bench_hint)
             is BenchState.Running -> progress(state)
