@@ -78,7 +78,7 @@ def test_a_column_may_be_of_several_sensors(tmp_path):
     one = make_windows()
     both = replace(one, X=np.concatenate([one.X, one.X[:, ::-1]], 1), sensors=("accel", "gyro"))
     save_windows(tmp_path / "both.npz", both)
-    names = ["hand-forest", "tiny", "random-1d"]
+    names = ["hand-forest", "tiny"]
     study(tmp_path / "out", [windows_file(tmp_path), tmp_path / "both.npz"], names=names)
     settings = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert settings["data"]["both"]["sensors"] == ["accel", "gyro"]
