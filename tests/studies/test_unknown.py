@@ -17,7 +17,7 @@ from .samples import windows_file
 @pytest.mark.parametrize(("known", "left_out"), [((), {"a", "b", "c"}), (("a", "b"), {"c"})])
 def test_classes_are_left_out_once_or_those_named(tmp_path, capsys, known, left_out):
     path = windows_file(tmp_path)
-    arguments = ["study", "unknown", path, "-o", tmp_path / "out", "--shots", 2, "--jobs", 1]
+    arguments = ["study", "unknown", path, "-o", tmp_path / "out", "--shots", 3, "--jobs", 1]
     arguments += ["--known", *known] if known else []
     assert main([str(argument) for argument in arguments]) == 0
     assert "expected calibration error" in capsys.readouterr().out
