@@ -66,10 +66,13 @@ class HeldOut:
         Of n windows, the logits among them.
     labels
         Shape (n,), class numbers.
+    groups
+        Shape (n,): whose windows they are.
     """
 
     signs: Signs
     labels: NDArray[np.int_]
+    groups: NDArray[Any]
 
     @property
     def temperature(self) -> float:
@@ -77,15 +80,21 @@ class HeldOut:
         return fit_temperature(self.signs.logits, self.labels)
 
     def strangeness(self, known: Known) -> tuple[Strangeness, Array]:
-        """What tells strange windows, and the percentiles 0 to 100 of it among these.
+        """What tells strange windows, and below which strangeness 0 to 100 percent of them are.
 
-        It takes logits divided by the temperature. `known` is what everybody teaches.
+        They are below it in each person: some are stranger than others, and of all windows together
+        the threshold would give up theirs. The module takes logits divided by the temperature;
+        `known` is what everybody teaches.
         """
         logits = self.signs.logits / self.temperature
         module = Strangeness.fit(known, replace(self.signs, logits=logits), self.labels)
         signs = self.signs.distance, logits, self.signs.odd
         strange = module.combine(*map(torch.from_numpy, signs)).numpy()
-        return module, np.percentile(strange, np.arange(101))
+        each = [
+            np.percentile(strange[self.groups == person], np.arange(101))
+            for person in np.unique(self.groups)
+        ]
+        return module, np.max(each, axis=0)
 
 
 def hold_out(
@@ -129,11 +138,12 @@ def hold_out(
         logits = combined(heads, trends, order).logits(features[test])
         classes = Known.of(features[training], labels[training], seen, known, trends)
         signs.append(classes.signs(features[test], logits))
-        tested.append(labels[test])
+        tested.append(test)
     if not signs:
         return None
     parts = zip(*(vars(each).values() for each in signs), strict=True)
-    return HeldOut(Signs(*map(np.concatenate, parts)), np.concatenate(tested))
+    rows = np.concatenate(tested)
+    return HeldOut(Signs(*map(np.concatenate, parts)), labels[rows], groups[rows])
 
 
 @dataclass(frozen=True)
