@@ -19,7 +19,7 @@ from .options import add_json, add_output, add_settings, given, parse_size, prog
 
 if TYPE_CHECKING:
     from ..models import EncoderConfig
-    from ..pretrain import PictureSource, PretrainConfig
+    from ..pretrain import PretrainConfig, WindowSets
 
 _EXAMPLES = """\
 examples:
@@ -73,7 +73,7 @@ def register(subparsers: Any) -> None:
 
 def run_pretrain(args: argparse.Namespace) -> None:
     """Train, and say where the encoder lies."""
-    from ..pretrain import PictureSource, join_world, pretrain
+    from ..pretrain import WindowSets, join_world, pretrain
     from ..pretrain.monitors import read_columns
     from ..report.figures import draw_training, save_png
 
@@ -102,7 +102,7 @@ def run_pretrain(args: argparse.Namespace) -> None:
     for name, value in last.items():
         print(f"{name:<18}{value:.4g}" if isinstance(value, float) else f"{name:<18}{value}")
     print(f"encoder in {out / ENCODER}")
-    if isinstance(source, PictureSource):
+    if isinstance(source, WindowSets):
         last |= _compare(source, config, out)
     if args.json:
         write_json(args.json, last)
@@ -112,13 +112,19 @@ def any_source(names: Sequence[str], config: PretrainConfig, size: str, count: i
     """What is learnt from: a packed store, procedural images by name, or windows files."""
     from ..images import ImageStore, ProceduralImages
     from ..images.procedural import PROCEDURES
-    from ..pretrain import PictureSource, WindowsSource
+    from ..pretrain import PictureSource, SensorSource, WindowsSource
+    from ..pretrain.config import SensorMethodConfig
     from ..recordings import load_windows
 
-    if _are_windows(names) and not config.reads_windows:
+    by_sensor = isinstance(config.method, SensorMethodConfig)
+    if _are_windows(names) and (by_sensor or not config.reads_windows):
         sets = {Path(name).stem: load_windows(name) for name in names}
         require(len(sets) == len(names), "two sources have the same name: rename one")
-        return PictureSource(sets, config.held > 0, config.seed)
+        held, seed = config.held > 0, config.seed
+        if by_sensor:
+            return SensorSource(sets, not config.reads_windows, held, seed, config.pairs)
+        return PictureSource(sets, held, seed)
+    require(not by_sensor, f"{config.method_name} learns from windows files (.npz)")
     name = names[0]
     require(len(names) == 1, "several sources can only be windows files, whose pictures are learnt")
     if _are_windows(names):
@@ -134,14 +140,16 @@ def _are_windows(names: Sequence[str]) -> bool:
     return all(name.endswith(".npz") for name in names)
 
 
-def _compare(source: PictureSource, config: PretrainConfig, out: Path) -> dict[str, float]:
+def _compare(source: WindowSets, config: PretrainConfig, out: Path) -> dict[str, float]:
     """Whether training helped: few-shot macro-F1 among subjects that it has not seen."""
     from ..fewshot import ProbeConfig, evaluate
     from ..models import EncoderConfig
 
     if not source.held:
         print("no subjects were held out: 'img2imu probe' compares encoders on other windows")
-    read = EncoderConfig(config.encoder, stages=(max(config.stages),), seed=config.seed)
+    read = EncoderConfig(config.encoder, seed=config.seed)
+    if not config.reads_windows:
+        read = replace(read, stages=(max(config.stages),))
     encoders = (_initial(read, config.init), replace(read, checkpoint=str(out / ENCODER)))
     scores: dict[str, float] = {}
     for name, windows in source.held.items():
@@ -172,10 +180,12 @@ def _initial(read: EncoderConfig, init: str | None) -> EncoderConfig:
 
 def _config(args: argparse.Namespace) -> PretrainConfig:
     """The preset's settings, replaced where an option was given."""
+    from ..models.config import WINDOW_ENCODERS
     from ..pretrain.config import METHOD_CONFIGS, RECIPES, PretrainConfig
 
     preset = args.preset or "recommended"
-    if args.preset is None and _are_windows(args.source) and args.method in RECIPES["windows"]:
+    drawn = _are_windows(args.source) and getattr(args, "encoder", None) not in WINDOW_ENCODERS
+    if args.preset is None and drawn and args.method in RECIPES["windows"]:
         preset = "windows"
     if args.method not in RECIPES[preset]:
         raise InputError(f"preset {preset} has no method {args.method}")

@@ -17,6 +17,9 @@ from .weights import read_state_dict
 
 DROPOUT = 0.1
 
+LARGEST_AXES = 300
+"""Of an encoder in a file, for which one is made to compare with."""
+
 
 class WindowEncoder(nn.Module, ABC):
     """Windows (n, axes, samples) to one vector each, (n, `width`).
@@ -101,15 +104,47 @@ class Conv1d(WindowEncoder):
 
     def __init__(self, axes: int = 3) -> None:
         super().__init__(axes)
-        layers: list[nn.Module] = []
-        for channels, filters, kernel in ((axes, 32, 24), (32, 64, 16), (64, self.width, 8)):
-            layers += [nn.Conv1d(channels, filters, kernel), nn.ReLU(), nn.Dropout(DROPOUT)]
-        self.layers = nn.Sequential(*layers)
+        self.layers = _convolutions(axes)
 
     def forward(self, windows: Tensor) -> Tensor:
         """The features of windows."""
         features: Tensor = self.layers(self.normalised(windows)).amax(2)
         return features
+
+
+class LateConv1d(WindowEncoder):
+    """A :class:`Conv1d` for each sensor, their features side by side: late fusion.
+
+    What methods train that read each sensor by itself. Files of ``conv1d`` tell which of the two
+    they hold.
+    """
+
+    shortest = Conv1d.shortest
+
+    def __init__(self, axes: int = 3) -> None:
+        super().__init__(axes)
+        self.parts = nn.ModuleList(_convolutions(3) for _ in range(axes // 3))
+        self.width = Conv1d.width * len(self.parts)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """The features of windows."""
+        sensors = self.normalised(windows).unflatten(1, (-1, 3)).unbind(1)
+        each = [part(one).amax(2) for part, one in zip(self.parts, sensors, strict=True)]
+        return torch.cat(each, dim=1)
+
+    def of_sensor(self, number: int) -> Conv1d:
+        """The encoder of one sensor by itself, which shares its weights."""
+        alone, axes = Conv1d(3), slice(3 * number, 3 * number + 3)
+        alone.normalise_by(self.mean[axes, 0], self.deviation[axes, 0])
+        alone.layers = self.parts[number]
+        return alone.to(self.mean.device).train(self.training)
+
+
+def _convolutions(axes: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels, filters, kernel in ((axes, 32, 24), (32, 64, 16), (64, Conv1d.width, 8)):
+        layers += [nn.Conv1d(channels, filters, kernel), nn.ReLU(), nn.Dropout(DROPOUT)]
+    return nn.Sequential(*layers)
 
 
 class CausalConv1d(WindowEncoder):
@@ -178,23 +213,37 @@ ARCHITECTURES: dict[str, type[WindowEncoder]] = {"conv1d": Conv1d, "cpc1d": Caus
 """By the names in :data:`~.config.WINDOW_ENCODERS`."""
 
 
-def create_window_encoder(config: EncoderConfig, axes: int = 3) -> WindowEncoder:
+def create_window_encoder(
+    config: EncoderConfig, axes: int = 3, late: bool = False
+) -> WindowEncoder:
     """Build an encoder of windows with so many axes, to be trained or, in evaluation mode, read.
+
+    Parameters
+    ----------
+    config
+        Name, seed, and the file of weights where there is one, which tells its own form.
+    axes
+        Of the windows, three for each sensor.
+    late
+        Without a file: whether ``conv1d`` is to be a network for each sensor.
 
     Raises
     ------
     InputError
         If the checkpoint is missing, damaged, of something else or of other axes.
     """
+    kind = LateConv1d if late else ARCHITECTURES[config.name]
+    state = read_state_dict(Path(config.checkpoint)) if config.checkpoint else {}
+    if state and config.name == "conv1d":
+        kind = LateConv1d if any(name.startswith("parts.") for name in state) else Conv1d
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        encoder = ARCHITECTURES[config.name](axes)
+        encoder = kind(axes)
     if config.checkpoint:
-        state = read_state_dict(Path(config.checkpoint))
         has = {name: value.shape for name, value in state.items()}
-        if has != _shapes(config.name, axes):
+        if has != _shapes(kind, axes):
             trained = has["mean"].numel() if "mean" in has else 0
-            if trained and has == _shapes(config.name, trained):
+            if 0 < trained <= LARGEST_AXES and has == _shapes(kind, trained):
                 raise InputError(
                     f"{config.checkpoint} reads windows of {trained} axes, and these have {axes}"
                 )
@@ -203,8 +252,8 @@ def create_window_encoder(config: EncoderConfig, axes: int = 3) -> WindowEncoder
     return encoder
 
 
-def _shapes(name: str, axes: int) -> dict[str, torch.Size]:
+def _shapes(kind: type[WindowEncoder], axes: int) -> dict[str, torch.Size]:
     """Of the tensors in a file of that encoder."""
     with torch.device("meta"):  # whatever number of axes a file tells takes no memory
-        tensors = ARCHITECTURES[name](axes).state_dict()
+        tensors = kind(axes).state_dict()
     return {key: value.shape for key, value in tensors.items()}

@@ -1,6 +1,7 @@
 from .config import METHOD_CONFIGS as METHOD_CONFIGS
 from .config import RECIPES as RECIPES
 from .config import CPCConfig as CPCConfig
+from .config import FocalConfig as FocalConfig
 from .config import MoCoConfig as MoCoConfig
 from .config import MultitaskConfig as MultitaskConfig
 from .config import PretrainConfig as PretrainConfig
@@ -12,4 +13,6 @@ from .distributed import World as World
 from .distributed import join_world as join_world
 from .loop import pretrain as pretrain
 from .pictures import PictureSource as PictureSource
+from .sensors import SensorSource as SensorSource
+from .sets import WindowSets as WindowSets
 from .windows import WindowsSource as WindowsSource

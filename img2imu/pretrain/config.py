@@ -155,8 +155,53 @@ class CPCConfig:
         require(self.horizon >= 1, f"horizon must be at least 1, not {self.horizon}")
 
 
+@dataclass(frozen=True)
+class FocalConfig:
+    """Factorised contrastive learning over sensors (Liu et al. 2023, arXiv 2310.20071).
+
+    Parameters
+    ----------
+    dim
+        Dimension of a sensor's embedding, half of which is shared with the other sensors.
+    temperature
+        Temperature of the contrastive losses.
+    private, orthogonality, order
+        Weights of the losses beside that between sensors: between two views of one sensor, of the
+        halves' independence, and of the order of distances over time.
+    sequence
+        Windows in a row of the same recording, whose distances are compared with others'.
+    margin
+        Of that comparison.
+    """
+
+    dim: int = 256
+    temperature: float = 0.2
+    private: float = 1.0
+    orthogonality: float = 3.0
+    order: float = 5.0
+    sequence: int = 4
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_dim("dim", self.dim)
+        require(self.dim % 2 == 0, f"dim must be even, not {self.dim}")
+        require_positive(self, "temperature")
+        for name in ("private", "orthogonality", "order", "margin"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
+        require(self.sequence >= 2, f"sequence must be at least 2, not {self.sequence}")
+
+
 WindowMethodConfig = SimCLRConfig | MultitaskConfig | CPCConfig
-MethodConfig = MoCoConfig | SimSiamConfig | SupervisedConfig | WindowMethodConfig | RandomConfig
+SensorMethodConfig = FocalConfig
+MethodConfig = (
+    MoCoConfig
+    | SimSiamConfig
+    | SupervisedConfig
+    | WindowMethodConfig
+    | SensorMethodConfig
+    | RandomConfig
+)
 
 METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     "moco": MoCoConfig,
@@ -165,6 +210,7 @@ METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     "simclr": SimCLRConfig,
     "multitask": MultitaskConfig,
     "cpc": CPCConfig,
+    "focal": FocalConfig,
     "random": RandomConfig,
 }
 
@@ -197,6 +243,9 @@ class PretrainConfig:
     neighbours
         Probability that a window's partner is the next one in time. Of methods that compare two
         views of a window.
+    pairs
+        Share of the recordings of several sensors that are taken for simultaneous; of each other
+        one only one sensor is seen. Of methods that read each sensor by itself.
     epochs
         Passes over the images.
     batch_size
@@ -231,6 +280,7 @@ class PretrainConfig:
     init: str | None = None
     average: float = 0.0
     neighbours: float = 0.0
+    pairs: float = 1.0
     epochs: int = 40
     batch_size: int = 256
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -259,6 +309,7 @@ class PretrainConfig:
             "average needs init: weights to average with",
         )
         require(0 <= self.neighbours <= 1, f"neighbours must lie in [0, 1], not {self.neighbours}")
+        require(0 <= self.pairs <= 1, f"pairs must lie in [0, 1], not {self.pairs}")
         require(self.held >= 0, f"held must not be negative, not {self.held}")
         require_seed(self.seed)
         if isinstance(self.method, MoCoConfig):
@@ -280,6 +331,13 @@ class PretrainConfig:
             require(
                 self.encoder == own,
                 f"{name} learns from windows, with the encoder {own}, not {self.encoder}",
+            )
+            require(self.policy == "none", f"{name} has augmentations of its own: no policy")
+        elif isinstance(self.method, SensorMethodConfig):
+            require(
+                self.encoder != "cpc1d",
+                f"{name} learns from pictures of each sensor, or from windows with the encoder "
+                "conv1d, not cpc1d",
             )
             require(self.policy == "none", f"{name} has augmentations of its own: no policy")
         elif not isinstance(self.method, RandomConfig):
@@ -408,6 +466,7 @@ _WINDOWS = PretrainConfig(
     weight_decay=0.01,
 )
 _SIMCLR = replace(_SENSOR, method=SimCLRConfig(), batch_size=1024)
+_FOCAL = replace(_SENSOR, method=FocalConfig(), batch_size=64, weight_decay=0.05)
 _CPC = replace(_SENSOR, method=CPCConfig(), encoder="cpc1d", batch_size=64)
 
 RECIPES: dict[str, dict[str, PretrainConfig]] = {
@@ -438,6 +497,7 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "simclr": _SIMCLR,
         "multitask": _SENSOR,
         "cpc": _CPC,
+        "focal": _FOCAL,
         "random": PretrainConfig(RandomConfig()),
     },
     # Image encoders on the pictures of windows.
@@ -445,6 +505,7 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "supervised": _WINDOWS,
         "moco": replace(_WINDOWS, method=replace(_MOCO, queue=4096)),
         "simsiam": replace(_WINDOWS, method=SimSiamConfig()),
+        "focal": replace(_WINDOWS, method=FocalConfig()),
     },
 }
 """Settings by preset and method."""

@@ -31,6 +31,7 @@ from ..models import (
     create_backbone,
     create_window_encoder,
 )
+from ..models.conv1d import LateConv1d
 from ..models.weights import fold_batch_norm
 from ..progress import Progress, silent
 from ..settings import read_sealed, write_sealed
@@ -48,6 +49,9 @@ from .monitors import (
     knn_accuracy,
 )
 from .pictures import PictureLoader, PictureSource
+from .sensor_methods import create_sensor_method
+from .sensors import SensorLoader, SensorSource
+from .sets import SetsLoader, WindowSets
 from .window_methods import create_window_method
 from .windows import WindowsLoader, WindowsSource
 
@@ -64,8 +68,8 @@ SETTINGS = "config.json"
 ROWS = ("readings", "steps", "epochs")
 """Numbers that a checkpoint holds: of the epoch it is in, and all those of the two logs."""
 
-AnySource = Source | WindowsSource | PictureSource
-AnyLoader = Loader | WindowsLoader | PictureLoader
+AnySource = Source | WindowsSource | PictureSource | SensorSource
+AnyLoader = Loader | WindowsLoader | SetsLoader
 AfterEpoch = Callable[[int, AnyBackbone], dict[str, Number]]
 """``after_epoch(epoch, encoder)``: more numbers for the epoch's row."""
 
@@ -92,22 +96,11 @@ class Trainer:
         self.config, self.source, self.world = config, source, world
         self.held, training = split_rows(source, config)
         encoder = untrained_encoder(config, source)
-        self.loader: AnyLoader
-        if isinstance(source, WindowsSource):
-            assert isinstance(encoder, WindowEncoder), "pretrain has compared them"
-            self.loader = WindowsLoader(source, config.batch_size, config.seed, world)
-            self.policy: nn.Module = nn.Identity()
-            share = config.batch_size // world.size
-            samples = source.windows.shape[2]
-            method = create_window_method(config, encoder, share, samples, source.sensors)
-        else:
-            assert isinstance(encoder, Backbone), "pretrain has compared them"
-            method = create_method(config, encoder, groups_of(source, config), world)
-            self.loader = _image_loader(config, source, world, training, method.views)
-            self.policy = _policy(config.policy, source).to(world.device)
-            if config.average:
-                _folded(encoder)  # what cannot be is better known before training
+        method, self.loader, self.policy = _assembled(config, source, encoder, training, world)
+        self.policy.to(world.device)
         self.method: Method = method.to(world.device).to(memory_format=torch.channels_last)
+        if config.average and isinstance(encoder, Backbone):
+            _folded(encoder)  # what cannot be is better known before training
         self.optimizer = create_optimizer(config, self.method)
         if compile:
             mode = "reduce-overhead" if world.device.type == "cuda" else "default"
@@ -127,7 +120,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, step, self.loader.steps)
         # Windows are drawn anew for each view; an image is read once.
-        drawn = batch.images.ndim == 5
+        drawn = isinstance(self.loader, SetsLoader)
         images = batch.images if drawn else [batch.images] * self.method.views
         views = [self.policy(each) for each in images]
         with torch.autocast(self.world.device.type, torch.bfloat16):
@@ -185,6 +178,31 @@ class Trainer:
             for rows in (bank, self.held)
         )
         return knn_accuracy(features[0], known, features[1], truth)
+
+
+def _assembled(
+    config: PretrainConfig,
+    source: AnySource,
+    encoder: AnyBackbone,
+    training: np.ndarray[Any, np.dtype[np.int64]],
+    world: World,
+) -> tuple[Method, AnyLoader, nn.Module]:
+    """The method around its encoder, what feeds it, and what images go through before."""
+    batch, seed = config.batch_size, config.seed
+    if isinstance(source, SensorSource):
+        method = create_sensor_method(config, encoder, source, world)
+        plain = KorniaPolicy(nn.Identity(), dtype=torch.bfloat16)
+        loader = SensorLoader(source, batch, seed, world, method.views, method.sequence)
+        return method, loader, plain if source.pictures else nn.Identity()
+    if isinstance(source, WindowsSource):
+        assert isinstance(encoder, WindowEncoder), "pretrain has compared them"
+        share, samples = batch // world.size, source.windows.shape[2]
+        of_windows = create_window_method(config, encoder, share, samples, source.sensors)
+        return of_windows, WindowsLoader(source, batch, seed, world), nn.Identity()
+    assert isinstance(encoder, Backbone), "pretrain has compared them"
+    of_images = create_method(config, encoder, groups_of(source, config), world)
+    policy = _policy(config.policy, source)
+    return of_images, _image_loader(config, source, world, training, of_images.views), policy
 
 
 def pretrain(
@@ -252,8 +270,17 @@ def pretrain(
         last = _run(trainer, start, path, meter, logs, bar, after_epoch, say)
         bar.close()
         if world.first:
-            checkpoint.save_encoder(out / "encoder.safetensors", averaged(trainer))
+            _save_encoder(out, averaged(trainer), source)
     return last
+
+
+def _save_encoder(out: Path, encoder: AnyBackbone, source: AnySource) -> None:
+    """Write what was learnt; of an encoder with a network for each sensor these, too."""
+    checkpoint.save_encoder(out / "encoder.safetensors", encoder)
+    if isinstance(encoder, LateConv1d) and isinstance(source, SensorSource):
+        for number, name in enumerate(source.sensors):
+            part = encoder.of_sensor(number)
+            checkpoint.save_encoder(out / f"encoder-{name}.safetensors", part)
 
 
 def averaged(trainer: Trainer) -> AnyBackbone:
@@ -265,9 +292,8 @@ def averaged(trainer: Trainer) -> AnyBackbone:
     config, encoder = trainer.config, trainer.method.encoder
     if not config.average:
         return encoder
-    assert isinstance(encoder, Backbone)
     start = untrained_encoder(config, trainer.source)
-    assert isinstance(start, Backbone)
+    assert isinstance(encoder, Backbone) and isinstance(start, Backbone)
     mean, trained = (_folded(each) for each in (start, encoder))
     before = mean.state_dict()
     state = {
@@ -453,7 +479,10 @@ class Logs:
 def require_readable(config: PretrainConfig, source: AnySource) -> None:
     """Raise :class:`InputError` for windows where images are wanted, or the other way round."""
     kinds = ("images", "windows")
-    has, wants = kinds[isinstance(source, WindowsSource)], kinds[config.reads_windows]
+    signals = isinstance(source, WindowsSource) or (
+        isinstance(source, SensorSource) and not source.pictures
+    )
+    has, wants = kinds[signals], kinds[config.reads_windows]
     if has != wants:
         raise InputError(
             f"{config.method_name} with the encoder {config.encoder} learns from {wants}, "
@@ -515,7 +544,7 @@ def run_folder(
 
 def describe_source(source: AnySource) -> dict[str, Any]:
     """What identifies the images or windows of a run."""
-    if isinstance(source, WindowsSource | PictureSource):
+    if isinstance(source, WindowsSource | WindowSets):
         return source.describe()
     manifest = getattr(source, "manifest", None)
     if manifest is not None:
@@ -537,7 +566,7 @@ def split_rows(
     known = np.zeros(len(source), bool) if labels is None else np.asarray(labels) >= 0
     order = np.random.default_rng(config.seed).permutation(len(source))
     # Of windows whole subjects are held out, and those the source has set aside.
-    most = 0 if isinstance(source, PictureSource) else min(config.held, int(known.sum()) // 10)
+    most = 0 if isinstance(source, WindowSets) else min(config.held, int(known.sum()) // 10)
     held = order[known[order]][:most]
     training = (
         known.copy() if isinstance(config.method, SupervisedConfig) else ~np.zeros_like(known)
@@ -575,14 +604,17 @@ def _image_loader(
 
 def untrained_encoder(config: PretrainConfig, source: AnySource) -> AnyBackbone:
     """What training starts from; an encoder of windows knows their mean and deviation."""
-    if isinstance(source, WindowsSource):
+    if config.reads_windows:
+        assert isinstance(source, WindowsSource | SensorSource), "pretrain has compared them"
         encoder = create_window_encoder(
             EncoderConfig(config.encoder, checkpoint=config.init, seed=config.seed),
-            source.windows.shape[1],
+            3 * len(source.sensors),
+            late=isinstance(source, SensorSource),
         )
         if config.init is None:
             encoder.normalise_by(source.mean, source.deviation)
         return encoder
+    assert not isinstance(source, WindowsSource), "pretrain has compared them"
     return create_backbone(
         config.encoder,
         stages=config.stages,
@@ -612,17 +644,23 @@ def learning_rate(config: PretrainConfig, step: int, steps_per_epoch: int) -> fl
     return config.lr * (1 + math.cos(math.pi * share)) / 2
 
 
-def _revival_images(config: PretrainConfig, source: Source | PictureSource) -> Tensor:
+def _revival_images(
+    config: PretrainConfig, source: Source | PictureSource | SensorSource
+) -> Tensor:
     """Images of the run from which folded batch norm is measured, the same in each process.
 
     No policy augments them, as the statistics that were lost are those of plain photographs.
     """
     _, rows = split_rows(source, config)
     count = min(REVIVAL, len(rows))
-    if isinstance(source, PictureSource):
+    if isinstance(source, PictureSource | SensorSource):
         generator = torch.Generator().manual_seed(config.seed)
         drawn = np.random.default_rng(config.seed).choice(rows, count, p=source.weights(rows))
-        images, _ = source.draw(drawn, 0.0, generator)
+        if isinstance(source, SensorSource):
+            each, trust = source.draw(drawn, generator)
+            images = each[trust > 0]
+        else:
+            images, _ = source.draw(drawn, 0.0, generator)
     else:
         images = next(Loader(source, count, config.seed, "cpu", rows=rows).epoch(0)).images
     return KorniaPolicy(nn.Identity())(images)
