@@ -83,13 +83,17 @@ class WindowEncoder(nn.Module, ABC):
 
     def normalised(self, windows: Tensor) -> Tensor:
         """Windows of mean 0 and deviation 1 on each axis; InputError if they cannot be read."""
+        self.require_axes(windows)
+        return (windows - self.mean) / self.deviation
+
+    def require_axes(self, windows: Tensor) -> None:
+        """Raise :class:`InputError` if windows are too short, or of other axes."""
         axes = len(self.mean)
         if windows.ndim != 3 or windows.shape[1] != axes:
             raise InputError(
                 f"this encoder reads windows (n, {axes}, samples), not {tuple(windows.shape)}"
             )
         self.require_length(windows.shape[2])
-        return (windows - self.mean) / self.deviation
 
 
 class Conv1d(WindowEncoder):
@@ -128,15 +132,24 @@ class LateConv1d(WindowEncoder):
 
     def forward(self, windows: Tensor) -> Tensor:
         """The features of windows."""
-        sensors = self.normalised(windows).unflatten(1, (-1, 3)).unbind(1)
-        each = [part(one).amax(2) for part, one in zip(self.parts, sensors, strict=True)]
+        self.require_axes(windows)
+        each = [self.read(k, one) for k, one in enumerate(windows.split(3, dim=1))]
         return torch.cat(each, dim=1)
+
+    def read(self, number: int, windows: Tensor) -> Tensor:
+        """The features of one sensor's windows (n, 3, samples)."""
+        axes = slice(3 * number, 3 * number + 3)
+        normalised = (windows - self.mean[axes]) / self.deviation[axes]
+        features: Tensor = self.parts[number](normalised).amax(2)
+        return features
 
     def of_sensor(self, number: int) -> Conv1d:
         """The encoder of one sensor by itself, which shares its weights."""
         alone, axes = Conv1d(3), slice(3 * number, 3 * number + 3)
         alone.normalise_by(self.mean[axes, 0], self.deviation[axes, 0])
-        alone.layers = self.parts[number]
+        part = self.parts[number]
+        assert isinstance(part, nn.Sequential)
+        alone.layers = part
         return alone.to(self.mean.device).train(self.training)
 
 

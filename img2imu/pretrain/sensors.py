@@ -217,7 +217,7 @@ class SensorLoader(SetsLoader):
     Raises
     ------
     InputError
-        If a batch is no multiple of the sequences, no recording has such a sequence, and as in
+        If a batch is no multiple of the sequences, there are too few of them, and as in
         :class:`~.sets.SetsLoader`.
     """
 
@@ -239,11 +239,18 @@ class SensorLoader(SetsLoader):
         self._source = source
         self._sequences = source.sequences(sequence)
         self._weights = source.weights(self._sequences[:, 0])
+        self._count = self.share // sequence
+        if self._count > len(self._sequences):
+            raise InputError(
+                f"{self._count} sequences of {sequence} windows make a batch, and there are "
+                f"{len(self._sequences)}: choose a smaller batch size"
+            )
 
     def choose(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Windows of a batch, sequence after sequence."""
-        count = self.share // self._sequences.shape[1]
-        return self._sequences[rng.choice(len(self._sequences), count, p=self._weights)].ravel()
+        """Windows of a batch, sequence after sequence, none of them twice."""
+        # Of two that are the same window neither could be told from the other.
+        chosen = rng.choice(len(self._sequences), self._count, replace=False, p=self._weights)
+        return self._sequences[chosen].ravel()
 
     def draw(self, rows: NDArray[np.int64], generator: torch.Generator) -> Batch:
         """Views of each sensor of theirs."""
