@@ -19,7 +19,7 @@ from .options import add_json, add_output, add_settings, given, parse_size, prog
 
 if TYPE_CHECKING:
     from ..models import EncoderConfig
-    from ..pretrain import PretrainConfig, WindowSets
+    from ..pretrain import PictureSource, PretrainConfig, SensorSource
 
 _EXAMPLES = """\
 examples:
@@ -73,7 +73,7 @@ def register(subparsers: Any) -> None:
 
 def run_pretrain(args: argparse.Namespace) -> None:
     """Train, and say where the encoder lies."""
-    from ..pretrain import WindowSets, join_world, pretrain
+    from ..pretrain import PictureSource, SensorSource, join_world, pretrain
     from ..pretrain.monitors import read_columns
     from ..report.figures import draw_training, save_png
 
@@ -102,7 +102,7 @@ def run_pretrain(args: argparse.Namespace) -> None:
     for name, value in last.items():
         print(f"{name:<18}{value:.4g}" if isinstance(value, float) else f"{name:<18}{value}")
     print(f"encoder in {out / ENCODER}")
-    if isinstance(source, WindowSets):
+    if isinstance(source, PictureSource | SensorSource):
         last |= _compare(source, config, out)
     if args.json:
         write_json(args.json, last)
@@ -140,7 +140,9 @@ def _are_windows(names: Sequence[str]) -> bool:
     return all(name.endswith(".npz") for name in names)
 
 
-def _compare(source: WindowSets, config: PretrainConfig, out: Path) -> dict[str, float]:
+def _compare(
+    source: PictureSource | SensorSource, config: PretrainConfig, out: Path
+) -> dict[str, float]:
     """Whether training helped: few-shot macro-F1 among subjects that it has not seen."""
     from ..fewshot import ProbeConfig, evaluate
     from ..models import EncoderConfig
@@ -150,32 +152,46 @@ def _compare(source: WindowSets, config: PretrainConfig, out: Path) -> dict[str,
     read = EncoderConfig(config.encoder, seed=config.seed)
     if not config.reads_windows:
         read = replace(read, stages=(max(config.stages),))
-    encoders = (_initial(read, config.init), replace(read, checkpoint=str(out / ENCODER)))
     scores: dict[str, float] = {}
-    for name, windows in source.held.items():
-        try:
-            start, trained = (
-                evaluate(windows, ProbeConfig(encoder=each), ["img2imu"])["results"][0]["f1_mean"]
-                for each in encoders
+    with TemporaryDirectory(prefix=".start-", dir=out) as folder:
+        initial = _initial(read, source, config, Path(folder))
+        encoders = (initial, replace(read, checkpoint=str(out / ENCODER)))
+        for name, windows in source.held.items():
+            try:
+                seen = windows
+                if isinstance(source, SensorSource) and config.reads_windows:
+                    seen = windows.only(source.sensors)
+                start, trained = (
+                    evaluate(seen, ProbeConfig(encoder=each), ["img2imu"])["results"][0]["f1_mean"]
+                    for each in encoders
+                )
+            except InputError as error:
+                print(f"{name}: not compared, {error}")
+                continue
+            scores |= {f"{name}, start": start, f"{name}, trained": trained}
+            print(
+                f"{name}: macro-F1 from 10 labels per class among {len(windows.subjects)} subjects "
+                f"held out {trained:.3f}, before training {start:.3f}"
             )
-        except InputError as error:
-            print(f"{name}: not compared, {error}")
-            continue
-        scores |= {f"{name}, start": start, f"{name}, trained": trained}
-        print(
-            f"{name}: macro-F1 from 10 labels per class among {len(windows.subjects)} subjects "
-            f"held out {trained:.3f}, before training {start:.3f}"
-        )
     return scores
 
 
-def _initial(read: EncoderConfig, init: str | None) -> EncoderConfig:
+def _initial(
+    read: EncoderConfig, source: PictureSource | SensorSource, config: PretrainConfig, folder: Path
+) -> EncoderConfig:
     """The encoder that training started from."""
-    if init is None:
+    from ..pretrain.checkpoint import save_encoder
+    from ..pretrain.loop import untrained_encoder
+
+    if config.init is None and config.reads_windows:
+        # By its name alone it would have neither the statistics nor a network for each sensor.
+        save_encoder(folder / ENCODER, untrained_encoder(config, source))
+        return replace(read, checkpoint=str(folder / ENCODER))
+    if config.init is None:
         return read
-    if Path(init).is_file():
-        return replace(read, checkpoint=init)
-    return replace(read, name=init, pretrained=True)
+    if Path(config.init).is_file():
+        return replace(read, checkpoint=config.init)
+    return replace(read, name=config.init, pretrained=True)
 
 
 def _config(args: argparse.Namespace) -> PretrainConfig:
@@ -209,14 +225,14 @@ def _transfer(
     from ..fewshot import ProbeConfig, evaluate
     from ..fewshot.evaluation import require_live_axes
     from ..models import EncoderConfig
-    from ..pretrain import WindowsSource
+    from ..pretrain import SensorSource, WindowsSource
     from ..pretrain.checkpoint import save_encoder
     from ..recordings import UNLABELLED, SplitManifest, load_windows
     from ..recordings.plausible import require_testable
 
     require(every >= 1, f"--transfer-every must be at least 1, not {every}")
     windows = load_windows(path)
-    if isinstance(source, WindowsSource):
+    if isinstance(source, SensorSource | WindowsSource) and config.reads_windows:
         require(
             windows.sensors == source.sensors,
             f"{path} is of {' and '.join(windows.sensors)}, and what is learnt from of "

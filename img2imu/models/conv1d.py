@@ -238,7 +238,7 @@ def create_window_encoder(
     axes
         Of the windows, three for each sensor.
     late
-        Without a file: whether ``conv1d`` is to be a network for each sensor.
+        Whether ``conv1d`` is to be a network for each sensor, as none other can.
 
     Raises
     ------
@@ -249,6 +249,11 @@ def create_window_encoder(
     state = read_state_dict(Path(config.checkpoint)) if config.checkpoint else {}
     if state and config.name == "conv1d":
         kind = LateConv1d if any(name.startswith("parts.") for name in state) else Conv1d
+    if late and kind is not LateConv1d:
+        raise InputError(
+            f"{config.checkpoint} reads all sensors of a window together, and each is to be read "
+            "by itself"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         encoder = kind(axes)

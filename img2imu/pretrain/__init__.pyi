@@ -6,6 +6,7 @@ from .config import MoCoConfig as MoCoConfig
 from .config import MultitaskConfig as MultitaskConfig
 from .config import PretrainConfig as PretrainConfig
 from .config import RandomConfig as RandomConfig
+from .config import SemiCMTConfig as SemiCMTConfig
 from .config import SimCLRConfig as SimCLRConfig
 from .config import SimSiamConfig as SimSiamConfig
 from .config import SupervisedConfig as SupervisedConfig

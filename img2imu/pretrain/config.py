@@ -192,8 +192,42 @@ class FocalConfig:
         require(self.sequence >= 2, f"sequence must be at least 2, not {self.sequence}")
 
 
+@dataclass(frozen=True)
+class SemiCMTConfig:
+    """Transfer between sensors of which few windows have both (Chen et al. 2024, IMWUT 8(4), 198).
+
+    Parameters
+    ----------
+    dim
+        Dimension of a sensor's embedding, half of which is shared with the other sensors.
+    temperature
+        Temperature of the contrastive losses.
+    alone, orthogonality, structure
+        Weights of the losses beside that between sensors: between two views of one sensor, of the
+        halves' independence, and of the agreement of similarities among windows.
+    target
+        Sensor of the device, which learns similarities from the others; without it each does from
+        each.
+    """
+
+    dim: int = 256
+    temperature: float = 0.2
+    alone: float = 1.0
+    orthogonality: float = 3.0
+    structure: float = 10.0
+    target: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_dim("dim", self.dim)
+        require(self.dim % 2 == 0, f"dim must be even, not {self.dim}")
+        require_positive(self, "temperature")
+        for name in ("alone", "orthogonality", "structure"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
+
+
 WindowMethodConfig = SimCLRConfig | MultitaskConfig | CPCConfig
-SensorMethodConfig = FocalConfig
+SensorMethodConfig = FocalConfig | SemiCMTConfig
 MethodConfig = (
     MoCoConfig
     | SimSiamConfig
@@ -211,6 +245,7 @@ METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     "multitask": MultitaskConfig,
     "cpc": CPCConfig,
     "focal": FocalConfig,
+    "semicmt": SemiCMTConfig,
     "random": RandomConfig,
 }
 
@@ -467,6 +502,7 @@ _WINDOWS = PretrainConfig(
 )
 _SIMCLR = replace(_SENSOR, method=SimCLRConfig(), batch_size=1024)
 _FOCAL = replace(_SENSOR, method=FocalConfig(), batch_size=64, weight_decay=0.05)
+_SEMICMT = replace(_FOCAL, method=SemiCMTConfig())
 _CPC = replace(_SENSOR, method=CPCConfig(), encoder="cpc1d", batch_size=64)
 
 RECIPES: dict[str, dict[str, PretrainConfig]] = {
@@ -498,6 +534,7 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "multitask": _SENSOR,
         "cpc": _CPC,
         "focal": _FOCAL,
+        "semicmt": _SEMICMT,
         "random": PretrainConfig(RandomConfig()),
     },
     # Image encoders on the pictures of windows.
@@ -506,6 +543,7 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "moco": replace(_WINDOWS, method=replace(_MOCO, queue=4096)),
         "simsiam": replace(_WINDOWS, method=SimSiamConfig()),
         "focal": replace(_WINDOWS, method=FocalConfig()),
+        "semicmt": replace(_WINDOWS, method=SemiCMTConfig()),
     },
 }
 """Settings by preset and method."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..models import AnyBackbone
-from .config import FocalConfig, PretrainConfig
+from .config import FocalConfig, PretrainConfig, SemiCMTConfig
 from .distributed import World
 from .focal import Focal
+from .semicmt import SemiCMT
 from .sensor_base import SensorMethod
 from .sensors import SensorSource
 
@@ -21,5 +22,7 @@ def create_sensor_method(
         If the method cannot learn from the source, or in such batches.
     """
     share = config.batch_size // world.size
-    assert isinstance(config.method, FocalConfig)
-    return Focal(encoder, config.method, source, share, world)
+    if isinstance(config.method, FocalConfig):
+        return Focal(encoder, config.method, source, share, world)
+    assert isinstance(config.method, SemiCMTConfig)
+    return SemiCMT(encoder, config.method, source, share, world)
