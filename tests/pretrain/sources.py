@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from img2imu.recordings import Windows
+
 
 @dataclass
 class Images:
@@ -54,3 +56,40 @@ def photographs_of(shard: Path, classes: int = 10, width: int = 48, height: int 
             data = stream.read(index["lengths"][row])
             image[:] = Image.open(io.BytesIO(data)).convert("RGB").resize((width, height))
     return Images(images, index["labels"][chosen].astype(np.int32))
+
+
+def recorded(
+    sensors: tuple[str, ...] = ("accel", "gyro"),
+    subjects: int = 2,
+    recordings: int = 3,
+    length: int = 5,
+    samples: int = 60,
+    seed: int = 0,
+) -> Windows:
+    """Windows of each subject's recordings, in any order; all sensors move as one.
+
+    Each recording has a frequency of its own, and each sensor its own phase, scale and noise.
+    """
+    rng = np.random.default_rng(seed)
+    who, which, place = (
+        each.ravel() for each in np.indices((subjects, recordings, length)).astype(np.int64)
+    )
+    count = len(who)
+    own = 1 + 3 * rng.permutation(subjects * recordings) / (subjects * recordings)
+    wave = 2 * np.pi * own[who * recordings + which, None] * np.arange(samples) / 25
+    X = [
+        (1 + number) * np.sin(wave + rng.uniform(0, 6, (count, 1)) + number + axis)
+        for number in range(len(sensors))
+        for axis in range(3)
+    ]
+    signals = np.stack(X, axis=1) + rng.normal(0, 0.1, (count, len(X), samples))
+    order = rng.permutation(count)
+    return Windows(
+        signals[order].astype(np.float32),
+        np.array([f"c{each}" for each in which % 2])[order],
+        np.array([f"s{each}" for each in who])[order],
+        np.array([f"r{each}" for each in which])[order],
+        place[order] * samples / 50.0,
+        25.0,
+        sensors=sensors,
+    )
