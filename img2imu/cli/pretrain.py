@@ -146,6 +146,7 @@ def _compare(
     """Whether training helped: few-shot macro-F1 among subjects that it has not seen."""
     from ..fewshot import ProbeConfig, evaluate
     from ..models import EncoderConfig
+    from ..pretrain import SensorSource
 
     if not source.held:
         print("no subjects were held out: 'img2imu probe' compares encoders on other windows")

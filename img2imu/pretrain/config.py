@@ -175,7 +175,7 @@ class FocalConfig:
     """
 
     dim: int = 256
-    temperature: float = 0.2
+    temperature: float = 0.07
     private: float = 1.0
     orthogonality: float = 3.0
     order: float = 5.0
@@ -211,9 +211,9 @@ class SemiCMTConfig:
     """
 
     dim: int = 256
-    temperature: float = 0.2
+    temperature: float = 0.07
     alone: float = 1.0
-    orthogonality: float = 3.0
+    orthogonality: float = 1.0
     structure: float = 10.0
     target: str | None = None
 

@@ -138,8 +138,8 @@ def focal_chance(config: FocalConfig, source: SensorSource, n: int) -> dict[str,
     """
     weights = source.weights(np.arange(len(source)))
     having = source.trust > 0
-    single = [weights[own].sum() for own in having]
-    pairs = [weights[one & other].sum() for one, other in combinations(having, 2)]
+    single = [float(weights[own].sum()) for own in having]
+    pairs = [float(weights[one & other].sum()) for one, other in combinations(having, 2)]
     others = n - config.sequence
     independent = len(single) + sum(share > 0 for share in pairs)
     return {

@@ -83,9 +83,13 @@ class SemiCMT(Factorised):
         ]
         independence = [orthogonality(each[0], each[1], there) for each in halves]
         agreement = [self._structure(shared, there) for shared, _ in halves]
-        first, second = embedded
+        # Of each half by itself: of both together one could collapse unnoticed.
+        alone = [
+            between_views(first, second, there, candidates, config.temperature)
+            for first, second in zip(*halves, strict=True)
+        ]
         terms = {
-            "alone": between_views(first, second, there, candidates, config.temperature),
+            "alone": (alone[0] + alone[1]) / 2,
             "orthogonality": independence[0] + independence[1],
             "structure": agreement[0] + agreement[1],
         }
@@ -118,7 +122,7 @@ class SemiCMT(Factorised):
         having = source.trust > 0
         single = [float(weights[own].sum()) for own in having]
         pairs = [float(weights[one & other].sum()) for one, other in combinations(having, 2)]
-        taught = [weights[having[a] & having[b]].sum() > 0 for a, b in self._lessons(len(having))]
+        taught = [bool((having[a] & having[b]).any()) for a, b in self._lessons(len(having))]
         independent = len(single) + sum(share > 0 for share in pairs)
         return {
             "shared": 2 * sum(math.log1p((n - 1) * share) for share in pairs),
