@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from img2imu.errors import InputError
-from img2imu.pretrain import World, join_world
+from img2imu.pretrain import FocalConfig, PretrainConfig, SensorSource, World, join_world, loop
 from img2imu.pretrain.norm import group_batch_norm
+
+from .sources import recorded
 
 RUN = """
 import sys
@@ -107,8 +109,11 @@ TRAIN = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from sources import stripes
-from img2imu.pretrain import MoCoConfig, PretrainConfig, join_world, pretrain
+from sources import recorded, stripes
+import torch
+from img2imu.pretrain import (
+    FocalConfig, MoCoConfig, PretrainConfig, SensorSource, join_world, loop, pretrain
+)
 config = PretrainConfig(
     MoCoConfig(dim=16, queue=64, splits=1), encoder="test_resnet", epochs=1,
     batch_size=32, lr=1e-3, held=10,
@@ -120,7 +125,19 @@ with join_world("cpu") as world:
             Path(sys.argv[1], f"run{{run}}").write_bytes(
                 Path(sys.argv[1], "encoder.safetensors").read_bytes()
             )
+    # Of windows of several sensors each process compares its own part.
+    windows = recorded(("accel", "gyro", "magn"), subjects=4)
+    source = SensorSource({{"a": windows}}, False, False, pairs=0.5)
+    trainer = loop.Trainer(PretrainConfig(**{settings!r}, method=FocalConfig(8)), source, world)
+    for step, batch in enumerate(trainer.loader.epoch(0)):
+        trainer.step(batch, step)
+        if not step:
+            gradients = {{name: p.grad.clone() for name, p in trainer.method.named_parameters()}}
+    done = {{"gradients": gradients, "state": trainer.method.state_dict(), "step": step}}
+    torch.save(done, sys.argv[1] + f"/focal{{world.rank}}.pt")
 """
+
+SENSORS = {"policy": "none", "encoder": "conv1d", "epochs": 1, "batch_size": 16, "lr": 1e-3}
 
 
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
@@ -161,9 +178,9 @@ def test_four_processes_equal_one_on_the_joined_batch(tmp_path):
                 )
 
 
-def test_two_processes_train_and_go_on(tmp_path):
+def test_two_processes_train_and_go_on(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    code = TRAIN.format(tests=str(Path(__file__).parent))
+    code = TRAIN.format(tests=str(Path(__file__).parent), settings=SENSORS)
     _succeed(code, tmp_path, run, launcher=TORCHRUN)
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     # Each process draws augmentations of its own, so there are two different states.
@@ -171,6 +188,30 @@ def test_two_processes_train_and_go_on(tmp_path):
     assert not torch.equal(*state["random"][0])
     assert state["method"]["encoder.body.bn1.num_batches_tracked"] == 3
     assert (run / "run0").read_bytes() == (run / "run1").read_bytes()
+    _two_processes_of_sensors(run, monkeypatch)
+
+
+def _two_processes_of_sensors(run, monkeypatch):
+    """Batches and losses are each process' own, gradients their mean, weights equal thereafter."""
+    parts = [torch.load(run / f"focal{rank}.pt", weights_only=True) for rank in range(2)]
+    assert parts[0]["step"] == 60 // 16 - 1
+    for name, tensor in parts[0]["state"].items():
+        assert torch.equal(tensor, parts[1]["state"][name]), name
+    monkeypatch.setattr(loop, "DistributedDataParallel", lambda method, **_: method)
+    batches, gradients = [], []
+    for rank in range(2):
+        windows = recorded(("accel", "gyro", "magn"), subjects=4)
+        source = SensorSource({"a": windows}, False, False, pairs=0.5)
+        config = PretrainConfig(FocalConfig(8), **SENSORS)
+        trainer = loop.Trainer(config, source, World(torch.device("cpu"), rank, 2))
+        batches.append(next(trainer.loader.epoch(0)))
+        trainer.step(batches[-1], 0)
+        gradients.append({name: p.grad for name, p in trainer.method.named_parameters()})
+    assert batches[0].images.shape == batches[1].images.shape == (2, 3, 8, 3, 60)
+    assert not torch.equal(batches[0].images, batches[1].images)
+    for name, gradient in parts[0]["gradients"].items():
+        mean = (gradients[0][name] + gradients[1][name]) / 2
+        assert torch.allclose(gradient, mean, rtol=1e-4, atol=1e-6), name
 
 
 @pytest.mark.parametrize(("splits", "processes"), [(3, 2), (2, 3), (4, 6)])

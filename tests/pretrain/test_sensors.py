@@ -45,9 +45,7 @@ def test_sequences_follow_each_other_in_their_recording():
             own = [k for k in order if (each.subject[k], each.recording[k]) == (who, which)]
             following[offset + own[0]] = [offset + k for k in own]
     runs = {
-        tuple(own[first : first + 3])
-        for own in following.values()
-        for first in range(len(own) - 2)
+        tuple(own[first : first + 3]) for own in following.values() for first in range(len(own) - 2)
     }
     found = source.sequences(3)
     assert len(found) == 2 * 3 * 3 + 2 * 2 * 1 == len(runs)
