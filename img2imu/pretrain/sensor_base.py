@@ -83,6 +83,9 @@ class SensorMethod(Method):
 class Factorised(SensorMethod):
     """A method with an embedding for each sensor, half of it shared and half of it private.
 
+    Batch norm of an image encoder is over the pictures of all sensors and processes; where these
+    have unequal numbers of pictures each process counts alike.
+
     Parameters
     ----------
     encoder

@@ -78,7 +78,7 @@ def test_each_sensor_of_each_set_is_drawn_by_its_own_views(sets, monkeypatch):
     both = replace(one, X=np.concatenate([one.X, 3 * one.X[:, ::-1]], 1), sensors=("accel", "gyro"))
     source = PictureSource({"one": one, "both": both}, held=False)
     assert [len(views) for views in source.views] == [5, 9]
-    assert source.describe()["sets"][1]["sensors"] == ("accel", "gyro")
+    assert source.describe()["sets"][1]["sensors"] == ["accel", "gyro"]
     row = 4
     rows = np.full(400, len(one) + row)
     images, labels = source.draw(rows, 0.0, torch.Generator().manual_seed(0))
