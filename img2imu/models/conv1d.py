@@ -138,18 +138,20 @@ class LateConv1d(WindowEncoder):
 
     def read(self, number: int, windows: Tensor) -> Tensor:
         """The features of one sensor's windows (n, 3, samples)."""
+        return self.over_time(number, windows).amax(2)
+
+    def over_time(self, number: int, windows: Tensor) -> Tensor:
+        """What :meth:`read` takes the maximum of, (n, features, steps)."""
         axes = slice(3 * number, 3 * number + 3)
         normalised = (windows - self.mean[axes]) / self.deviation[axes]
-        features: Tensor = self.parts[number](normalised).amax(2)
-        return features
+        maps: Tensor = self.parts[number](normalised)
+        return maps
 
     def of_sensor(self, number: int) -> Conv1d:
         """The encoder of one sensor by itself, which shares its weights."""
         alone, axes = Conv1d(3), slice(3 * number, 3 * number + 3)
         alone.normalise_by(self.mean[axes, 0], self.deviation[axes, 0])
-        part = self.parts[number]
-        assert isinstance(part, nn.Sequential)
-        alone.layers = part
+        alone.layers = self.parts[number]
         return alone.to(self.mean.device).train(self.training)
 
 

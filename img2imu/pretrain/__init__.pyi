@@ -2,6 +2,8 @@ from .config import METHOD_CONFIGS as METHOD_CONFIGS
 from .config import RECIPES as RECIPES
 from .config import CPCConfig as CPCConfig
 from .config import FocalConfig as FocalConfig
+from .config import InfoMAEConfig as InfoMAEConfig
+from .config import MMBindConfig as MMBindConfig
 from .config import MoCoConfig as MoCoConfig
 from .config import MultitaskConfig as MultitaskConfig
 from .config import PretrainConfig as PretrainConfig

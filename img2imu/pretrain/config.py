@@ -226,8 +226,75 @@ class SemiCMTConfig:
             require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
 
 
+@dataclass(frozen=True)
+class InfoMAEConfig:
+    """Masked autoencoders whose shared parts are aligned (Kimura et al. 2025, arXiv 2504.09707).
+
+    Parameters
+    ----------
+    dim
+        Dimension of a cell's embedding, half of which is shared with the other sensors.
+    temperature
+        Temperature of the contrastive loss.
+    masked
+        Share of a window that is hidden.
+    align_from
+        Share of the training after which pairs are aligned; before, each sensor is learnt by itself.
+    distribution, contrast, independence
+        Weights of the losses beside the reconstruction: of the distance between the shared parts'
+        distributions, of finding the same window, of the correlation of shared and private parts.
+    """
+
+    dim: int = 128
+    temperature: float = 0.2
+    masked: float = 0.5
+    align_from: float = 0.5
+    distribution: float = 1.0
+    contrast: float = 1.0
+    independence: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_dim("dim", self.dim)
+        require(self.dim % 2 == 0, f"dim must be even, not {self.dim}")
+        require_positive(self, "temperature")
+        require(0 < self.masked < 1, f"masked must lie between 0 and 1, not {self.masked}")
+        require(
+            0 <= self.align_from <= 1, f"align_from must lie in [0, 1], not {self.align_from}"
+        )
+        for name in ("distribution", "contrast", "independence"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
+
+
+@dataclass(frozen=True)
+class MMBindConfig:
+    """Contrast between sensors of bound windows (Ouyang et al. 2024, arXiv 2411.12126).
+
+    Parameters
+    ----------
+    dim
+        Dimension of the embeddings that are compared.
+    temperature
+        Temperature of the contrastive losses.
+    single
+        Weight of the loss between two views of one sensor beside that between sensors.
+    """
+
+    dim: int = 128
+    temperature: float = 0.2
+    single: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_dim("dim", self.dim)
+        require_positive(self, "temperature")
+        require(
+            0 <= self.single < math.inf,
+            f"single must not be negative, and finite, not {self.single}",
+        )
+
+
 WindowMethodConfig = SimCLRConfig | MultitaskConfig | CPCConfig
-SensorMethodConfig = FocalConfig | SemiCMTConfig
+SensorMethodConfig = FocalConfig | SemiCMTConfig | InfoMAEConfig | MMBindConfig
 MethodConfig = (
     MoCoConfig
     | SimSiamConfig
@@ -246,6 +313,8 @@ METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     "cpc": CPCConfig,
     "focal": FocalConfig,
     "semicmt": SemiCMTConfig,
+    "infomae": InfoMAEConfig,
+    "mmbind": MMBindConfig,
     "random": RandomConfig,
 }
 
@@ -375,6 +444,10 @@ class PretrainConfig:
                 "conv1d, not cpc1d",
             )
             require(self.policy == "none", f"{name} has augmentations of its own: no policy")
+            require(
+                len(self.stages) == 1 or not isinstance(self.method, InfoMAEConfig),
+                f"{name} reads one stage, not {len(self.stages)}",
+            )
         elif not isinstance(self.method, RandomConfig):
             require(
                 not self.reads_windows,
@@ -501,6 +574,8 @@ _WINDOWS = PretrainConfig(
     weight_decay=0.01,
 )
 _SIMCLR = replace(_SENSOR, method=SimCLRConfig(), batch_size=1024)
+_INFOMAE = replace(_SENSOR, method=InfoMAEConfig(), batch_size=64)
+_MMBIND = replace(_SENSOR, method=MMBindConfig(), batch_size=128)
 _FOCAL = replace(_SENSOR, method=FocalConfig(), batch_size=64, weight_decay=0.05)
 _SEMICMT = replace(_FOCAL, method=SemiCMTConfig())
 _CPC = replace(_SENSOR, method=CPCConfig(), encoder="cpc1d", batch_size=64)
@@ -535,6 +610,8 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "cpc": _CPC,
         "focal": _FOCAL,
         "semicmt": _SEMICMT,
+        "infomae": _INFOMAE,
+        "mmbind": _MMBIND,
         "random": PretrainConfig(RandomConfig()),
     },
     # Image encoders on the pictures of windows.
@@ -544,6 +621,8 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "simsiam": replace(_WINDOWS, method=SimSiamConfig()),
         "focal": replace(_WINDOWS, method=FocalConfig()),
         "semicmt": replace(_WINDOWS, method=SemiCMTConfig()),
+        "infomae": replace(_WINDOWS, method=InfoMAEConfig()),
+        "mmbind": replace(_WINDOWS, method=MMBindConfig()),
     },
 }
 """Settings by preset and method."""

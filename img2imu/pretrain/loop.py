@@ -36,9 +36,10 @@ from ..models.weights import fold_batch_norm
 from ..progress import Progress, silent
 from ..settings import read_sealed, write_sealed
 from . import checkpoint
-from .config import PretrainConfig, RandomConfig, SupervisedConfig
+from .config import MMBindConfig, PretrainConfig, RandomConfig, SupervisedConfig
 from .distributed import World
 from .methods import Measures, Method, create_method, parameter_groups
+from .mmbind import bind
 from .monitors import (
     CsvLog,
     Number,
@@ -192,7 +193,9 @@ def _assembled(
     if isinstance(source, SensorSource):
         method = create_sensor_method(config, encoder, source, world)
         plain = KorniaPolicy(nn.Identity(), dtype=torch.bfloat16)
-        loader = SensorLoader(source, batch, seed, world, method.views, method.sequence)
+        loader = SensorLoader(
+            source, batch, seed, world, method.views, method.sequence, method.paired
+        )
         return method, loader, plain if source.pictures else nn.Identity()
     if isinstance(source, WindowsSource):
         assert isinstance(encoder, WindowEncoder), "pretrain has compared them"
@@ -258,6 +261,10 @@ def pretrain(
             if world.first:
                 checkpoint.save_encoder(out / "encoder.safetensors", backbone)
         return {"step": 0, "epoch": 0}
+    if isinstance(config.method, MMBindConfig):
+        assert isinstance(source, SensorSource), "require_readable has told"
+        shown = progress if world.first else silent
+        source = bind(source, untrained_encoder(config, source), world.device, shown)
     trainer = Trainer(config, source, world, compile)
     path = out / checkpoint.FILE
     with run_folder(out, config, source, world), _memory_as_input_error(config):

@@ -34,9 +34,12 @@ class SensorMethod(Method):
     ----------
     sequence
         Windows in a row of a batch that follow each other in their recording.
+    paired
+        Share of a batch that is drawn from the windows with several sensors.
     """
 
     sequence = 1
+    paired = 0.0
 
     def __init__(self, encoder: AnyBackbone) -> None:
         super().__init__()

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from ..models import AnyBackbone
-from .config import FocalConfig, PretrainConfig, SemiCMTConfig
+from .config import (
+    FocalConfig,
+    InfoMAEConfig,
+    MMBindConfig,
+    PretrainConfig,
+    SemiCMTConfig,
+)
 from .distributed import World
 from .focal import Focal
+from .infomae import InfoMAE
+from .mmbind import MMBind
 from .semicmt import SemiCMT
 from .sensor_base import SensorMethod
 from .sensors import SensorSource
+from .windows import whole_batches
 
 
 def create_sensor_method(
@@ -24,5 +33,10 @@ def create_sensor_method(
     share = config.batch_size // world.size
     if isinstance(config.method, FocalConfig):
         return Focal(encoder, config.method, source, share, world)
+    if isinstance(config.method, InfoMAEConfig):
+        steps = config.epochs * whole_batches(len(source), config.batch_size, world)
+        return InfoMAE(encoder, config.method, source, share, steps, world)
+    if isinstance(config.method, MMBindConfig):
+        return MMBind(encoder, config.method, source, share, world)
     assert isinstance(config.method, SemiCMTConfig)
     return SemiCMT(encoder, config.method, source, share, world)

@@ -103,6 +103,16 @@ class SensorSource(WindowSets):
             raise InputError(f"no recording has {length} windows in a row")
         return whole
 
+    def signals(self, sensor: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """One sensor of windows that have it, (n, 3, samples), unchanged."""
+        drawn = np.empty((len(rows), 3, self.samples), np.float32)
+        member = self.member(rows)
+        for number in np.unique(member):
+            windows, mine = self.sets[number], member == number
+            axis = 3 * windows.sensors.index(self.sensors[sensor])
+            drawn[mine] = windows.X[rows[mine] - self.first[number], axis : axis + 3]
+        return drawn
+
     def draw(self, rows: NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Each sensor of each window, changed at random; sensors of one window together.
 
@@ -213,6 +223,9 @@ class SensorLoader(SetsLoader):
         Of each window.
     sequence
         Windows in a row of a batch that follow each other in their recording.
+    paired
+        Share of a batch that is drawn from the windows with several sensors, where there are so
+        many; the rest is drawn from all.
 
     Raises
     ------
@@ -229,6 +242,7 @@ class SensorLoader(SetsLoader):
         world: World,
         views: int = 2,
         sequence: int = 1,
+        paired: float = 0.0,
     ) -> None:
         super().__init__(source, batch_size, seed, world, np.arange(len(source)))
         if self.share % sequence:
@@ -245,12 +259,26 @@ class SensorLoader(SetsLoader):
                 f"{self._count} sequences of {sequence} windows make a batch, and there are "
                 f"{len(self._sequences)}: choose a smaller batch size"
             )
+        several = ((source.trust > 0).sum(axis=0) >= 2)[self._sequences].all(axis=1)
+        self._several = np.flatnonzero(several)
+        self._paired = min(round(paired * self._count), len(self._several))
 
     def choose(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Windows of a batch, sequence after sequence, none of them twice."""
         # Of two that are the same window neither could be told from the other.
-        chosen = rng.choice(len(self._sequences), self._count, replace=False, p=self._weights)
+        several = self._chosen(rng, self._several, self._paired)
+        others = np.setdiff1d(np.arange(len(self._sequences)), several)
+        chosen = np.append(several, self._chosen(rng, others, self._count - self._paired))
         return self._sequences[chosen].ravel()
+
+    def _chosen(
+        self, rng: np.random.Generator, among: NDArray[np.int64], count: int
+    ) -> NDArray[np.int64]:
+        """So many of some sequences, none of them twice."""
+        if not count:
+            return among[:0]
+        weights = self._weights[among]
+        return among[rng.choice(len(among), count, replace=False, p=weights / weights.sum())]
 
     def draw(self, rows: NDArray[np.int64], generator: torch.Generator) -> Batch:
         """Views of each sensor of theirs."""
