@@ -151,7 +151,9 @@ class LateConv1d(WindowEncoder):
         """The encoder of one sensor by itself, which shares its weights."""
         alone, axes = Conv1d(3), slice(3 * number, 3 * number + 3)
         alone.normalise_by(self.mean[axes, 0], self.deviation[axes, 0])
-        alone.layers = self.parts[number]
+        part = self.parts[number]
+        assert isinstance(part, nn.Sequential)
+        alone.layers = part
         return alone.to(self.mean.device).train(self.training)
 
 

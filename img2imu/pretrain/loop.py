@@ -36,7 +36,13 @@ from ..models.weights import fold_batch_norm
 from ..progress import Progress, silent
 from ..settings import read_sealed, write_sealed
 from . import checkpoint
-from .config import MMBindConfig, PretrainConfig, RandomConfig, SupervisedConfig
+from .config import (
+    MMBindConfig,
+    PretrainConfig,
+    RandomConfig,
+    SensorMethodConfig,
+    SupervisedConfig,
+)
 from .distributed import World
 from .methods import Measures, Method, create_method, parameter_groups
 from .mmbind import bind
@@ -262,7 +268,7 @@ def pretrain(
                 checkpoint.save_encoder(out / "encoder.safetensors", backbone)
         return {"step": 0, "epoch": 0}
     if isinstance(config.method, MMBindConfig):
-        assert isinstance(source, SensorSource), "require_readable has told"
+        assert isinstance(source, SensorSource), "require_readable has compared them"
         shown = progress if world.first else silent
         source = bind(source, untrained_encoder(config, source), world.device, shown)
     trainer = Trainer(config, source, world, compile)
@@ -495,6 +501,8 @@ def require_readable(config: PretrainConfig, source: AnySource) -> None:
             f"{config.method_name} with the encoder {config.encoder} learns from {wants}, "
             f"and the source holds {has}"
         )
+    if isinstance(config.method, SensorMethodConfig) and not isinstance(source, SensorSource):
+        raise InputError(f"{config.method_name} learns from the sensors of windows: a SensorSource")
 
 
 def require_same_run(out: Path, config: PretrainConfig, source: AnySource) -> None:
