@@ -258,9 +258,7 @@ class InfoMAEConfig:
         require(self.dim % 2 == 0, f"dim must be even, not {self.dim}")
         require_positive(self, "temperature")
         require(0 < self.masked < 1, f"masked must lie between 0 and 1, not {self.masked}")
-        require(
-            0 <= self.align_from <= 1, f"align_from must lie in [0, 1], not {self.align_from}"
-        )
+        require(0 <= self.align_from <= 1, f"align_from must lie in [0, 1], not {self.align_from}")
         for name in ("distribution", "contrast", "independence"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
