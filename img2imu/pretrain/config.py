@@ -239,7 +239,8 @@ class InfoMAEConfig:
     masked
         Share of a window that is hidden.
     align_from
-        Share of the training after which pairs are aligned; before, each sensor is learnt by itself.
+        Share of the training after which pairs are aligned; before it each sensor is learnt by
+        itself.
     distribution, contrast, independence
         Weights of the losses beside the reconstruction: of the distance between the shared parts'
         distributions, of finding the same window, of the correlation of shared and private parts.

@@ -175,10 +175,10 @@ class InfoMAE(SensorMethod):
 
     After arXiv 2504.09707, in one loop. Each sensor has two projections of a cell, one shared and
     one private, and a decoder of both. All windows learn to predict what is hidden of them. After
-    a share ``align_from`` of the steps the windows that have two sensors, at least half of a batch where
-    there are so many, are read whole besides: the shared projections of what is read in the end
-    are to have one distribution and to find their window's partner, and those of all cells not to
-    correlate with the private ones.
+    a share ``align_from`` of the steps, the windows that have two sensors are read whole besides;
+    they are at least half of a batch, where there are so many. The shared projections of what is
+    read in the end are to have one distribution, and to find their window's partner; those of all
+    cells are not to correlate with the private ones.
 
     Parameters
     ----------

@@ -210,13 +210,13 @@ def _plans(
 ) -> Iterator[tuple[int, int, NDArray[np.int64], NDArray[np.int64]]]:
     """Missing sensor, shared one, windows that lack the former, and those that have both."""
     for missing in range(len(there)):
-        open_ = ~there[missing]
+        left = ~there[missing]
         for shared in range(len(there)):
             having = np.flatnonzero(there[missing] & there[shared])
-            lacking = np.flatnonzero(open_ & there[shared])
+            lacking = np.flatnonzero(left & there[shared])
             if len(having) and len(lacking):
                 yield missing, shared, lacking, having
-                open_[lacking] = False
+                left[lacking] = False
 
 
 def most_similar(
@@ -226,14 +226,24 @@ def most_similar(
 
     Features are standardised over both.
     """
-    deviation, mean = torch.std_mean(torch.cat([queries, candidates]), 0, correction=0)
-    each = [
-        F.normalize((part - mean) / deviation.clamp(min=1e-6), dim=1)
-        for part in (queries, candidates)
-    ]
-    best = [(chunk @ each[1].T).max(dim=1) for chunk in each[0].split(CHUNK)]
+    deviation, mean = _over_both(queries, candidates)
+
+    def standardised(part: Tensor) -> Tensor:
+        return F.normalize((part - mean) / deviation.clamp(min=1e-6), dim=1)
+
+    others = standardised(candidates).T
+    best = [(standardised(chunk) @ others).max(dim=1) for chunk in queries.split(CHUNK)]
     similarity, nearest = (torch.cat(parts).numpy() for parts in zip(*best, strict=True))
     return nearest, similarity
+
+
+def _over_both(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Deviation and mean of each column, without a copy of what may be large."""
+    parts = [(len(each), *torch.var_mean(each, 0, correction=0)) for each in (first, second)]
+    total = len(first) + len(second)
+    mean = torch.stack([own * count for count, _, own in parts]).sum(0) / total
+    squares = [count * (variance + (own - mean).square()) for count, variance, own in parts]
+    return (torch.stack(squares).sum(0) / total).sqrt(), mean
 
 
 @torch.inference_mode()
