@@ -27,7 +27,7 @@ from .sensors import SensorSource
 PATCH = 16
 """Pixels, to each side, of the squares that are hidden in a picture."""
 
-SPAN = 10
+SPAN = 25
 """Samples of the spans that are hidden in a signal."""
 
 EPSILON = 1e-5
@@ -46,10 +46,13 @@ class Form(ABC):
         Features of a cell.
     outputs
         Numbers that are decoded from it.
+    bands
+        Cells to which a window is pooled.
     """
 
     channels: int
     outputs: int
+    bands: int
 
     @abstractmethod
     def mask(self, view: Tensor, share: float) -> Tensor:
@@ -85,7 +88,7 @@ class Pictures(Form):
 
     def __init__(self, encoder: Backbone) -> None:
         info: Any = encoder.body.feature_info
-        self.encoder, self.reach = encoder, info.reduction()[-1]
+        self.encoder, self.reach, self.bands = encoder, info.reduction()[-1], encoder.bands
         self.channels, self.outputs = info.channels()[-1], 3 * self.reach**2
 
     def mask(self, view: Tensor, share: float) -> Tensor:
@@ -128,6 +131,7 @@ class Signals(Form):
     """Signals, and the map over time of ``conv1d``."""
 
     outputs = 3
+    bands = 1
 
     def __init__(self, encoder: LateConv1d) -> None:
         self.encoder, self.channels = encoder, encoder.width // len(encoder.parts)
@@ -174,8 +178,8 @@ class InfoMAE(SensorMethod):
     """Each sensor by itself predicts what is hidden; what sensors share is aligned by pairs.
 
     After arXiv 2504.09707, in one loop. Each sensor has two projections of a cell, one shared and
-    one private, and a decoder of both. All windows learn to predict what is hidden of them. After
-    a share ``align_from`` of the steps, the windows that have two sensors are read whole besides;
+    one private, and a decoder of both, of the cell and of what is read of the window in the end.
+    All windows learn to predict what is hidden of them. After a share ``align_from`` of the steps, the windows that have two sensors are read whole besides;
     they are at least half of a batch, where there are so many. The shared projections of what is
     read in the end are to have one distribution, and to find their window's partner; those of all
     cells are not to correlate with the private ones.
@@ -234,7 +238,7 @@ class InfoMAE(SensorMethod):
             for inputs, outputs in (
                 (channels, dim // 2),
                 (channels, dim // 2),
-                (dim, self.form.outputs),
+                (dim * (1 + self.form.bands), self.form.outputs),
             )
         )
         group_batch_norm(self, 1, world)
@@ -273,12 +277,23 @@ class InfoMAE(SensorMethod):
         errors, correlations = [], []
         for k, own in enumerate(there):
             shared, private = self.shared[k](cells[k]), self.private[k](cells[k])
-            decoded = self.decoders[k](torch.cat([shared, private], dim=-1))
+            parts = torch.cat([shared, private, *self._of_window(k, cells[k])], dim=-1)
+            decoded = self.decoders[k](parts)
             placed = self.form.placed(decoded, view.shape[3:]).float()
             wanted, hidden = (self.form.within(each[k, own], placed) for each in (target, mask))
             errors.append(masked_error(placed, wanted, hidden))
             correlations.append(correlation(shared.flatten(0, -2), private.flatten(0, -2)))
         return torch.stack(errors).mean(), torch.stack(correlations).mean()
+
+    def _of_window(self, k: int, cells: Tensor) -> list[Tensor]:
+        """Both projections of what is read in the end, at each cell."""
+        pooled = self.form.pooled(cells)
+        places = cells.shape[1:-1]
+        each = (head[k](pooled).flatten(1) for head in (self.shared, self.private))
+        return [
+            one.view(len(one), *[1] * len(places), one.shape[1]).expand(-1, *places, -1)
+            for one in each
+        ]
 
     def _align(self, view: Tensor, there: Tensor) -> tuple[Tensor, Tensor, float, Measures]:
         """Distance and contrast of shared parts, means over pairs of sensors; rows of a pair."""

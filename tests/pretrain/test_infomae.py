@@ -146,8 +146,11 @@ def test_hidden_samples_are_predicted_from_the_cell_around_them(sets, monkeypatc
         mean, deviation = encoder.mean, encoder.deviation
         hidden = torch.where(mask[k, own], mean, view[k, own])
         cells = encoder.layers(encoder.normalised(hidden)).mT
-        parts = torch.cat([method.shared[k](cells), method.private[k](cells)], dim=2)
-        decoded = method.decoders[k](parts).detach()
+        read = cells.amax(1, keepdim=True).expand_as(cells)
+        parts = [
+            head[k](each) for each in (cells, read) for head in (method.shared, method.private)
+        ]
+        decoded = method.decoders[k](torch.cat(parts, dim=2)).detach()
         truth = (view[k, own] - mean) / deviation
         first = (100 - decoded.shape[1]) // 2  # the sample in the middle of the first cell
         some = [
