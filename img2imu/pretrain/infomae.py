@@ -179,10 +179,11 @@ class InfoMAE(SensorMethod):
 
     After arXiv 2504.09707, in one loop. Each sensor has two projections of a cell, one shared and
     one private, and a decoder of both, of the cell and of what is read of the window in the end.
-    All windows learn to predict what is hidden of them. After a share ``align_from`` of the steps, the windows that have two sensors are read whole besides;
-    they are at least half of a batch, where there are so many. The shared projections of what is
-    read in the end are to have one distribution, and to find their window's partner; those of all
-    cells are not to correlate with the private ones.
+    All windows learn to predict what is hidden of them. After a share ``align_from`` of the steps,
+    the windows that have two sensors are read whole besides; they are at least half of a batch,
+    where there are so many. The shared projections of what is read in the end are to have one
+    distribution, and to find their window's partner; those of all cells are not to correlate with
+    the private ones.
 
     Parameters
     ----------
