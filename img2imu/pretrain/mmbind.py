@@ -149,8 +149,8 @@ def bind(
     """Give each window that lacks a sensor that of the window most like it.
 
     Windows are compared by the first sensor that they share with windows that have the missing
-    one: the cosine of the encoder's features, each of which is standardised over the windows
-    compared, as otherwise all cosines are near one. It decides nothing at random.
+    one: the cosine of the encoder's features, centred over the windows compared, as otherwise all
+    cosines are near one. Nothing is decided at random.
 
     Parameters
     ----------
@@ -224,26 +224,17 @@ def most_similar(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Of each query (n, dim) the nearest of candidates (m, dim), and the cosine.
 
-    Features are standardised over both.
+    Features are centred over both.
     """
-    deviation, mean = _over_both(queries, candidates)
+    mean = (queries.sum(0) + candidates.sum(0)) / (len(queries) + len(candidates))
 
-    def standardised(part: Tensor) -> Tensor:
-        return F.normalize((part - mean) / deviation.clamp(min=1e-6), dim=1)
+    def centred(part: Tensor) -> Tensor:
+        return F.normalize(part - mean, dim=1)
 
-    others = standardised(candidates).T
-    best = [(standardised(chunk) @ others).max(dim=1) for chunk in queries.split(CHUNK)]
+    others = centred(candidates).T
+    best = [(centred(chunk) @ others).max(dim=1) for chunk in queries.split(CHUNK)]
     similarity, nearest = (torch.cat(parts).numpy() for parts in zip(*best, strict=True))
     return nearest, similarity
-
-
-def _over_both(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Deviation and mean of each column, without a copy of what may be large."""
-    parts = [(len(each), *torch.var_mean(each, 0, correction=0)) for each in (first, second)]
-    total = len(first) + len(second)
-    mean = torch.stack([own * count for count, _, own in parts]).sum(0) / total
-    squares = [count * (variance + (own - mean).square()) for count, variance, own in parts]
-    return (torch.stack(squares).sum(0) / total).sqrt(), mean
 
 
 @torch.inference_mode()

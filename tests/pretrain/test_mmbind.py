@@ -41,9 +41,9 @@ def source_of(sets, pictures=False):
 
 
 def cosines(features, count):
-    """Of the first rows with the others, features standardised: slowly."""
+    """Of the first rows with the others, features centred: slowly."""
     values = np.array(features, np.float64)
-    values = (values - values.mean(0)) / np.maximum(values.std(0), 1e-6)
+    values -= values.mean(0)
     return [
         [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in values[count:]]
         for a in values[:count]
