@@ -22,6 +22,7 @@ LARGEST_QUEUE = 2**28
 
 LARGEST_BANDS = 256
 LARGEST_EPOCHS = 10**6
+LARGEST_STEPS = 10**9
 LARGEST_BATCH = 2**20
 
 
@@ -116,7 +117,7 @@ class RandomConfig:
 
 @dataclass(frozen=True)
 class SimCLRConfig:
-    """SimCLR on windows (Tang et al. 2020, arXiv 2011.11542).
+    """SimCLR, on images (Chen et al. 2020, 2002.05709) or windows (Tang et al. 2020, 2011.11542).
 
     Parameters
     ----------
@@ -248,6 +249,8 @@ class PretrainConfig:
         one only one sensor is seen. Of methods that read each sensor by itself.
     epochs
         Passes over the images.
+    steps
+        Of the whole training, instead of epochs.
     batch_size
         Images in a step, over all processes.
     optimizer
@@ -282,6 +285,7 @@ class PretrainConfig:
     neighbours: float = 0.0
     pairs: float = 1.0
     epochs: int = 40
+    steps: int | None = None
     batch_size: int = 256
     optimizer: Literal["adam", "sgd"] = "adam"
     lr: float = 1e-6
@@ -296,6 +300,8 @@ class PretrainConfig:
         require(len(self.stages) > 0, "stages must name at least one stage")
         _require_within("bands", self.bands, 1, LARGEST_BANDS)
         _require_within("epochs", self.epochs, 1, LARGEST_EPOCHS)
+        if self.steps is not None:
+            _require_within("steps", self.steps, 1, LARGEST_STEPS)
         _require_within("batch_size", self.batch_size, 2, LARGEST_BATCH)
         require_choice("optimizer", self.optimizer, ("adam", "sgd"))
         require_positive(self, "lr")
@@ -326,7 +332,8 @@ class PretrainConfig:
 
     def _require_fitting_encoder(self) -> None:
         name = self.method_name
-        if isinstance(self.method, WindowMethodConfig):
+        on_images = isinstance(self.method, SimCLRConfig) and not self.reads_windows
+        if isinstance(self.method, WindowMethodConfig) and not on_images:
             own = "cpc1d" if isinstance(self.method, CPCConfig) else "conv1d"
             require(
                 self.encoder == own,
@@ -340,7 +347,7 @@ class PretrainConfig:
                 "conv1d, not cpc1d",
             )
             require(self.policy == "none", f"{name} has augmentations of its own: no policy")
-        elif not isinstance(self.method, RandomConfig):
+        elif not isinstance(self.method, RandomConfig | SimCLRConfig):
             require(
                 not self.reads_windows,
                 f"{name} learns from images, which the encoder {self.encoder} does not read",
@@ -500,12 +507,41 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "focal": _FOCAL,
         "random": PretrainConfig(RandomConfig()),
     },
-    # Image encoders on the pictures of windows.
+    # Image encoders on the pictures of windows. Batches of 64 are small for SimCLR, whose others
+    # are those of the batch; larger ones would cost it more steps' time than the others have.
     "windows": {
         "supervised": _WINDOWS,
         "moco": replace(_WINDOWS, method=replace(_MOCO, queue=4096)),
         "simsiam": replace(_WINDOWS, method=SimSiamConfig()),
         "focal": replace(_WINDOWS, method=FocalConfig()),
+        "simclr": replace(_WINDOWS, method=SimCLRConfig(temperature=0.2)),
     },
 }
 """Settings by preset and method."""
+
+
+def recipe_of_windows(method: str, encoder: str | None = None) -> PretrainConfig:
+    """The recipe by which a method learns from windows files.
+
+    Parameters
+    ----------
+    method
+        A name among :data:`METHOD_CONFIGS`.
+    encoder
+        By name; None takes the method's usual one. SimCLR alone learns from windows as they are
+        or from pictures of them, as the encoder reads.
+
+    Raises
+    ------
+    InputError
+        If there is no such method, or it does not fit the encoder.
+    """
+    presets = [RECIPES[name] for name in ("recommended", "windows")]
+    recipes = [preset[method] for preset in presets if method in preset]
+    if not recipes:
+        known = sorted({name for preset in presets for name in preset})
+        raise InputError(f"unknown method {method!r}; known: {', '.join(known)}")
+    usual, of_pictures = recipes[0], recipes[-1]
+    if encoder is None:
+        return usual if isinstance(usual.method, WindowMethodConfig) else of_pictures
+    return replace(usual if encoder in WINDOW_ENCODERS else of_pictures, encoder=encoder)
