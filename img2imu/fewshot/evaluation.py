@@ -23,7 +23,7 @@ from ..recordings.splits import missing_classes
 from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
 from .finetuning import FineTuning, SearchedTuning
-from .learners import ORDERS, Learner, LogisticLearner, PaperLearner
+from .learners import ORDERS, Learner, LogisticLearner, NeighboursLearner, PaperLearner
 from .methods import (
     UNLABELLED_SAMPLE,
     FeatureMethod,
@@ -163,7 +163,7 @@ def require_live_axes(windows: Windows) -> None:
 
 
 def _probes(setting: Setting, name: str = "img2imu") -> list[Method]:
-    """The frozen encoder under each linear probe."""
+    """The frozen encoder under each probe."""
     config = setting.config
     cache = FeatureCache(setting.cache / "features")
     sets = encoder_features(setting.windows, config, cache, setting.progress, setting.device, name)
@@ -174,6 +174,7 @@ def _probes(setting: Setting, name: str = "img2imu") -> list[Method]:
             for C, order in itertools.product(config.C, orders)
         ],
         "paper": _paper_learners(config.encoder),
+        "knn": [NeighboursLearner()],
     }
     return [FeatureMethod(name, probe, sets, learners[probe]) for probe in config.probes]
 

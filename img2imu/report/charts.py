@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEAT = LinearSegmentedColormap.from_list("img2imu", ["#ffffff", "#9cc9c7", ACCENT])
+_MARKS = {"main": "o", "paper": "o", "knn": "D", "published": "x"}
+_SHIFTS = {"main": -0.17, "paper": 0.17, "knn": 0.0}
 _DASHES = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5))}
 
 
 @dataclass(frozen=True)
 class Dot:
-    """A score: `kind` is ``"main"``, ``"paper"`` (its probe) or ``"published"`` (its number)."""
+    """A score: `kind` is ``"main"``, ``"paper"`` or ``"knn"`` (probes), or ``"published"``."""
 
     kind: str
     mean: float
@@ -130,15 +132,15 @@ def _draw_dots(axis: Axes, place: float, dots: Sequence[Dot], ours: bool) -> Non
         if dot.kind == "published":
             axis.plot(dot.mean, place, "x", color=INK, markersize=6, markeredgewidth=1.4, zorder=4)
             continue
-        y = place + (0.17 * (-1 if dot.kind == "main" else 1) if len(probes) > 1 else 0)
+        y = place + (_SHIFTS[dot.kind] if len(probes) > 1 else 0)
         axis.plot([dot.mean - dot.std, dot.mean + dot.std], [y, y], color=color, linewidth=1.2)
         face = color if dot.kind == "main" else "white"
-        axis.plot(dot.mean, y, "o", color=color, markerfacecolor=face, markersize=5.5, zorder=3)
+        axis.plot(dot.mean, y, _MARKS[dot.kind], color=color, markerfacecolor=face, markersize=5.5, zorder=3)
 
 
 def _handle(kind: str, label: str) -> Line2D:
-    marker = "x" if kind == "published" else "o"
-    face = "white" if kind == "paper" else MUTED
+    marker = _MARKS[kind]
+    face = MUTED if kind == "main" else "white"
     color = INK if kind == "published" else MUTED
     return Line2D(
         [], [], marker=marker, color=color, markerfacecolor=face, linestyle="", label=label
