@@ -18,7 +18,6 @@ from ..settings import require
 from .options import add_json, add_output, add_settings, given, parse_size, progress_bar
 
 if TYPE_CHECKING:
-    from ..models import EncoderConfig
     from ..pretrain import PretrainConfig, WindowSets
 
 _EXAMPLES = """\
@@ -138,13 +137,14 @@ def _compare(source: WindowSets, config: PretrainConfig, out: Path) -> dict[str,
     """Whether training helped: few-shot macro-F1 among subjects that it has not seen."""
     from ..fewshot import ProbeConfig, evaluate
     from ..models import EncoderConfig
+    from ..pretrain.config import start_of
 
     if not source.held:
         print("no subjects were held out: 'img2imu probe' compares encoders on other windows")
     read = EncoderConfig(config.encoder, seed=config.seed)
     if not config.reads_windows:
         read = replace(read, stages=(max(config.stages),))
-    encoders = (_initial(read, config.init), replace(read, checkpoint=str(out / ENCODER)))
+    encoders = (start_of(read, config.init), replace(read, checkpoint=str(out / ENCODER)))
     scores: dict[str, float] = {}
     for name, windows in source.held.items():
         try:
@@ -161,15 +161,6 @@ def _compare(source: WindowSets, config: PretrainConfig, out: Path) -> dict[str,
             f"held out {trained:.3f}, before training {start:.3f}"
         )
     return scores
-
-
-def _initial(read: EncoderConfig, init: str | None) -> EncoderConfig:
-    """The encoder that training started from."""
-    if init is None:
-        return read
-    if Path(init).is_file():
-        return replace(read, checkpoint=init)
-    return replace(read, name=init, pretrained=True)
 
 
 def _config(args: argparse.Namespace) -> PretrainConfig:

@@ -80,6 +80,7 @@ def evaluate(
     cache: Path | None = None,
     progress: Progress = silent,
     jobs: int | None = None,
+    folds: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Run the few-shot protocol.
 
@@ -104,6 +105,8 @@ def evaluate(
         Opens a progress bar for each long step.
     jobs
         Worker processes; None takes all cores, 1 stays in this process.
+    folds
+        Numbers of those that are run; None runs all.
 
     Returns
     -------
@@ -132,6 +135,8 @@ def evaluate(
     require_live_axes(labelled)
     seeds = range(config.seed, config.seed + config.seeds)
     manifest = SplitManifest.create(name, labelled, config.shots, seeds, config.folds, config.seed)
+    if folds is not None:
+        manifest = manifest.of_folds(folds)
     task = Task.from_manifest(windows, manifest)
     members = dict.fromkeys(member for row in wanted for member in VOTES.get(row, (row,)))
     outcomes = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from ..errors import InputError
-from ..models.config import WINDOW_ENCODERS
+from ..models.config import WINDOW_ENCODERS, EncoderConfig
 from ..settings import from_json, require, require_choice, require_positive, require_seed
 
 Head = Literal["linear", "mlp", "mlp-bn"]
@@ -545,3 +546,12 @@ def recipe_of_windows(method: str, encoder: str | None = None) -> PretrainConfig
     if encoder is None:
         return usual if isinstance(usual.method, WindowMethodConfig) else of_pictures
     return replace(usual if encoder in WINDOW_ENCODERS else of_pictures, encoder=encoder)
+
+
+def start_of(read: EncoderConfig, init: str | None) -> EncoderConfig:
+    """The encoder that training starts from, read as `read`; `init` as in the settings."""
+    if init is None:
+        return read
+    if Path(init).is_file():
+        return replace(read, checkpoint=init)
+    return replace(read, name=init, pretrained=True)

@@ -135,7 +135,8 @@ def _draw_dots(axis: Axes, place: float, dots: Sequence[Dot], ours: bool) -> Non
         y = place + (_SHIFTS[dot.kind] if len(probes) > 1 else 0)
         axis.plot([dot.mean - dot.std, dot.mean + dot.std], [y, y], color=color, linewidth=1.2)
         face = color if dot.kind == "main" else "white"
-        axis.plot(dot.mean, y, _MARKS[dot.kind], color=color, markerfacecolor=face, markersize=5.5, zorder=3)
+        mark = _MARKS[dot.kind]
+        axis.plot(dot.mean, y, mark, color=color, markerfacecolor=face, markersize=5.5, zorder=3)
 
 
 def _handle(kind: str, label: str) -> Line2D:
