@@ -6,7 +6,6 @@ of a data set's folds are. Nothing that is tested has been learnt from.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -17,54 +16,42 @@ import numpy as np
 
 from ..errors import InputError
 from ..fewshot import READINGS
-from ..files import sha256_of, write_csv
+from ..files import sha256_of
 from ..hashing import content_hash
 from ..models import WINDOW_ENCODERS, EncoderConfig
 from ..progress import Progress, silent
 from ..recordings import Subjects, Windows, load_windows
-from ..report.charts import Curve, draw_curves
-from ..report.tables import Entry, Line, Table, difference, score
+from ..report.charts import draw_curves
 from .cells import Cell, Outcome, run_cells
 from .config import SelfsupConfig, StudyConfig
 from .data import EVERYBODY, DataSet
 from .few_shot import few_shot_cell
-from .publishing import begin, protocol, publish, reading
-from .results import Missing, Overall, Result, averaged, compare, over_sets, require_any
+from .publishing import begin, publish
+from .results import Missing, Result, averaged, compare, require_any
 from .rows import Row
-from .scale import CODE, ENCODERS
-from .shots import BAND, DASHES, build_table, resampled
-from .table1 import run_pretraining
-from .table2 import legend_of_marks, marks
+from .scale import ENCODERS
+from .selfsup_tables import (
+    MEASURES,
+    SCHEMES,
+    START,
+    TITLES,
+    best_each,
+    collapsed,
+    panels,
+    tables,
+    verdicts,
+    write_scores,
+    write_trainings,
+)
+from .shots import BAND
+from .table1 import PRETRAINING, run_pretraining
 
 if TYPE_CHECKING:
     from ..pretrain import PretrainConfig
 
-START = "start"
-"""Row of the encoder that all trainings start from."""
 
-TITLES = {
-    START: "no training",
-    "moco": "MoCo",
-    "simsiam": "SimSiam",
-    "simclr": "SimCLR",
-    "supervised": "supervised",
-    "multitask": "multi-task",
-    "cpc": "CPC",
-}
-"""Of rows whose methods are spelled otherwise."""
-
-SCHEMES = {
-    "left-out": "learnt from the other data sets",
-    "within": "learnt from the fold's training subjects",
-}
-
-COLUMNS = (
-    "scheme", "dataset", "row", "probe", "shots", "f1_mean", "f1_std", "f1_each",
-    "validation_f1", "gain", "p", "missing",
-)  # fmt: skip
-
-MEASURES = ("seconds", "steps_per_second", "loss", "chance", "top1", "spread")
-"""Of a training; the last four of its last steps, and not every method has all."""
+CODE = (*PRETRAINING, "img2imu.convert", "img2imu.recordings.windows", "img2imu.studies.selfsup")
+"""What computes an encoder."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +120,10 @@ class Training:
         fold = "" if self.fold is None else f"--fold{self.fold}"
         return f"{self.scheme}--{self.tested[0]}{fold}--{self.method}--{self.run}"
 
+    def missing(self, reason: str) -> Missing:
+        """That there is no such encoder, and why."""
+        return Missing(", ".join(self.tested), f"{self.method}, {self.scheme}", reason)
+
 
 def run(
     out: Path,
@@ -191,9 +182,7 @@ def run(
     begin(out, "selfsup", config, sets, rows, missing)
     outcomes = _train(out, trainings, windows, jobs, progress)
     missing += [
-        Missing(", ".join(each.tested), each.method, outcomes[each.name].reason)
-        for each in trainings
-        if outcomes[each.name].reason
+        each.missing(outcomes[each.name].reason) for each in trainings if outcomes[each.name].reason
     ]
     done = [each for each in trainings if not outcomes[each.name].reason]
     probings = _probings(out, sets, done, plan, read)
@@ -202,8 +191,8 @@ def run(
     require_any([result for each in results.values() for result in each], missing)
     compared = {scheme: compare(each, START) for scheme, each in results.items()}
     write_scores(out / "table.csv", compared, missing)
-    measured = {each.name: (each, outcomes[each.name].result) for each in done}
-    _write_trainings(out / "trainings.csv", measured)
+    measured = [(each, outcomes[each.name].result) for each in done]
+    write_trainings(out / "trainings.csv", measured)
     titles = {row.name: row.title for row in rows}
     figure = draw_curves(panels(compared, rows, config), titles[START], BAND)
     return publish(
@@ -213,10 +202,10 @@ def run(
         config,
         title="Which pre-training helps",
         lead=" ".join(verdicts(compared, titles)) or "No method could be run on every data set.",
-        tables=_tables(sets, compared, rows, measured, plan, config),
+        tables=tables(sets, compared, rows, measured, plan, config),
         figures={"Macro-F1 over labelled windows per class": ("figure.png", figure)},
         missing=missing,
-        findings=[*_told(families), *_best_each(compared, titles), *_collapsed(measured)],
+        findings=[*_told(families), *best_each(compared, titles), *collapsed(measured)],
     )
 
 
@@ -320,7 +309,7 @@ def _readable(
             source_of_windows(some, each.settings)
             readable.append(each)
         except InputError as error:
-            missing.append(Missing(", ".join(each.tested), each.method, str(error)))
+            missing.append(each.missing(str(error)))
     return readable, list(dict.fromkeys(missing))
 
 
@@ -501,240 +490,3 @@ def _whole(results: Sequence[Result]) -> list[Result]:
     """Without rows that have fewer folds than the start: pairs would not be of one fold."""
     counts = {r.dataset: len(r.each) for r in results if r.row == START}
     return [result for result in results if len(result.each) == counts.get(result.dataset)]
-
-
-def panels(
-    compared: Mapping[str, Sequence[Result]], rows: Sequence[Row], config: StudyConfig
-) -> dict[str, dict[str, Curve]]:
-    """Curves over the shots that all data sets have, means over these, by scheme and probe."""
-    drawn: dict[str, dict[str, Curve]] = {}
-    for scheme, results in compared.items():
-        sets = list(dict.fromkeys(result.dataset for result in results))
-        of = f"mean of {len(sets)} data sets" if len(sets) > 1 else sets[0]
-        for probe in dict.fromkeys(result.probe for result in results):
-            curves = {}
-            for row in rows:
-                found: dict[int, list[Result]] = {}
-                for result in results:
-                    if (result.row, result.probe) == (row.name, probe) and result.shots:
-                        found.setdefault(result.shots, []).append(result)
-                whole = {k: each for k, each in found.items() if len(each) == len(sets)}
-                if whole:
-                    curves[row.title] = _curve(whole, config.probe.seeds, DASHES[row.group])
-            drawn[f"{scheme}, {probe}\n{of}"] = curves
-    return drawn
-
-
-def _curve(found: Mapping[int, Sequence[Result]], draws: int, dash: str) -> Curve:
-    means, lows, highs = [], [], []
-    for results in found.values():
-        # Data sets are drawn from independently.
-        each = [resampled(r.each, draws, seed=number) for number, r in enumerate(results)]
-        low, high = np.percentile(np.mean(each, axis=0), (2.5, 97.5))
-        means.append(float(np.mean([result.mean for result in results])))
-        lows.append(float(low))
-        highs.append(float(high))
-    return Curve(list(found), means, lows, highs, dash)
-
-
-def _tables(
-    sets: Sequence[DataSet],
-    compared: Mapping[str, Sequence[Result]],
-    rows: Sequence[Row],
-    measured: Mapping[str, tuple[Training, Mapping[str, Any]]],
-    plan: SelfsupConfig,
-    config: StudyConfig,
-) -> dict[str, Table]:
-    """By scheme the means over data sets and each data set; last what the trainings cost."""
-    tables: dict[str, Table] = {}
-    for scheme, results in compared.items():
-        overall = over_sets(results, START)
-        if len({result.dataset for result in results}) > 1:
-            tables[f"{scheme}: mean"] = _mean_table(scheme, overall, results, rows, plan, config)
-        for data in sets:
-            own = [replace(r, dataset=f"{r.dataset}, {scheme}") for r in results]
-            named = replace(data, name=f"{data.name}, {scheme}")
-            if any(result.dataset == named.name for result in own):
-                tables[f"{scheme}: {data.name}"] = build_table(named, own, rows, config)
-    tables["trainings"] = _trainings_table(measured, rows, plan)
-    return tables
-
-
-def _mean_table(
-    scheme: str,
-    overall: Sequence[Overall],
-    results: Sequence[Result],
-    rows: Sequence[Row],
-    plan: SelfsupConfig,
-    config: StudyConfig,
-) -> Table:
-    """Rows and probes down, shots across, in small the difference to no training."""
-    shots = sorted({entry.shots for entry in overall if entry.shots})
-    found = {(entry.row, entry.probe, entry.shots): entry for entry in overall}
-    best = {k: max(entry.mean for entry in overall if entry.shots == k) for k in shots}
-    lines = []
-    for row in rows:
-        for probe in dict.fromkeys(e.probe for e in overall if e.row == row.name):
-            entries = [_mean_entry(found.get((row.name, probe, k)), best[k]) for k in shots]
-            lines.append(Line(row.title, [Entry(probe), *entries], row.name == START))
-    count = len({result.dataset for result in results})
-    start = Path(plan.init).name if plan.init else "random weights"
-    mean = f", then averaged with it by {plan.average:g}" if plan.init and plan.average else ""
-    caption = (
-        f"Macro-F1 on test subjects by labelled windows per class, mean of {count} data sets, "
-        f"{protocol(config)}. Every method has {SCHEMES[scheme]}, {plan.steps:,} steps from the "
-        f"same start ({start}){mean}; supervised alone was shown their labels. {reading(rows)} In "
-        f"small the difference to no training. {legend_of_marks(results, rows, START)}"
-    )
-    return Table(["method", "probe", *map(str, shots)], {"": lines}, caption)
-
-
-def _mean_entry(entry: Overall | None, best: float) -> Entry:
-    if entry is None:
-        return Entry()
-    gain = "" if entry.gain is None else difference(entry.gain)
-    return Entry(score(entry.mean), f"{gain} {marks(entry)}".strip(), entry.mean == best)
-
-
-def _trainings_table(
-    measured: Mapping[str, tuple[Training, Mapping[str, Any]]],
-    rows: Sequence[Row],
-    plan: SelfsupConfig,
-) -> Table:
-    """What the trainings of each method cost, and where their losses came to, in the mean."""
-    groups: dict[str, list[Line]] = {}
-    for scheme in plan.scheme:
-        for row in rows:
-            found = [
-                measures
-                for training, measures in measured.values()
-                if (training.scheme, training.method) == (scheme, row.name)
-            ]
-            if found:
-                entries = [Entry(str(len(found))), *(_measure(found, m) for m in MEASURES)]
-                groups.setdefault(scheme, []).append(Line(row.title, entries))
-    caption = (
-        f"Trainings of {plan.steps:,} steps each, their means: seconds and steps per second in one "
-        "process; of their last steps the loss, the loss of a guess (chance), how often the right "
-        "one of the batch or queue, or the label, came first (top1), and how far embeddings "
-        "spread, 1 when even and 0 when collapsed."
-    )
-    heads = [name.replace("_per_", "/").replace("second", "s") for name in MEASURES[1:]]
-    return Table(["method", "trainings", "seconds", *heads], groups, caption)
-
-
-def _measure(found: Sequence[Mapping[str, Any]], name: str) -> Entry:
-    values = [measures[name] for measures in found if name in measures]
-    return Entry(f"{np.mean(values):.3g}") if values else Entry()
-
-
-def _shown(results: Sequence[Result] | Sequence[Overall]) -> int | None:
-    """Labels of which a sentence speaks: ten per class, or the most there are below."""
-    shots = sorted({result.shots for result in results if result.shots})
-    return max((k for k in shots if k <= 10), default=shots[0] if shots else None)
-
-
-def verdicts(compared: Mapping[str, Sequence[Result]], titles: Mapping[str, str]) -> list[str]:
-    """For each scheme which method helps most, over all data sets."""
-    sentences = []
-    for scheme, results in compared.items():
-        overall = over_sets(results, START)
-        found = _best(overall)
-        if found:
-            best, shots = found
-            sentences.append(
-                f"{SCHEMES[scheme].capitalize()}, {shots} labels per class: "
-                f"{_helped(best, titles)}."
-            )
-    return sentences
-
-
-def _best_each(compared: Mapping[str, Sequence[Result]], titles: Mapping[str, str]) -> list[str]:
-    """For each data set which method helps most."""
-    sentences = []
-    for scheme, results in compared.items():
-        for name in dict.fromkeys(result.dataset for result in results):
-            found = _best([result for result in results if result.dataset == name])
-            if found:
-                best, shots = found
-                sentences.append(
-                    f"{name}, {scheme}, {shots} labels per class: {_helped(best, titles)}."
-                )
-    return sentences
-
-
-def _best(results: Sequence[Result] | Sequence[Overall]) -> tuple[Result | Overall, int] | None:
-    """The trained row of the first probe with the highest score, and its labels."""
-    shots = _shown(results)
-    probe = results[0].probe if results else None
-    found = [
-        r for r in results if r.row != START and (r.shots, r.probe) == (shots, probe) and r.gain
-    ]
-    return (max(found, key=lambda r: r.mean), shots) if found and shots else None
-
-
-def _helped(best: Result | Overall, titles: Mapping[str, str]) -> str:
-    gain, p = difference(best.gain or 0.0), best.p if best.p is not None else math.nan
-    helps = "helps most" if (best.gain or 0) > 0 else "none helps; the best is"
-    name = titles[best.row]
-    told = f"{name} {helps}" if helps == "helps most" else f"{helps} {name}"
-    return f"{told}, {gain} over no training by the {best.probe} probe (p {p:.2g})"
-
-
-def _collapsed(measured: Mapping[str, tuple[Training, Mapping[str, Any]]]) -> list[str]:
-    return [
-        f"{TITLES.get(training.method, training.method)} for {', '.join(training.tested)}: "
-        f"{measures['warning']}."
-        for training, measures in measured.values()
-        if "warning" in measures
-    ]
-
-
-def write_scores(
-    path: Path, compared: Mapping[str, Sequence[Result]], missing: Sequence[Missing]
-) -> None:
-    """Write one row for each result, each mean over data sets, and each thing missing."""
-    lines: list[dict[str, Any]] = []
-    for scheme, results in compared.items():
-        for result in results:
-            lines.append(
-                {
-                    "dataset": result.dataset,
-                    "f1_std": f"{result.std:.4f}",
-                    "f1_each": " ".join(f"{value:.4f}" for value in result.each),
-                    "validation_f1": f"{result.validation:.4f}",
-                    **_shared(scheme, result),
-                }
-            )
-        lines += [{"dataset": "mean", **_shared(scheme, e)} for e in over_sets(results, START)]
-    lines += [{"dataset": m.dataset, "row": m.row, "missing": m.reason} for m in missing]
-    write_csv(path, COLUMNS, lines)
-
-
-def _shared(scheme: str, entry: Result | Overall) -> dict[str, Any]:
-    return {
-        "scheme": scheme,
-        "row": entry.row,
-        "probe": entry.probe,
-        "shots": entry.shots,
-        "f1_mean": f"{entry.mean:.4f}",
-        "gain": "" if entry.gain is None else f"{entry.gain:.4f}",
-        "p": "" if entry.p is None else f"{entry.p:.3g}",
-    }
-
-
-def _write_trainings(
-    path: Path, measured: Mapping[str, tuple[Training, Mapping[str, Any]]]
-) -> None:
-    lines = [
-        {
-            "scheme": training.scheme,
-            "tested": " ".join(training.tested),
-            "fold": "" if training.fold is None else training.fold,
-            "method": training.method,
-            "run": training.run,
-            **{name: measures.get(name, "") for name in MEASURES},
-        }
-        for training, measures in measured.values()
-    ]
-    write_csv(path, ("scheme", "tested", "fold", "method", "run", *MEASURES), lines)

@@ -68,7 +68,8 @@ def test_the_study_probes_what_it_trained(tmp_path, capsys):
     arguments = ["study", "scale", path, "-o", out, "--source", source, "--hours", 0.12, 0,
                  "--architectures", "resnet18", "resnet10t", "--steps", 1, "--stages", 1,
                  "--rows", "hand-forest", "--reference", "hand-forest",
-                 "--methods", "simsiam", "simclr", "--shots", 3, "--seeds", 1, "--windows", 45, "--jobs", 1]  # fmt: skip
+                 "--methods", "simsiam", "simclr", "--shots", 3,
+                 "--seeds", 1, "--windows", 45, "--jobs", 1]  # fmt: skip
     assert main([str(argument) for argument in arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
     with (out / "table.csv").open(newline="", encoding="utf-8") as stream:
