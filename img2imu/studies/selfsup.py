@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..fewshot import READINGS
 from ..files import sha256_of
 from ..hashing import content_hash
-from ..models import WINDOW_ENCODERS, EncoderConfig
+from ..models import WINDOW_ENCODERS, EncoderConfig, build_encoder
 from ..progress import Progress, silent
 from ..recordings import Subjects, Windows, load_windows
 from ..report.charts import draw_curves
@@ -171,6 +171,8 @@ def run(
     read = _reading(plan.encoder, stages)
     # What cannot be is better known before the first training.
     recipes = {method: settings_of(plan, method, read) for method in plan.methods}
+    if plan.init:
+        build_encoder(_start(plan, read, 0))
     config = replace(config, reference=START)
     windows = files.load()
     families = families_of(windows)
