@@ -37,7 +37,7 @@ from ..models.weights import fold_batch_norm
 from ..progress import Progress, silent
 from ..settings import read_sealed, write_sealed
 from . import checkpoint
-from .config import PretrainConfig, RandomConfig, SupervisedConfig
+from .config import PretrainConfig, RandomConfig, SimCLRConfig, SupervisedConfig
 from .distributed import World
 from .methods import Measures, Method, create_method, parameter_groups
 from .monitors import (
@@ -494,6 +494,10 @@ def require_readable(config: PretrainConfig, source: AnySource) -> None:
             f"{config.method_name} with the encoder {config.encoder} learns from {wants}, "
             f"and the source holds {has}"
         )
+    # A picture of a window is drawn anew for each view; an image is read once.
+    same = config.policy == "none" and not isinstance(source, WindowsSource | WindowSets)
+    if same and isinstance(config.method, SimCLRConfig):
+        raise InputError("two views of an image would be the same: simclr wants a policy")
 
 
 def require_same_run(out: Path, config: PretrainConfig, source: AnySource) -> None:

@@ -283,6 +283,8 @@ def test_images_and_windows_are_not_mixed_up(tmp_path):
         pretrain(images, noise(), tmp_path / "run", ALONE)
     with pytest.raises(InputError, match="learns from windows, and the source holds images"):
         pretrain(windows, stripes(64), tmp_path / "run", ALONE)
+    with pytest.raises(InputError, match="two views of an image would be the same"):
+        pretrain(replace(windows, encoder="resnet18"), stripes(64), tmp_path / "run", ALONE)
     assert not (tmp_path / "run").exists()
 
 
