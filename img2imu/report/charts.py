@@ -149,7 +149,12 @@ def _handle(kind: str, label: str) -> Line2D:
 
 
 @styled
-def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band: str) -> Figure:
+def draw_curves(
+    panels: Mapping[str, Mapping[str, Curve]],
+    reference: str,
+    band: str,
+    label: str = "macro-F1 on test subjects",
+) -> Figure:
     """Macro-F1 over shots, a panel for each data set.
 
     Parameters
@@ -160,6 +165,8 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band:
         Row that is set off.
     band
         What the shaded bands are, for the figure's foot.
+    label
+        Of the upright axis.
     """
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     palette = iter(class_colors(len(names) + 1)[1:])
@@ -187,7 +194,7 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band:
     handles = [_curve_handle(name, panels, colors[name], name == reference) for name in names]
     figure.legend(handles=handles, loc="outside upper center", ncols=legend_columns)
     figure.supxlabel(f"labelled windows per class\nbands: {band}", color=MUTED, fontsize=10)
-    figure.supylabel("macro-F1 on test subjects", color=MUTED, fontsize=10)
+    figure.supylabel(label, color=MUTED, fontsize=10)
     return figure
 
 

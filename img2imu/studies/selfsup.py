@@ -37,6 +37,7 @@ from .selfsup_tables import (
     TITLES,
     best_each,
     collapsed,
+    differences,
     panels,
     tables,
     verdicts,
@@ -143,8 +144,9 @@ def run(
     Parameters
     ----------
     out
-        Folder; gets ``table.csv``, ``trainings.csv``, ``table.md``, ``table.html`` and
-        ``figure.png``. The runs lie in its ``encoders`` and go on where they were interrupted.
+        Folder; gets ``table.csv``, ``trainings.csv``, ``table.md``, ``table.html``,
+        ``figure.png`` and ``differences.png``. The runs lie in its ``encoders`` and go on where
+        they were interrupted.
     files
         Learnt from: all that there are, whether they can be tested or not.
     sets, missing
@@ -196,7 +198,13 @@ def run(
     measured = [(each, outcomes[each.name].result) for each in done]
     write_trainings(out / "trainings.csv", measured)
     titles = {row.name: row.title for row in rows}
-    figure = draw_curves(panels(compared, rows, config), titles[START], BAND)
+    figure, gains = (
+        draw_curves(panels(each, rows, config), titles[START], BAND, label)
+        for each, label in (
+            (compared, "macro-F1 on test subjects"),
+            (differences(compared), "macro-F1 less that of no training"),
+        )
+    )
     return publish(
         out,
         "selfsup",
@@ -205,7 +213,10 @@ def run(
         title="Which pre-training helps",
         lead=" ".join(verdicts(compared, titles)) or "No method could be run on every data set.",
         tables=tables(sets, compared, rows, measured, plan, config),
-        figures={"Macro-F1 over labelled windows per class": ("figure.png", figure)},
+        figures={
+            "Macro-F1 over labelled windows per class": ("figure.png", figure),
+            "The difference to no training": ("differences.png", gains),
+        },
         missing=missing,
         findings=[*_told(families), *best_each(compared, titles), *collapsed(measured)],
     )

@@ -56,6 +56,21 @@ Measured = Sequence[tuple["Training", Mapping[str, Any]]]
 """Trainings and what was measured of each, by :data:`MEASURES`; a ``warning`` where it failed."""
 
 
+def differences(compared: Mapping[str, Sequence[Result]]) -> dict[str, list[Result]]:
+    """The same results less those of no training, fold by fold, draw by draw.
+
+    What is hard for all, such as a subject, is no part of what is left.
+    """
+    less: dict[str, list[Result]] = {}
+    for scheme, results in compared.items():
+        start = {(r.dataset, r.probe, r.shots): r.each for r in results if r.row == START}
+        less[scheme] = [
+            replace(r, each=tuple(np.subtract(r.each, start[r.dataset, r.probe, r.shots]).tolist()))
+            for r in results
+        ]
+    return less
+
+
 def panels(
     compared: Mapping[str, Sequence[Result]], rows: Sequence[Row], config: StudyConfig
 ) -> dict[str, dict[str, Curve]]:

@@ -23,7 +23,7 @@ from img2imu.studies.selfsup import (
     plan_trainings,
     settings_of,
 )
-from img2imu.studies.selfsup_tables import panels, verdicts
+from img2imu.studies.selfsup_tables import differences, panels, verdicts
 
 from .samples import make_windows
 
@@ -209,6 +209,11 @@ def test_sentences_and_curves_tell_of_the_means():
     shown = [Row(name, "image", name, None, "img2imu") for name in ("start", "moco", "simclr")]
     config = StudyConfig(ProbeConfig(shots=(1, 10, 50), seeds=2))
     [(title, curves)] = panels(compared, shown, config).items()
+    [less] = panels(differences(compared), shown, config).values()
+    assert not np.any(less["start"].mean) and not np.any(less["start"].high)
+    for row in ("moco", "simclr"):
+        wanted = np.subtract(curves[row].mean, curves["start"].mean)
+        np.testing.assert_allclose(less[row].mean, wanted, atol=1e-12)
     assert title == "left-out, knn\nmean of 2 data sets"
     for row, curve in curves.items():
         assert list(curve.shots) == [1, 10]
