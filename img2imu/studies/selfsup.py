@@ -35,6 +35,7 @@ from .selfsup_tables import (
     SCHEMES,
     START,
     TITLES,
+    Measured,
     best_each,
     collapsed,
     differences,
@@ -173,7 +174,7 @@ def run(
     read = _reading(plan.encoder, stages)
     # What cannot be is better known before the first training.
     recipes = {method: settings_of(plan, method, read) for method in plan.methods}
-    if plan.init:
+    if plan.init and not read.reads_windows:
         build_encoder(_start(plan, read, 0))
     config = replace(config, reference=START)
     windows = files.load()
@@ -194,8 +195,24 @@ def run(
     missing = list(dict.fromkeys([*missing, *failed]))
     require_any([result for each in results.values() for result in each], missing)
     compared = {scheme: compare(each, START) for scheme, each in results.items()}
-    write_scores(out / "table.csv", compared, missing)
     measured = [(each, outcomes[each.name].result) for each in done]
+    findings = [*_told(families), *collapsed(measured)]
+    return _show(out, sets, rows, compared, measured, plan, config, missing, findings)
+
+
+def _show(
+    out: Path,
+    sets: Sequence[DataSet],
+    rows: Sequence[Row],
+    compared: Mapping[str, Sequence[Result]],
+    measured: Measured,
+    plan: SelfsupConfig,
+    config: StudyConfig,
+    missing: Sequence[Missing],
+    findings: Sequence[str],
+) -> str:
+    """Write what :func:`run` found; the tables as Markdown."""
+    write_scores(out / "table.csv", compared, missing)
     write_trainings(out / "trainings.csv", measured)
     titles = {row.name: row.title for row in rows}
     figure, gains = (
@@ -218,7 +235,7 @@ def run(
             "The difference to no training": ("differences.png", gains),
         },
         missing=missing,
-        findings=[*_told(families), *best_each(compared, titles), *collapsed(measured)],
+        findings=[*best_each(compared, titles), *findings],
     )
 
 

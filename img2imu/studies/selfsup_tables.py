@@ -148,11 +148,12 @@ def _mean_table(
     count = len({result.dataset for result in results})
     start = Path(plan.init).name if plan.init else "random weights"
     mean = f", then averaged with it by {plan.average:g}" if plan.init and plan.average else ""
+    named = any(row.name == "supervised" for row in rows)
+    labels = "; supervised alone was shown their labels" if named else ""
     caption = (
         f"Macro-F1 on test subjects by labelled windows per class, mean of {count} data sets, "
         f"{protocol(config)}. Every method has {SCHEMES[scheme]}, {plan.steps:,} steps from the "
-        f"same start ({start}){mean}; supervised alone was shown their labels. {reading(rows)} In "
-        f"small the difference to no training. {legend_of_marks(results, rows, START)}"
+        f"same start ({start}){mean}{labels}. {reading(rows)} In small the difference to no training. {legend_of_marks(results, rows, START)}"
     )
     return Table(["method", "probe", *map(str, shots)], {"": lines}, caption)
 
