@@ -153,7 +153,8 @@ def _mean_table(
     caption = (
         f"Macro-F1 on test subjects by labelled windows per class, mean of {count} data sets, "
         f"{protocol(config)}. Every method has {SCHEMES[scheme]}, {plan.steps:,} steps from the "
-        f"same start ({start}){mean}{labels}. {reading(rows)} In small the difference to no training. {legend_of_marks(results, rows, START)}"
+        f"same start ({start}){mean}{labels}. {reading(rows)} In small the difference to no "
+        f"training. {legend_of_marks(results, rows, START)}"
     )
     return Table(["method", "probe", *map(str, shots)], {"": lines}, caption)
 
@@ -236,21 +237,22 @@ def _best(results: Sequence[Result] | Sequence[Overall]) -> tuple[Result | Overa
     """The trained row of the first probe with the highest score, and its labels."""
     shots = _shown(results)
     probe = results[0].probe if results else None
-    found = [
-        r for r in results if r.row != START and (r.shots, r.probe) == (shots, probe) and r.gain
-    ]
+    found = [r for r in results if (r.shots, r.probe) == (shots, probe) and r.gain is not None]
     return (max(found, key=lambda r: r.mean), shots) if found and shots else None
 
 
 def _helped(best: Result | Overall, titles: Mapping[str, str]) -> str:
     gain, p = difference(best.gain or 0.0), best.p if best.p is not None else math.nan
-    helps = "helps most" if (best.gain or 0) > 0 else "none helps; the best is"
     name = titles[best.row]
-    told = f"{name} {helps}" if helps == "helps most" else f"{helps} {name}"
-    return f"{told}, {gain} over no training by the {best.probe} probe (p {p:.2g})"
+    told = f"{name} helps most" if (best.gain or 0) > 0 else f"none helps; the best is {name}"
+    return (
+        f"{told}, told by test subjects: {gain} over no training by the {best.probe} probe "
+        f"(p {p:.2g})"
+    )
 
 
 def collapsed(measured: Measured) -> list[str]:
+    """Which trainings have collapsed, in sentences."""
     return [
         f"{TITLES.get(training.method, training.method)} for {', '.join(training.tested)}: "
         f"{measures['warning']}."
