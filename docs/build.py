@@ -308,7 +308,8 @@ def _of_command(line: str, whole: bool = True) -> Iterator[str]:
 
 def _of_names(given: dict[str, object]) -> Iterator[str]:
     """Of the values that are names of ours."""
-    for option, known in _known_names().items():
+    pretraining = given.get("study") in ("selfsup", "scale")
+    for option, known in _known_names(pretraining).items():
         values = given.get(option)
         for value in [values] if isinstance(values, str) else values or []:
             rows = [str(each).split("=")[0] for each in given.get("encoders") or []]
@@ -317,14 +318,16 @@ def _of_names(given: dict[str, object]) -> Iterator[str]:
 
 
 @functools.cache
-def _known_names() -> dict[str, set[str]]:
+def _known_names(pretraining: bool) -> dict[str, set[str]]:
+    """By option; methods are those of pre-training, or of a probe."""
     from img2imu.augment import POLICIES
     from img2imu.fewshot import METHODS, VOTES
+    from img2imu.pretrain import METHOD_CONFIGS
     from img2imu.studies.rows import TITLES
 
     return {
         "policy": {*POLICIES, "none"},
-        "methods": {*METHODS, *VOTES},
+        "methods": set(METHOD_CONFIGS) if pretraining else {*METHODS, *VOTES},
         "rows": set(TITLES),
         "reference": set(TITLES),
     }

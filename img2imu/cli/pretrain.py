@@ -112,24 +112,18 @@ def any_source(names: Sequence[str], config: PretrainConfig, size: str, count: i
     """What is learnt from: a packed store, procedural images by name, or windows files."""
     from ..images import ImageStore, ProceduralImages
     from ..images.procedural import PROCEDURES
-    from ..pretrain import PictureSource, SensorSource, WindowsSource
+    from ..pretrain import source_of_windows
     from ..pretrain.config import SensorMethodConfig
     from ..recordings import load_windows
 
-    by_sensor = isinstance(config.method, SensorMethodConfig)
-    if _are_windows(names) and (by_sensor or not config.reads_windows):
+    if _are_windows(names):
         sets = {Path(name).stem: load_windows(name) for name in names}
         require(len(sets) == len(names), "two sources have the same name: rename one")
-        held, seed = config.held > 0, config.seed
-        if by_sensor:
-            return SensorSource(sets, not config.reads_windows, held, seed, config.pairs)
-        return PictureSource(sets, held, seed)
+        return source_of_windows(sets, config)
+    by_sensor = isinstance(config.method, SensorMethodConfig)
     require(not by_sensor, f"{config.method_name} learns from windows files (.npz)")
     name = names[0]
-    require(len(names) == 1, "several sources can only be windows files, whose pictures are learnt")
-    if _are_windows(names):
-        windows = load_windows(name)
-        return WindowsSource(windows.X, windows.sampling_rate, windows.sensors)
+    require(len(names) == 1, "several sources can only be windows files")
     if name not in PROCEDURES:
         # One process is enough to compare the pixels with their hashes; it takes seconds.
         return ImageStore.open(name, verify=os.environ.get("RANK", "0") == "0")
@@ -182,31 +176,27 @@ def _initial(
 ) -> EncoderConfig:
     """The encoder that training started from."""
     from ..pretrain.checkpoint import save_encoder
+    from ..pretrain.config import start_of
     from ..pretrain.loop import untrained_encoder
 
     if config.init is None and config.reads_windows:
         # By its name alone it would have neither the statistics nor a network for each sensor.
         save_encoder(folder / ENCODER, untrained_encoder(config, source))
         return replace(read, checkpoint=str(folder / ENCODER))
-    if config.init is None:
-        return read
-    if Path(config.init).is_file():
-        return replace(read, checkpoint=config.init)
-    return replace(read, name=config.init, pretrained=True)
+    return start_of(read, config.init)
 
 
 def _config(args: argparse.Namespace) -> PretrainConfig:
     """The preset's settings, replaced where an option was given."""
-    from ..models.config import WINDOW_ENCODERS
-    from ..pretrain.config import METHOD_CONFIGS, RECIPES, PretrainConfig
+    from ..pretrain.config import METHOD_CONFIGS, RECIPES, PretrainConfig, recipe_of_windows
 
-    preset = args.preset or "recommended"
-    drawn = _are_windows(args.source) and getattr(args, "encoder", None) not in WINDOW_ENCODERS
-    if args.preset is None and drawn and args.method in RECIPES["windows"]:
-        preset = "windows"
-    if args.method not in RECIPES[preset]:
-        raise InputError(f"preset {preset} has no method {args.method}")
-    config = RECIPES[preset][args.method]
+    if args.preset is None and _are_windows(args.source):
+        config = recipe_of_windows(args.method, getattr(args, "encoder", None))
+    else:
+        preset = args.preset or "recommended"
+        if args.method not in RECIPES[preset]:
+            raise InputError(f"preset {preset} has no method {args.method}")
+        config = RECIPES[preset][args.method]
     kind = type(config.method)
     # The name of the method is an option of its own.
     shared = {

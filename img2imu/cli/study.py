@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from ..fewshot.config import READINGS, SHOTS, ProbeConfig
 from ..files import claimed
 from ..settings import require
-from ..studies.config import ScaleConfig, StudyConfig
+from ..studies.config import ScaleConfig, SelfsupConfig, StudyConfig
 from .options import (
     add_device,
     add_encoder_options,
@@ -50,6 +51,7 @@ def register(subparsers: Any) -> None:
     made.add_argument("--epochs", type=int, help="of each (the recommended recipe's)")
     for name, (description, _) in OVER_TIME.items():
         _add_over_time(studies, name, description)
+    _add_selfsup(studies)
     scale = studies.choices["scale"].add_argument_group("encoders")
     scale.add_argument(
         "--source", nargs="+", required=True, metavar="FILE.npz", help="unlabelled windows"
@@ -67,6 +69,9 @@ STUDIES = {
     "labels": ("what to label: proposals against chance", ProbeConfig(shots=(1, 2, 5, 10))),
 }
 """By name, what each shows, and its settings where none are given."""
+
+SELFSUP = ProbeConfig(probes=("logistic", "knn"), shots=SHOTS)
+"""How the methods of pre-training are probed where nothing else is said."""
 
 OVER_TIME = {
     "timeline": (
@@ -143,6 +148,58 @@ def _add_over_time(studies: Any, name: str, description: str) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (all cores)")
     add_device(parser)
     parser.set_defaults(run=run_over_time)
+
+
+def _add_selfsup(studies: Any) -> None:
+    parser = studies.add_parser(
+        "selfsup",
+        help="methods of pre-training on your recordings",
+        epilog="examples:\n  img2imu study selfsup mine.npz other.npz third.npz -o out/selfsup \\\n"
+        "      --init resnet18.safetensors --methods moco simclr supervised\n"
+        "  img2imu study selfsup mine.npz -o out/selfsup --scheme within --encoder conv1d \\\n"
+        "      --methods simclr multitask\n\n"
+        "A repeated command goes on where the last one stopped.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_windows(parser, "windows_files", nargs="+")
+    add_output(parser, "folder of the study")
+    training = parser.add_argument_group("pre-training")
+    add_settings(training, SelfsupConfig)
+    training.add_argument(
+        "--stages", type=int, nargs="+", help="stages to read, and to train up to"
+    )
+    protocol = parser.add_argument_group("protocol")
+    add_settings(protocol, ProbeConfig, OPTIONS, shown=SELFSUP)
+    add_settings(protocol, StudyConfig, ("windows",))
+    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (all cores)")
+    add_device(parser)
+    parser.set_defaults(run=run_selfsup)
+
+
+def run_selfsup(args: argparse.Namespace) -> None:
+    """Run the study of pre-training and print its tables."""
+    from ..studies import selfsup
+    from ..studies.data import load_sets, names_of
+
+    require(args.jobs is None or args.jobs >= 1, f"jobs must be at least 1, not {args.jobs}")
+    out, subjects = Path(args.output), chosen_subjects(args)
+    with claimed(out):
+        plan = SelfsupConfig(**given(args, SelfsupConfig))
+        config = StudyConfig(
+            replace(SELFSUP, **given(args, ProbeConfig, OPTIONS)),
+            device=chosen_device(args),
+            **given(args, StudyConfig, ("windows",)),
+        )
+        paths, rate = args.windows_files, args.sampling_rate
+        sets, missing = load_sets(paths, config, rate, subjects, several=True)
+        files = selfsup.Files(dict(zip(names_of(paths), paths, strict=True)), rate, subjects)
+        text = selfsup.run(
+            out, files, sets, plan, config, missing, args.stages,
+            jobs=args.jobs, progress=progress_bar,
+            say=lambda sentence: print(sentence, file=sys.stderr, flush=True),
+        )  # fmt: skip
+        print(text)
+    print(f"settings, splits, tables and figures in {out}")
 
 
 def run_over_time(args: argparse.Namespace) -> None:

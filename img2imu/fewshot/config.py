@@ -62,8 +62,9 @@ class ProbeConfig:
     encoder
         The encoder, all its `stages` read together.
     probes
-        Linear probes. ``"logistic"``: L2 logistic regression on standardised features, solved to
-        optimality; ``"paper"``: the paper's linear layer (§IV-A4).
+        What learns from the labels. ``"logistic"``: L2 logistic regression on standardised
+        features, solved to optimality; ``"paper"``: the paper's linear layer (§IV-A4); ``"knn"``:
+        the nearest labelled windows by the cosine of standardised features.
     shots
         Labelled windows per class; None is all of them, drawn once in each fold.
     folds
@@ -85,7 +86,7 @@ class ProbeConfig:
 
     preset: PresetName = "recommended"
     encoder: EncoderConfig = DEFAULT_ENCODER
-    probes: tuple[Literal["logistic", "paper"], ...] = ("logistic",)
+    probes: tuple[Literal["logistic", "paper", "knn"], ...] = ("logistic",)
     shots: tuple[int | None, ...] = field(default=(10,), metadata={"none": "all"})
     folds: int = 5
     seeds: int = 5
@@ -97,9 +98,9 @@ class ProbeConfig:
         for name in ("probes", "shots", "C"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         require_choice("preset", self.preset, tuple(READINGS))
-        unknown = set(self.probes) - {"logistic", "paper"}
+        unknown = set(self.probes) - {"logistic", "paper", "knn"}
         if unknown or not self.probes:
-            raise InputError(f"probes must be among logistic and paper, not {self.probes}")
+            raise InputError(f"probes must be among logistic, paper and knn, not {self.probes}")
         enough = all(k is None or k >= 1 for k in self.shots)
         require(bool(self.shots) and enough, f"shots must be at least 1, not {self.shots}")
         require(self.folds >= 3, f"at least 3 folds are needed, not {self.folds}")

@@ -23,7 +23,7 @@ from ..recordings.splits import missing_classes
 from .config import FinetuneConfig, ProbeConfig
 from .features import FeatureCache
 from .finetuning import FineTuning, SearchedTuning
-from .learners import ORDERS, Learner, LogisticLearner, PaperLearner
+from .learners import ORDERS, Learner, LogisticLearner, NeighboursLearner, PaperLearner
 from .methods import (
     UNLABELLED_SAMPLE,
     FeatureMethod,
@@ -80,6 +80,7 @@ def evaluate(
     cache: Path | None = None,
     progress: Progress = silent,
     jobs: int | None = None,
+    folds: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Run the few-shot protocol.
 
@@ -104,6 +105,8 @@ def evaluate(
         Opens a progress bar for each long step.
     jobs
         Worker processes; None takes all cores, 1 stays in this process.
+    folds
+        Numbers of those that are run; None runs all.
 
     Returns
     -------
@@ -132,6 +135,8 @@ def evaluate(
     require_live_axes(labelled)
     seeds = range(config.seed, config.seed + config.seeds)
     manifest = SplitManifest.create(name, labelled, config.shots, seeds, config.folds, config.seed)
+    if folds is not None:
+        manifest = manifest.of_folds(folds)
     task = Task.from_manifest(windows, manifest)
     members = dict.fromkeys(member for row in wanted for member in VOTES.get(row, (row,)))
     outcomes = {
@@ -163,7 +168,7 @@ def require_live_axes(windows: Windows) -> None:
 
 
 def _probes(setting: Setting, name: str = "img2imu") -> list[Method]:
-    """The frozen encoder under each linear probe."""
+    """The frozen encoder under each probe."""
     config = setting.config
     cache = FeatureCache(setting.cache / "features")
     sets = encoder_features(setting.windows, config, cache, setting.progress, setting.device, name)
@@ -174,6 +179,7 @@ def _probes(setting: Setting, name: str = "img2imu") -> list[Method]:
             for C, order in itertools.product(config.C, orders)
         ],
         "paper": _paper_learners(config.encoder),
+        "knn": [NeighboursLearner()],
     }
     return [FeatureMethod(name, probe, sets, learners[probe]) for probe in config.probes]
 

@@ -1,4 +1,4 @@
-"""What learns a small problem from features: two linear probes and a forest."""
+"""What learns a small problem from features: two linear probes, neighbours and a forest."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ Predictor = Callable[[Features], Probabilities]
 
 TREES = 300
 """Of a forest."""
+
+NEIGHBOURS = 20
+TEMPERATURE = 0.07
+"""Labelled windows that vote at most, and the temperature of their votes (Wu et al. 2018)."""
 
 ORDERS = (0.0, 0.2, 0.4, 0.7, 1.0)
 """Weights of what came first in a window, among which a task's own data choose; 0 does without."""
@@ -63,6 +67,13 @@ class Background:
     widths: Sequence[int] | None
     trends: Sequence[bool] = ()
     heads: dict[tuple[int, float, bool], list[LinearHead]] = field(default_factory=dict)
+
+    @property
+    def views(self) -> Any:
+        """Index of the features that are no trends over time."""
+        if self.widths and self.trends:
+            return np.repeat(np.logical_not(self.trends), self.widths)
+        return slice(None)
 
     @cached_property
     def scales(self) -> list[Scale]:
@@ -141,9 +152,7 @@ class PaperLearner:
 
     def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """All problems side by side; trends over time are no part of the paper's."""
-        views: Any = slice(None)
-        if background.widths and background.trends:
-            views = np.repeat(np.logical_not(background.trends), background.widths)
+        views = background.views
         heads = fit_paper(
             np.stack([problem.features[:, views] for problem in problems]),
             np.stack([problem.labels for problem in problems]),
@@ -157,6 +166,44 @@ class PaperLearner:
 def _of_views(head: LinearHead, views: Any, features: Features) -> Probabilities:
     """Probabilities by some of the features, those of the views."""
     return head.probabilities(features[:, views])
+
+
+@dataclass(frozen=True)
+class NeighboursLearner:
+    """The nearest labelled windows vote, by exp(cosine / 0.07) (Wu et al. 2018, 1805.01978).
+
+    Of each class as many are labelled as shots, so that more neighbours than shots would always
+    be of several classes: no more than the shots vote, nor more than :data:`NEIGHBOURS`. Features
+    are standardised as for the logistic regressions; trends over time take no part.
+    """
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a result says of this learner."""
+        return {"neighbours": NEIGHBOURS, "temperature": TEMPERATURE}
+
+    def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
+        """Each problem by itself."""
+        mean, deviation = (
+            np.concatenate([getattr(scale, name) for scale in background.scales])
+            for name in ("mean", "deviation")
+        )
+
+        def unit(features: Features) -> Any:
+            scaled = ((features - mean) / deviation)[:, background.views]
+            return scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
+
+        def vote(problem: Problem, features: Features) -> Probabilities:
+            count = min(NEIGHBOURS, int(np.unique(problem.labels, return_counts=True)[1].min()))
+            cosine = unit(features) @ unit(problem.features).T
+            nearest = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
+            weight = np.exp((np.take_along_axis(cosine, nearest, axis=1) - 1) / TEMPERATURE)
+            votes = np.zeros((len(features), problem.labels.max() + 1))
+            rows = np.arange(len(features))[:, None]
+            np.add.at(votes, (rows, problem.labels[nearest]), weight)
+            return np.asarray(votes / votes.sum(axis=1, keepdims=True), np.float32)
+
+        return [partial(vote, problem) for problem in problems]
 
 
 @dataclass(frozen=True)

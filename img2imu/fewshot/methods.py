@@ -151,7 +151,7 @@ class FeatureMethod(Method):
         calls = [
             (task, fold, features, self.learners, index * count)
             for index, features in enumerate(self.feature_sets)
-            for fold in range(len(task.manifest.folds))
+            for fold in dict.fromkeys(draw.fold for draw in task.manifest.draws)
         ]
         workers = min(jobs or cpu_count(), len(calls))
         parts = _in_processes(calls, workers) if workers > 1 else starmap(learn_fold, calls)

@@ -12,10 +12,12 @@ from .config import SemiCMTConfig as SemiCMTConfig
 from .config import SimCLRConfig as SimCLRConfig
 from .config import SimSiamConfig as SimSiamConfig
 from .config import SupervisedConfig as SupervisedConfig
+from .config import recipe_of_windows as recipe_of_windows
 from .distributed import World as World
 from .distributed import join_world as join_world
 from .loop import pretrain as pretrain
 from .pictures import PictureSource as PictureSource
 from .sensors import SensorSource as SensorSource
 from .sets import WindowSets as WindowSets
+from .sources import source_of_windows as source_of_windows
 from .windows import WindowsSource as WindowsSource

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from ..errors import InputError
-from ..models.config import WINDOW_ENCODERS
+from ..models.config import WINDOW_ENCODERS, EncoderConfig
 from ..settings import from_json, require, require_choice, require_positive, require_seed
 
 Head = Literal["linear", "mlp", "mlp-bn"]
@@ -22,6 +23,7 @@ LARGEST_QUEUE = 2**28
 
 LARGEST_BANDS = 256
 LARGEST_EPOCHS = 10**6
+LARGEST_STEPS = 10**9
 LARGEST_BATCH = 2**20
 
 
@@ -116,7 +118,7 @@ class RandomConfig:
 
 @dataclass(frozen=True)
 class SimCLRConfig:
-    """SimCLR on windows (Tang et al. 2020, arXiv 2011.11542).
+    """SimCLR, on images (Chen et al. 2020, 2002.05709) or windows (Tang et al. 2020, 2011.11542).
 
     Parameters
     ----------
@@ -351,6 +353,8 @@ class PretrainConfig:
         one only one sensor is seen. Of methods that read each sensor by itself.
     epochs
         Passes over the images.
+    steps
+        Of the whole training, instead of epochs.
     batch_size
         Images in a step, over all processes.
     optimizer
@@ -385,6 +389,7 @@ class PretrainConfig:
     neighbours: float = 0.0
     pairs: float = 1.0
     epochs: int = 40
+    steps: int | None = None
     batch_size: int = 256
     optimizer: Literal["adam", "sgd"] = "adam"
     lr: float = 1e-6
@@ -399,6 +404,8 @@ class PretrainConfig:
         require(len(self.stages) > 0, "stages must name at least one stage")
         _require_within("bands", self.bands, 1, LARGEST_BANDS)
         _require_within("epochs", self.epochs, 1, LARGEST_EPOCHS)
+        if self.steps is not None:
+            _require_within("steps", self.steps, 1, LARGEST_STEPS)
         _require_within("batch_size", self.batch_size, 2, LARGEST_BATCH)
         require_choice("optimizer", self.optimizer, ("adam", "sgd"))
         require_positive(self, "lr")
@@ -429,7 +436,8 @@ class PretrainConfig:
 
     def _require_fitting_encoder(self) -> None:
         name = self.method_name
-        if isinstance(self.method, WindowMethodConfig):
+        on_images = isinstance(self.method, SimCLRConfig) and not self.reads_windows
+        if isinstance(self.method, WindowMethodConfig) and not on_images:
             own = "cpc1d" if isinstance(self.method, CPCConfig) else "conv1d"
             require(
                 self.encoder == own,
@@ -447,7 +455,7 @@ class PretrainConfig:
                 len(self.stages) == 1 or not isinstance(self.method, InfoMAEConfig),
                 f"{name} reads one stage, not {len(self.stages)}",
             )
-        elif not isinstance(self.method, RandomConfig):
+        elif not isinstance(self.method, RandomConfig | SimCLRConfig):
             require(
                 not self.reads_windows,
                 f"{name} learns from images, which the encoder {self.encoder} does not read",
@@ -613,7 +621,8 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "mmbind": _MMBIND,
         "random": PretrainConfig(RandomConfig()),
     },
-    # Image encoders on the pictures of windows.
+    # Image encoders on the pictures of windows. Batches of 64 are small for SimCLR, whose others
+    # are those of the batch; larger ones would cost it more steps' time than the others have.
     "windows": {
         "supervised": _WINDOWS,
         "moco": replace(_WINDOWS, method=replace(_MOCO, queue=4096)),
@@ -622,6 +631,43 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "semicmt": replace(_WINDOWS, method=SemiCMTConfig()),
         "infomae": replace(_WINDOWS, method=InfoMAEConfig()),
         "mmbind": replace(_WINDOWS, method=MMBindConfig()),
+        "simclr": replace(_WINDOWS, method=SimCLRConfig(temperature=0.2)),
     },
 }
 """Settings by preset and method."""
+
+
+def recipe_of_windows(method: str, encoder: str | None = None) -> PretrainConfig:
+    """The recipe by which a method learns from windows files.
+
+    Parameters
+    ----------
+    method
+        A name among :data:`METHOD_CONFIGS`.
+    encoder
+        By name; None takes the method's usual one. SimCLR alone learns from windows as they are
+        or from pictures of them, as the encoder reads.
+
+    Raises
+    ------
+    InputError
+        If there is no such method, or it does not fit the encoder.
+    """
+    presets = [RECIPES[name] for name in ("recommended", "windows")]
+    recipes = [preset[method] for preset in presets if method in preset]
+    if not recipes:
+        known = sorted({name for preset in presets for name in preset})
+        raise InputError(f"unknown method {method!r}; known: {', '.join(known)}")
+    usual, of_pictures = recipes[0], recipes[-1]
+    if encoder is None:
+        return usual if isinstance(usual.method, WindowMethodConfig) else of_pictures
+    return replace(usual if encoder in WINDOW_ENCODERS else of_pictures, encoder=encoder)
+
+
+def start_of(read: EncoderConfig, init: str | None) -> EncoderConfig:
+    """The encoder that training starts from, read as `read`; `init` as in the settings."""
+    if init is None:
+        return read
+    if Path(init).is_file():
+        return replace(read, checkpoint=init)
+    return replace(read, name=init, pretrained=True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from .config import (
     PretrainConfig,
     RandomConfig,
     SensorMethodConfig,
+    SimCLRConfig,
     SupervisedConfig,
 )
 from .distributed import World
@@ -118,7 +120,8 @@ class Trainer:
         if world.size > 1:
             # Buffers are the same everywhere by themselves: sending the queue around is idle work.
             self.network = DistributedDataParallel(self.method, broadcast_buffers=False)
-        self.steps = config.epochs * self.loader.steps
+        self.steps = config.steps or config.epochs * self.loader.steps
+        self.epochs = math.ceil(self.steps / self.loader.steps)
         # From here on each process draws augmentations of its own.
         torch.manual_seed(config.seed + 1 + world.rank)
 
@@ -159,7 +162,9 @@ class Trainer:
         own = {**self.state(0), **{name: [] for name in ROWS}}
         checkpoint.require_alike(state, own, parameters, path)
         step = int(state["step"])
-        if not 0 < step <= self.steps or len(state["epochs"]) != step // self.loader.steps:
+        # The last epoch may be cut short.
+        epochs = self.epochs if step == self.steps else step // self.loader.steps
+        if not 0 < step <= self.steps or len(state["epochs"]) != epochs:
             raise InputError(f"{path} is not the checkpoint of this run: it is of step {step}")
         checkpoint.restore_random_states(state["random"], self.world)
         self.method.load_state_dict(state["method"])
@@ -345,13 +350,15 @@ def _run(
     world, steps = trainer.world, trainer.loader.steps
     row: dict[str, Number] = logs.last_epoch()  # of a run that is finished
     saved, warned = time.monotonic(), False
-    for epoch in range(start // steps, trainer.config.epochs):
+    for epoch in range(start // steps, trainer.epochs if start < trainer.steps else 0):
         meter.restart()
-        for index, batch in enumerate(trainer.loader.epoch(epoch, start % steps), start % steps):
+        first, last = start % steps, min(steps, trainer.steps - epoch * steps)
+        batches = islice(trainer.loader.epoch(epoch, first), last - first)
+        for index, batch in enumerate(batches, first):
             meter.add(trainer.step(batch, epoch * steps + index))
             done = epoch * steps + index + 1
             bar.update()
-            if (index + 1) % LOG_STEPS and index + 1 < steps:
+            if (index + 1) % LOG_STEPS and index + 1 < last:
                 continue
             numbers = meter.read(done)
             bar.set_postfix_str(f"loss {numbers['loss']:.3f}, chance {numbers['chance']:.3f}")
@@ -361,7 +368,7 @@ def _run(
                 say(f"step {done}: {warning}")
                 warned = True
             late = time.monotonic() - saved > CHECKPOINT_SECONDS
-            if index + 1 < steps and _agree(late, world):
+            if index + 1 < last and _agree(late, world):
                 _save(trainer, done, meter, logs, path)
                 saved = time.monotonic()
         start = 0
@@ -503,6 +510,10 @@ def require_readable(config: PretrainConfig, source: AnySource) -> None:
         )
     if isinstance(config.method, SensorMethodConfig) and not isinstance(source, SensorSource):
         raise InputError(f"{config.method_name} learns from the sensors of windows: a SensorSource")
+    # A picture of a window is drawn anew for each view; an image is read once.
+    same = config.policy == "none" and not isinstance(source, WindowsSource | WindowSets)
+    if same and isinstance(config.method, SimCLRConfig):
+        raise InputError("two views of an image would be the same: simclr wants a policy")
 
 
 def require_same_run(out: Path, config: PretrainConfig, source: AnySource) -> None:
@@ -655,7 +666,8 @@ def learning_rate(config: PretrainConfig, step: int, steps_per_epoch: int) -> fl
         return config.lr * (step + 1) / warmup
     if config.lr_schedule == "constant":
         return config.lr
-    share = (step - warmup) / max(1.0, config.epochs * steps_per_epoch - warmup)
+    steps = config.steps or config.epochs * steps_per_epoch
+    share = (step - warmup) / max(1.0, steps - warmup)
     return config.lr * (1 + math.cos(math.pi * share)) / 2
 
 

@@ -1,4 +1,4 @@
-"""What is learnt from two augmented views of each image: MoCo, SimSiam, or the labels."""
+"""What is learnt from two augmented views of each image: MoCo, SimSiam, SimCLR, or the labels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..models import AnyBackbone, Backbone
-from .config import MoCoConfig, PretrainConfig, SimSiamConfig, SupervisedConfig
-from .distributed import World, gather, own_part
+from .config import MoCoConfig, PretrainConfig, SimCLRConfig, SimSiamConfig, SupervisedConfig
+from .distributed import World, gather, gather_with_gradient, own_part
 from .norm import group_batch_norm
 
 HIDDEN = 512
@@ -166,6 +166,40 @@ class SimSiam(Method):
         return {"loss": -(similarity[0] + similarity[1]) / 2, **measures}
 
 
+class SimCLR(Method):
+    """Each view of a batch finds the other view of its image among all others.
+
+    After Chen et al. 2020 (arXiv 2002.05709). The others are those of all processes.
+    """
+
+    def __init__(self, encoder: Backbone, config: SimCLRConfig, batch: int, world: World) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = PerStage(projection("mlp", width, config.dim) for width in encoder.widths)
+        self.temperature = config.temperature
+        self.chance = math.log(2 * batch - 1)
+        group_batch_norm(self, 1, world)
+
+    def forward(self, views: list[Tensor], labels: Tensor, step: int) -> Measures:
+        """NT-Xent of the joined batch: the same in every process."""
+        first, second = (self._embedded(view) for view in views)
+        each = [
+            nt_xent_logits(one, other, self.temperature)
+            for one, other in zip(first, second, strict=True)
+        ]
+        loss = torch.stack([F.cross_entropy(logits, target) for logits, target in each]).mean()
+        with torch.no_grad():
+            logits, target = each[-1]
+            measures = {"top1": (logits.argmax(1) == target).float().mean()}
+            measures |= geometry(first[-1], second[-1])
+        return {"loss": loss, **measures}
+
+    def _embedded(self, view: Tensor) -> Tensor:
+        """(stages, n, dim) of unit length, of all processes."""
+        rows = F.normalize(self.head(self.encoder(view)).float(), dim=2)
+        return gather_with_gradient(rows.transpose(0, 1)).transpose(0, 1)
+
+
 class Supervised(Method):
     """Cross-entropy on the labels; images without one are left out.
 
@@ -244,6 +278,8 @@ def create_method(
         return MoCo(encoder, config.method, world)
     if isinstance(config.method, SimSiamConfig):
         return SimSiam(encoder, config.method, world)
+    if isinstance(config.method, SimCLRConfig):
+        return SimCLR(encoder, config.method, config.batch_size, world)
     assert isinstance(config.method, SupervisedConfig)
     return Supervised(encoder, groups, config.method, world)
 
@@ -287,6 +323,28 @@ def info_nce_logits(query: Tensor, key: Tensor, queue: Tensor, temperature: floa
     """
     positive = (query * key).sum(2, keepdim=True)
     return torch.cat([positive, query @ queue.mT], dim=2) / temperature
+
+
+def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Similarities of all views of a batch, and where each finds its other view.
+
+    Parameters
+    ----------
+    first, second
+        (n, dim), of unit length.
+    temperature
+        Of the softmax.
+
+    Returns
+    -------
+    logits
+        (2n, 2n); a view is not compared with itself.
+    target
+        (2n,) int64.
+    """
+    rows = torch.cat([first, second])
+    logits = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
+    return logits, torch.arange(len(rows), device=rows.device).roll(len(first))
 
 
 def enqueue(queue: Tensor, pointer: Tensor, keys: Tensor) -> None:

@@ -15,10 +15,9 @@ from ..errors import InputError
 from ..models import AnyBackbone, Backbone
 from ..models.conv1d import LateConv1d
 from .distributed import World
-from .methods import Measures, Method, geometry, perceptron
+from .methods import Measures, Method, geometry, nt_xent_logits, perceptron
 from .norm import group_batch_norm
 from .sensors import SensorSource
-from .window_methods import nt_xent_logits
 
 HIDDEN = 512
 """Units of a head's hidden layer."""

@@ -17,7 +17,7 @@ from ..models import WindowEncoder
 from ..models.conv1d import CausalConv1d
 from ..recordings.sensors import ACCELEROMETER, sensor_kind, units_of
 from .config import CPCConfig, MultitaskConfig, PretrainConfig, SimCLRConfig
-from .methods import Measures, Method, geometry, perceptron, projection
+from .methods import Measures, Method, geometry, nt_xent_logits, perceptron, projection
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -78,7 +78,7 @@ class WindowMethod(Method):
         """The loss on windows and its companions."""
 
 
-class SimCLR(WindowMethod):
+class WindowSimCLR(WindowMethod):
     """Two views of a window find each other among those of the batch (Tang et al. 2020).
 
     After arXiv 2011.11542. With several processes each compares within its own part of the batch.
@@ -193,7 +193,7 @@ def create_window_method(
     """
     encoder.require_length(samples)
     if isinstance(config.method, SimCLRConfig):
-        return SimCLR(encoder, config.method, n, sensors)
+        return WindowSimCLR(encoder, config.method, n, sensors)
     if isinstance(config.method, MultitaskConfig):
         return Multitask(encoder, sensors)
     assert isinstance(config.method, CPCConfig) and isinstance(encoder, CausalConv1d)
@@ -230,28 +230,6 @@ def transformed(windows: Tensor, transforms: Sequence[Transform]) -> tuple[Tenso
             rows = slice(count + task, None, 2 * count)
             changed[rows] = transform(windows[rows], generator)
     return changed, number % count, (number // count % 2).float()
-
-
-def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Similarities of all views of a batch, and where each finds its other view.
-
-    Parameters
-    ----------
-    first, second
-        (n, dim), of unit length.
-    temperature
-        Of the softmax.
-
-    Returns
-    -------
-    logits
-        (2n, 2n); a view is not compared with itself.
-    target
-        (2n,) int64.
-    """
-    rows = torch.cat([first, second])
-    logits = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
-    return logits, torch.arange(len(rows), device=rows.device).roll(len(first))
 
 
 def predictive_info_nce(predicted: Sequence[Tensor], latent: Tensor) -> Measures:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from operator import index
 from pathlib import Path
@@ -279,6 +279,10 @@ class SplitManifest:
             chosen = few_shot(windows.y, candidates, k, draw_seed, where=where)
             draws.append(Draw(fold.index, draw_seed, k, tuple(chosen.tolist())))
         return SplitManifest(dataset, fingerprint(windows), seed, tuple(folds), tuple(draws))
+
+    def of_folds(self, folds: Sequence[int]) -> SplitManifest:
+        """The same folds, of which only those numbered have draws."""
+        return replace(self, draws=tuple(draw for draw in self.draws if draw.fold in folds))
 
     def draw(self, fold: int, seed: int, shots: int | None) -> NDArray[np.intp]:
         """Indices of the training windows.

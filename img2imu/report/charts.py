@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEAT = LinearSegmentedColormap.from_list("img2imu", ["#ffffff", "#9cc9c7", ACCENT])
+_MARKS = {"main": "o", "paper": "o", "knn": "D", "published": "x"}
+_SHIFTS = {"main": -0.17, "paper": 0.17, "knn": 0.0}
 _DASHES = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5))}
 
 
 @dataclass(frozen=True)
 class Dot:
-    """A score: `kind` is ``"main"``, ``"paper"`` (its probe) or ``"published"`` (its number)."""
+    """A score: `kind` is ``"main"``, ``"paper"`` or ``"knn"`` (probes), or ``"published"``."""
 
     kind: str
     mean: float
@@ -130,15 +132,16 @@ def _draw_dots(axis: Axes, place: float, dots: Sequence[Dot], ours: bool) -> Non
         if dot.kind == "published":
             axis.plot(dot.mean, place, "x", color=INK, markersize=6, markeredgewidth=1.4, zorder=4)
             continue
-        y = place + (0.17 * (-1 if dot.kind == "main" else 1) if len(probes) > 1 else 0)
+        y = place + (_SHIFTS[dot.kind] if len(probes) > 1 else 0)
         axis.plot([dot.mean - dot.std, dot.mean + dot.std], [y, y], color=color, linewidth=1.2)
         face = color if dot.kind == "main" else "white"
-        axis.plot(dot.mean, y, "o", color=color, markerfacecolor=face, markersize=5.5, zorder=3)
+        mark = _MARKS[dot.kind]
+        axis.plot(dot.mean, y, mark, color=color, markerfacecolor=face, markersize=5.5, zorder=3)
 
 
 def _handle(kind: str, label: str) -> Line2D:
-    marker = "x" if kind == "published" else "o"
-    face = "white" if kind == "paper" else MUTED
+    marker = _MARKS[kind]
+    face = MUTED if kind == "main" else "white"
     color = INK if kind == "published" else MUTED
     return Line2D(
         [], [], marker=marker, color=color, markerfacecolor=face, linestyle="", label=label
@@ -146,7 +149,12 @@ def _handle(kind: str, label: str) -> Line2D:
 
 
 @styled
-def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band: str) -> Figure:
+def draw_curves(
+    panels: Mapping[str, Mapping[str, Curve]],
+    reference: str,
+    band: str,
+    label: str = "macro-F1 on test subjects",
+) -> Figure:
     """Macro-F1 over shots, a panel for each data set.
 
     Parameters
@@ -157,6 +165,8 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band:
         Row that is set off.
     band
         What the shaded bands are, for the figure's foot.
+    label
+        Of the upright axis.
     """
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     palette = iter(class_colors(len(names) + 1)[1:])
@@ -184,7 +194,7 @@ def draw_curves(panels: Mapping[str, Mapping[str, Curve]], reference: str, band:
     handles = [_curve_handle(name, panels, colors[name], name == reference) for name in names]
     figure.legend(handles=handles, loc="outside upper center", ncols=legend_columns)
     figure.supxlabel(f"labelled windows per class\nbands: {band}", color=MUTED, fontsize=10)
-    figure.supylabel("macro-F1 on test subjects", color=MUTED, fontsize=10)
+    figure.supylabel(label, color=MUTED, fontsize=10)
     return figure
 
 

@@ -63,8 +63,8 @@ class ScaleConfig:
         Of timm, by name.
     hours
         Of the source's recordings that are learnt from; 0 leaves the weights random.
-    method
-        Neither needs labels.
+    methods
+        Of ``img2imu pretrain``; none is shown labels.
     steps
         Of each training, on however many hours.
 
@@ -76,7 +76,7 @@ class ScaleConfig:
 
     architectures: tuple[str, ...] = ("resnet10t", "resnet18", "resnet34")
     hours: tuple[float, ...] = (0.0, 0.5, 2.0, 8.0)
-    method: Literal["moco", "simsiam"] = "moco"
+    methods: tuple[str, ...] = ("moco",)
     steps: int = 1000
 
     def __post_init__(self) -> None:
@@ -86,4 +86,62 @@ class ScaleConfig:
             re.fullmatch(r"\w+", n) for n in self.architectures
         )
         require(plain, f"architectures must be names of timm, not {self.architectures}")
+        require_different("methods", self.methods)
+        labelled = "supervised needs labels, and random does not learn: other methods are compared"
+        require(not {"supervised", "random"} & set(self.methods), labelled)
         require_positive(self, "steps")
+
+
+@dataclass(frozen=True)
+class SelfsupConfig:
+    """Which methods of pre-training are compared, and how each learns.
+
+    Parameters
+    ----------
+    methods
+        Of ``img2imu pretrain``, by name.
+    encoder
+        That all of them train.
+    init
+        Weights that all start from, a file or a name. Random ones where none are given.
+    average
+        Share of the initial weights in what is probed. Only where weights are given, and the
+        encoder reads pictures.
+    steps
+        Of each training.
+    scheme
+        Learn from the other data sets, or within one from training subjects.
+    within_folds
+        Folds trained for, within a data set.
+    runs
+        Trainings of each, from other seeds.
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    methods: tuple[str, ...] = ("moco", "simsiam", "simclr", "supervised")
+    encoder: str = "resnet18"
+    init: str | None = None
+    average: float = 0.5
+    steps: int = 500
+    scheme: tuple[Literal["left-out", "within"], ...] = ("left-out",)
+    within_folds: int = 2
+    runs: int = 1
+
+    def __post_init__(self) -> None:
+        require_different("methods", self.methods)
+        require_different("scheme", self.scheme)
+        require("random" not in self.methods, "random is no method here: the row 'no training'")
+        require(0 <= self.average < 1, f"average must lie in [0, 1), not {self.average}")
+        for name in ("steps", "within_folds", "runs"):
+            require_positive(self, name)
+
+
+def require_different(name: str, values: tuple[str, ...]) -> None:
+    """Raise :class:`InputError` if there are none, or one twice."""
+    require(
+        0 < len(values) == len(set(values)), f"{name} must be different, not {' '.join(values)}"
+    )

@@ -115,16 +115,28 @@ def load_recordings(
     )
 
 
+def names_of(paths: Sequence[str | Path]) -> list[str]:
+    """Of the data sets in these files.
+
+    Raises
+    ------
+    InputError
+        If two are the same.
+    """
+    names = [Path(path).name.removesuffix(".npz") for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"two windows files are called {twice[0]}: rename one")
+    return names
+
+
 def _load(
     paths: Sequence[str | Path],
     prepared: Callable[[str, Windows], tuple[DataSet, list[Missing]]],
     sampling_rate: float | None,
     subjects: Subjects,
 ) -> tuple[list[DataSet], list[Missing]]:
-    names = [Path(path).name.removesuffix(".npz") for path in paths]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"two windows files are called {twice[0]}: rename one")
+    names = names_of(paths)
     sets: list[DataSet] = []
     missing: list[Missing] = []
     known: set[str] = set()

@@ -125,6 +125,7 @@ def few_shot_cell(
     probe: ProbeConfig,
     encoder: EncoderConfig | None,
     device: str,
+    fold: int | None = None,
 ) -> Cell:
     """A cell whose result is the records of :func:`img2imu.fewshot.evaluate`.
 
@@ -142,9 +143,11 @@ def few_shot_cell(
         That of the settings; None where no method reads one.
     device
         Where networks run.
+    fold
+        Number of the only one; None takes all.
     """
-    settings = {"methods": list(methods), **cell_settings(data, probe, encoder)}
-    return Cell(name, settings, partial(_score, data, methods, probe, device))
+    settings = {"methods": list(methods), "fold": fold, **cell_settings(data, probe, encoder)}
+    return Cell(name, settings, partial(_score, data, methods, probe, device, fold))
 
 
 def cell_settings(
@@ -162,13 +165,16 @@ def cell_settings(
 
 
 def _score(
-    data: DataSet, methods: Sequence[str], probe: ProbeConfig, device: str
+    data: DataSet, methods: Sequence[str], probe: ProbeConfig, device: str, fold: int | None
 ) -> list[dict[str, Any]]:
     from ..fewshot import evaluate
 
     if "finetune" in methods and any(k and k < LEAST_FINETUNED for k in probe.shots):
         raise InputError(f"fine-tuning takes at least {LEAST_FINETUNED} windows per class")
-    outcome = evaluate(data.windows, probe, methods, name=data.name, device=device, jobs=1)
+    folds = None if fold is None else [fold]
+    outcome = evaluate(
+        data.windows, probe, methods, name=data.name, device=device, jobs=1, folds=folds
+    )
     results: list[dict[str, Any]] = outcome["results"]
     return results
 

@@ -7,12 +7,12 @@ weights, with as many steps each; then they are probed as in the other tables.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from .rows import Row
 from .table1 import PRETRAINING, run_pretraining
 
 if TYPE_CHECKING:
-    from ..pretrain import PictureSource, PretrainConfig
+    from ..pretrain import PretrainConfig
 
 CODE = (*PRETRAINING, "img2imu.convert", "img2imu.recordings.windows", "img2imu.studies.scale")
 """What computes an encoder."""
@@ -51,7 +51,7 @@ def pretrain_sizes(
     jobs: int | None = None,
     progress: Progress = silent,
 ) -> dict[str, EncoderConfig]:
-    """Train an encoder of each size on each number of hours.
+    """Train an encoder of each size by each method on each number of hours.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def pretrain_sizes(
     sources
         Windows files; labels in them are not used.
     plan
-        Sizes, hours, and how long each learns.
+        Methods, sizes, hours, and how long each learns.
     stages
         Read, and trained up to; None takes the recommended preset's.
     jobs, progress
@@ -69,57 +69,62 @@ def pretrain_sizes(
     Returns
     -------
     dict
-        Encoders by the name of their row, such as ``resnet18-0.5h``.
+        Encoders by the name of their row, such as ``resnet18-moco-0.5h``.
 
     Raises
     ------
     InputError
-        If the sources hold fewer hours, or a run fails.
+        If the sources hold fewer hours, a method is unknown, or a run fails.
     """
+    from ..pretrain import source_of_windows
+
     reading = {**READINGS["recommended"], **({"stages": tuple(stages)} if stages else {})}
     begin_folder(out, "scale", {"source": list(sources)})
     encoders: dict[str, EncoderConfig] = {}
     cells = []
     for hours in sorted(set(plan.hours)):
-        source = cut(sources, hours) if hours else None
-        for architecture in plan.architectures:
-            name = f"{architecture}-{hours:g}h"
-            encoders[name] = EncoderConfig(architecture, **reading)
-            if source is not None:
-                folder = out / ENCODERS / name
-                path = str(folder / "encoder.safetensors")
-                encoders[name] = replace(encoders[name], checkpoint=path)
-                settings = _settings(plan, architecture, max(reading["stages"]), len(source))
-                cells.append(
-                    Cell(
-                        name,
-                        {"pretrain": settings.to_dict(), "source": source.describe()},
-                        partial(_pretrain, settings, sources, hours, folder),
-                        CODE,
-                    )
+        some = cut(sources, hours) if hours else {}
+        for architecture, method in product(plan.architectures, plan.methods):
+            bare = EncoderConfig(architecture, **reading)
+            if not hours:
+                encoders[f"{architecture}-0h"] = bare
+                continue
+            name = f"{architecture}-{method}-{hours:g}h"
+            folder = out / ENCODERS / name
+            encoders[name] = replace(bare, checkpoint=str(folder / "encoder.safetensors"))
+            settings = _settings(plan, method, architecture, max(reading["stages"]))
+            source = source_of_windows(some, settings)
+            cells.append(
+                Cell(
+                    name,
+                    {"pretrain": settings.to_dict(), "source": source.describe()},
+                    partial(_pretrain, settings, sources, hours, folder),
+                    CODE,
                 )
+            )
     for name, outcome in run_cells(out / ENCODERS, cells, jobs, progress).items():
         if outcome.reason:
             raise InputError(f"pre-training of {name} failed: {outcome.reason}")
     return encoders
 
 
-def _settings(plan: ScaleConfig, architecture: str, stage: int, windows: int) -> PretrainConfig:
-    """The recipe for windows with as many epochs as make the steps; the last stage read learns."""
-    from ..pretrain import RECIPES
+def _settings(plan: ScaleConfig, method: str, architecture: str, stage: int) -> PretrainConfig:
+    """The recipe for pictures of windows, by steps; the last stage read learns."""
+    from ..pretrain import recipe_of_windows
 
-    recipe = RECIPES["windows"][plan.method]
-    epochs = math.ceil(plan.steps / max(1, windows // recipe.batch_size))
-    return replace(recipe, encoder=architecture, stages=(stage,), epochs=epochs, held=0)
+    recipe = recipe_of_windows(method, architecture)
+    return replace(recipe, stages=(stage,), steps=plan.steps, held=0)
 
 
 def _pretrain(
     settings: PretrainConfig, sources: Sequence[str], hours: float, folder: Path
 ) -> dict[str, Any]:
-    return run_pretraining(settings, cut(sources, hours), folder)
+    from ..pretrain import source_of_windows
+
+    return run_pretraining(settings, source_of_windows(cut(sources, hours), settings), folder)
 
 
-def cut(sources: Sequence[str], hours: float) -> PictureSource:
+def cut(sources: Sequence[str], hours: float) -> dict[str, Windows]:
     """So many hours of the sources, of each in proportion to what it has.
 
     Whole recordings are taken in an order drawn once, so that fewer hours are a part of more.
@@ -129,8 +134,6 @@ def cut(sources: Sequence[str], hours: float) -> PictureSource:
     InputError
         If there are not so many.
     """
-    from ..pretrain import PictureSource
-
     sets = {Path(source).stem: load_windows(source) for source in sources}
     if len(sets) < len(sources):
         raise InputError("two sources have the same name: rename one")
@@ -140,10 +143,7 @@ def cut(sources: Sequence[str], hours: float) -> PictureSource:
     if share > 1 + 1e-6:
         total = sum(seconds.values()) / 3600
         raise InputError(f"the source has {total:.2f} hours, of which {hours:g} are wanted")
-    return PictureSource(
-        {name: first_seconds(each, share * seconds[name]) for name, each in sets.items()},
-        held=False,
-    )
+    return {name: first_seconds(each, share * seconds[name]) for name, each in sets.items()}
 
 
 def added_seconds(windows: Windows) -> NDArray[np.float64]:
@@ -224,22 +224,30 @@ def run(
     )
 
 
-def _place(row: str) -> tuple[str, float] | None:
-    """Architecture and hours of a row of :func:`pretrain_sizes`; None of another."""
-    architecture, dash, hours = row.rpartition("-")
+class Place(NamedTuple):
+    """Where a row of :func:`pretrain_sizes` stands; without hours there is no method."""
+
+    architecture: str
+    method: str
+    hours: float
+
+
+def _place(row: str) -> Place | None:
+    """Of a row of :func:`pretrain_sizes`; None of another."""
+    architecture, *method, hours = row.split("-")
     try:
-        return (architecture, float(hours.removesuffix("h"))) if dash else None
+        return Place(architecture, "-".join(method), float(hours.removesuffix("h")))
     except ValueError:
         return None
 
 
-def _places(results: Sequence[Result]) -> dict[tuple[str, str, float], Result]:
-    """By data set, architecture and hours, the result of the first number of shots."""
-    places: dict[tuple[str, str, float], Result] = {}
+def _places(results: Sequence[Result]) -> dict[tuple[str, Place], Result]:
+    """By data set and place the result of the first number of shots."""
+    places: dict[tuple[str, Place], Result] = {}
     for result in results:
         place = _place(result.row)
         if place:
-            places.setdefault((result.dataset, *place), result)
+            places.setdefault((result.dataset, place), result)
     return places
 
 
@@ -252,60 +260,69 @@ def _size(row: Row) -> int:
     return sum(parameter.numel() for parameter in build_encoder(bare).parameters())
 
 
-def _axes(sizes: Mapping[str, int]) -> tuple[dict[str, str], list[float]]:
-    """Architectures with their titles, small ones first, and hours."""
+def _axes(sizes: Mapping[str, int]) -> tuple[list[str], dict[str, str], list[float]]:
+    """Methods, architectures with their titles, small ones first, and hours."""
     places = {name: place for name in sizes if (place := _place(name))}
     ordered = sorted(places, key=lambda name: sizes[name])
-    titles = {places[name][0]: f"{places[name][0]}, {sizes[name] / 1e6:.2g} M" for name in ordered}
-    return titles, sorted({hours for _, hours in places.values()})
+    titles = {
+        places[name].architecture: f"{places[name].architecture}, {sizes[name] / 1e6:.2g} M"
+        for name in ordered
+    }
+    methods = list(dict.fromkeys(each.method for each in places.values() if each.method))
+    return methods or [""], titles, sorted({each.hours for each in places.values()})
+
+
+def _found(
+    data: DataSet,
+    places: Mapping[tuple[str, Place], Result],
+    architecture: str,
+    method: str,
+    hours: Sequence[float],
+) -> list[Result | None]:
+    """By hours; without any, no method has learnt."""
+    each = (Place(architecture, method if value else "", value) for value in hours)
+    return [places.get((data.name, place)) for place in each]
 
 
 def build_table(
     data: DataSet,
-    places: Mapping[tuple[str, str, float], Result],
+    places: Mapping[tuple[str, Place], Result],
     sizes: Mapping[str, int],
     config: StudyConfig,
 ) -> Table:
-    """Sizes down, hours across."""
-    titles, hours = _axes(sizes)
-    found = [result for (name, *_), result in places.items() if name == data.name]
-    best = max((result.mean for result in found), default=None)
-    lines = []
-    for architecture, title in titles.items():
-        results = [places.get((data.name, architecture, each)) for each in hours]
+    """Sizes down, a group for each method, and hours across."""
+    methods, titles, hours = _axes(sizes)
+    means = [result.mean for (name, _), result in places.items() if name == data.name]
+    groups: dict[str, list[Line]] = {}
+    for method, (architecture, title) in product(methods, titles.items()):
         entries = [
-            Entry(score(r.mean), f"± {score(r.std)}", r.mean == best) if r else Entry()
-            for r in results
+            Entry(score(r.mean), f"± {score(r.std)}", r.mean == max(means)) if r else Entry()
+            for r in _found(data, places, architecture, method, hours)
         ]
-        lines.append(Line(title, entries))
+        groups.setdefault(method, []).append(Line(title, entries))
     caption = (
         f"Macro-F1 on test subjects of {data.name} from {data.shots[0]} labelled windows per "
         f"class, {protocol(config)}, by hours of unlabelled recordings that an encoder has learnt "
-        "from, and millions of parameters up to the stage that is read. 0 h: random weights. The "
-        "best is in bold."
+        "from, and millions of parameters up to the stage that is read. 0 h: random weights, the "
+        "same for all methods. The best is in bold."
     )
-    return Table(["", *(f"{each:g} h" for each in hours)], {"": lines}, caption)
+    return Table(["", *(f"{each:g} h" for each in hours)], groups, caption)
 
 
 def _heats(
     sets: Sequence[DataSet],
-    places: Mapping[tuple[str, str, float], Result],
+    places: Mapping[tuple[str, Place], Result],
     sizes: Mapping[str, int],
 ) -> list[list[Heat]]:
-    """A panel for each data set, three side by side."""
-    titles, hours = _axes(sizes)
+    """A panel for each data set and method, three side by side."""
+    methods, titles, hours = _axes(sizes)
+    columns, label = [f"{each:g}" for each in hours], "hours of unlabelled recordings"
     panels = []
-    for data in sets:
+    for data, method in product(sets, methods):
         values = [
-            [
-                places[data.name, architecture, each].mean
-                if (data.name, architecture, each) in places
-                else np.nan
-                for each in hours
-            ]
+            [r.mean if r else np.nan for r in _found(data, places, architecture, method, hours)]
             for architecture in titles
         ]
-        columns = [f"{each:g}" for each in hours]
-        label = "hours of unlabelled recordings"
-        panels.append(Heat(data.name, label, list(titles.values()), columns, values))
+        title = ", ".join(filter(None, (data.name, method)))
+        panels.append(Heat(title, label, list(titles.values()), columns, values))
     return [panels[start : start + 3] for start in range(0, len(panels), 3)]

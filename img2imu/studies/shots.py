@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..progress import Progress, silent
 from ..report.charts import Curve, draw_curves
@@ -118,12 +119,20 @@ def bootstrap(each: Sequence[float], draws: int, resamples: int = 2000) -> tuple
     resamples
         Means of which the percentiles are taken.
     """
+    low, high = np.percentile(resampled(each, draws, resamples), (2.5, 97.5))
+    return float(low), float(high)
+
+
+def resampled(
+    each: Sequence[float], draws: int, resamples: int = 2000, seed: int = 0
+) -> NDArray[np.float64]:
+    """The means of :func:`bootstrap`, drawn from `seed`."""
     values = np.reshape(each, (-1, draws))
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     folds = rng.integers(len(values), size=(resamples, len(values), 1))
     within = rng.integers(draws, size=(resamples, len(values), draws))
-    low, high = np.percentile(values[folds, within].mean((1, 2)), (2.5, 97.5))
-    return float(low), float(high)
+    means: NDArray[np.float64] = values[folds, within].mean((1, 2))
+    return means
 
 
 def curves(

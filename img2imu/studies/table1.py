@@ -240,14 +240,19 @@ def _pretrain(settings: Any, source: str, folder: Path) -> dict[str, Any]:
     return run_pretraining(settings, ImageStore.open(source), folder)
 
 
-def run_pretraining(settings: Any, source: Any, folder: Path) -> dict[str, Any]:
-    """Pre-train as one process, on CUDA where there is one; the numbers of the last epoch."""
+def run_pretraining(
+    settings: Any, source: Any, folder: Path, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Pre-train as one process, on CUDA where there is one; the numbers of the last epoch.
+
+    `say` takes warnings.
+    """
     import torch
 
     from ..pretrain import World, pretrain
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return dict(pretrain(settings, source, folder, World(device)))
+    return dict(pretrain(settings, source, folder, World(device), say=say))
 
 
 def alter(data: DataSet, copy: str) -> DataSet:

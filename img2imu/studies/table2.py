@@ -37,7 +37,12 @@ SEEN = "†"
 
 ALL_SETS = "mean"
 
-KINDS = {"main": "logistic probe or forest", "paper": "the paper's probe", "published": "published"}
+KINDS = {
+    "main": "logistic probe or forest",
+    "paper": "the paper's probe",
+    "knn": "nearest neighbours",
+    "published": "published",
+}
 """Kinds of dots in the figure."""
 
 
@@ -314,7 +319,7 @@ def _panels(
     panels: dict[str, dict[str, list[Dot]]] = {}
     for result in results:
         dots = panels.setdefault(result.dataset, {}).setdefault(titles[result.row], [])
-        kind = "paper" if result.probe == "paper" else "main"
+        kind = result.probe if result.probe in KINDS else "main"
         dots.append(Dot(kind, result.mean, result.std))
         known = paper.table_ii(result.row, result.dataset, result.shots)
         if known and not any(dot.kind == "published" for dot in dots):

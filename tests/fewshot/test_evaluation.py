@@ -65,6 +65,17 @@ def test_record_equals_a_plain_loop(windows):
     json.dumps(outcome)
 
 
+def test_some_folds_are_those_of_all(windows):
+    config = ProbeConfig(shots=(1, 3), seeds=2)
+    whole, part = (
+        evaluate(windows, config, ["hand-forest"], jobs=1, folds=folds)["results"]
+        for folds in (None, [3, 1])
+    )
+    for all_folds, some in zip(whole, part, strict=True):
+        each = np.reshape(all_folds["f1_each"], (5, 2))
+        assert some["f1_each"] == each[[1, 3]].ravel().tolist()
+
+
 def test_settings_are_chosen_by_validation_subjects_alone(windows):
     """A feature that gives test labels away, but lies about validation ones, is not chosen."""
     task = task_of(windows)

@@ -3,7 +3,14 @@ import json
 import pytest
 
 from img2imu.errors import InputError
-from img2imu.pretrain import METHOD_CONFIGS, RECIPES, MoCoConfig, PretrainConfig, SimSiamConfig
+from img2imu.pretrain import (
+    METHOD_CONFIGS,
+    RECIPES,
+    MoCoConfig,
+    PretrainConfig,
+    SimSiamConfig,
+    recipe_of_windows,
+)
 
 
 def test_recommended_settings_exist_for_every_method():
@@ -32,6 +39,27 @@ def test_paper_preset_is_the_papers():
     assert config.method.splits == 8
 
 
+@pytest.mark.parametrize(
+    ("method", "encoder", "recipe"),
+    [
+        ("moco", None, RECIPES["windows"]["moco"]),
+        ("simclr", None, RECIPES["recommended"]["simclr"]),
+        ("simclr", "conv1d", RECIPES["recommended"]["simclr"]),
+        ("simclr", "resnet18", RECIPES["windows"]["simclr"]),
+        ("cpc", None, RECIPES["recommended"]["cpc"]),
+    ],
+)
+def test_windows_have_the_recipe_of_what_reads_them(method, encoder, recipe):
+    assert recipe_of_windows(method, encoder) == recipe
+
+
+def test_recipes_of_windows_that_there_are_not():
+    with pytest.raises(InputError, match="unknown method 'luck'"):
+        recipe_of_windows("luck")
+    with pytest.raises(InputError, match="supervised learns from images"):
+        recipe_of_windows("supervised", "conv1d")
+
+
 def test_differences_are_named():
     ours = PretrainConfig(MoCoConfig(queue=512), epochs=3)
     theirs = PretrainConfig(MoCoConfig(queue=1024), epochs=4)
@@ -45,6 +73,7 @@ def test_differences_are_named():
     [
         ({"epochs": 0}, "epochs must lie in"),
         ({"epochs": 10**30}, "epochs must lie in"),
+        ({"steps": 0}, "steps must lie in"),
         ({"batch_size": 10**30}, "batch_size must lie in"),
         ({"bands": 100_000}, "bands must lie in"),
         ({"seed": -1}, "seed must lie in"),

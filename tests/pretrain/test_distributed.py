@@ -19,8 +19,10 @@ import sys
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from img2imu.pretrain import MoCoConfig, SimSiamConfig, SupervisedConfig, join_world
-from img2imu.pretrain.methods import MoCo, SimSiam, Supervised
+from img2imu.pretrain import (
+    MoCoConfig, SimCLRConfig, SimSiamConfig, SupervisedConfig, join_world,
+)
+from img2imu.pretrain.methods import MoCo, SimCLR, SimSiam, Supervised
 
 class Encoder(nn.Module):
     widths = [8, 6]
@@ -45,6 +47,7 @@ METHODS = {
     "moco, 4 splits": moco(4),
     "moco, 8 splits": moco(8),
     "simsiam": lambda world: SimSiam(Encoder(), SimSiamConfig(16, 8), world),
+    "simclr": lambda world: SimCLR(Encoder(), SimCLRConfig(6), 16, world),
     "supervised": lambda world: Supervised(Encoder(), [3], SupervisedConfig(), world),
 }
 

@@ -190,6 +190,32 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
     assert again["loss"] == pytest.approx(first["loss"], rel=1e-4)
 
 
+def test_steps_cut_the_last_epoch_short(tmp_path, monkeypatch):
+    """Killed within it a run goes on to the bit; to the end the learning rate falls."""
+    config = replace(MOCO, epochs=1, steps=5, lr_schedule="cosine")
+    source = stripes(80)  # 72 to learn from are two steps an epoch
+    pretrain(config, source, tmp_path / "whole", ALONE)
+    step = loop.Trainer.step
+    rates = []
+
+    def counted(self, batch, number):
+        if number == 4 and not rates:
+            rates.append(learning_rate(self.config, number, self.loader.steps))
+            raise KeyboardInterrupt
+        return step(self, batch, number)
+
+    monkeypatch.setattr(loop.Trainer, "step", counted)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, source, tmp_path / "killed", ALONE)
+    last = pretrain(config, source, tmp_path / "killed", ALONE)
+    assert (last["step"], last["epoch"]) == (5, 3)
+    assert rates == [pytest.approx(config.lr * (1 + np.cos(np.pi * 4 / 5)) / 2)]
+    one, other = (load_file(tmp_path / run / "encoder.safetensors") for run in ("whole", "killed"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    monkeypatch.setattr(loop.Trainer, "step", None)
+    assert pretrain(config, source, tmp_path / "killed", ALONE) == last
+
+
 def test_other_settings_are_named_not_mixed(tmp_path):
     source = stripes(200)
     config = replace(MOCO, method=SupervisedConfig(), epochs=1)

@@ -16,6 +16,7 @@ from img2imu.models.weights import fold_batch_norm
 from img2imu.pretrain import (
     RECIPES,
     PictureSource,
+    SimCLRConfig,
     SimSiamConfig,
     SupervisedConfig,
     World,
@@ -171,7 +172,9 @@ def test_the_loss_knows_but_the_classes_of_the_group():
 
 
 @pytest.mark.parametrize(
-    "method", [SupervisedConfig(), SimSiamConfig(64, 16)], ids=["supervised", "simsiam"]
+    "method",
+    [SupervisedConfig(), SimSiamConfig(64, 16), SimCLRConfig()],
+    ids=["supervised", "simsiam", "simclr"],
 )
 def test_encoders_learn_from_windows(sets, tmp_path, method):
     config = replace(TINY, method=method, lr=1e-3, epochs=3)

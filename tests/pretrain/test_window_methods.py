@@ -28,8 +28,8 @@ from img2imu.pretrain import (
     loop,
     pretrain,
 )
+from img2imu.pretrain.methods import nt_xent_logits
 from img2imu.pretrain.window_methods import (
-    nt_xent_logits,
     predictive_info_nce,
     random_view,
     task_transforms,
@@ -253,7 +253,8 @@ def test_init_keeps_the_statistics_of_its_file(tmp_path, source):
 @pytest.mark.parametrize(
     ("method", "settings", "said"),
     [
-        (SimCLRConfig(), {"encoder": "resnet18"}, "with the encoder conv1d, not resnet18"),
+        (SimCLRConfig(), {"encoder": "cpc1d"}, "with the encoder conv1d, not cpc1d"),
+        (MultitaskConfig(), {"encoder": "resnet18"}, "with the encoder conv1d, not resnet18"),
         (CPCConfig(), {"encoder": "conv1d"}, "with the encoder cpc1d, not conv1d"),
         (MultitaskConfig(), {"policy": "all"}, "multitask has augmentations of its own"),
         (MultitaskConfig(), {"stages": (2,)}, "conv1d has neither stages nor bands"),
@@ -282,6 +283,8 @@ def test_images_and_windows_are_not_mixed_up(tmp_path):
         pretrain(images, noise(), tmp_path / "run", ALONE)
     with pytest.raises(InputError, match="learns from windows, and the source holds images"):
         pretrain(windows, stripes(64), tmp_path / "run", ALONE)
+    with pytest.raises(InputError, match="two views of an image would be the same"):
+        pretrain(replace(windows, encoder="resnet18"), stripes(64), tmp_path / "run", ALONE)
     assert not (tmp_path / "run").exists()
 
 

@@ -56,7 +56,7 @@ def test_each_source_gives_its_share(tmp_path):
         paths.append(tmp_path / f"{name}.npz")
         save_windows(paths[-1], overlapping(recordings))
     half = cut([str(path) for path in paths], 52 / 3600)
-    assert [added_seconds(part).sum() for part in half.sets] == [13, 39]
+    assert [added_seconds(part).sum() for part in half.values()] == [13, 39]
     with pytest.raises(InputError, match=r"has 0\.03 hours, of which 1 are wanted"):
         cut([str(path) for path in paths], 1)
 
@@ -67,37 +67,51 @@ def test_the_study_probes_what_it_trained(tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["study", "scale", path, "-o", out, "--source", source, "--hours", 0.12, 0,
                  "--architectures", "resnet18", "resnet10t", "--steps", 1, "--stages", 1,
-                 "--rows", "hand-forest", "--reference", "hand-forest", "--method", "simsiam",
-                 "--shots", 3, "--seeds", 1, "--windows", 45, "--jobs", 1]  # fmt: skip
+                 "--rows", "hand-forest", "--reference", "hand-forest",
+                 "--methods", "simsiam", "simclr", "--shots", 3,
+                 "--seeds", 1, "--windows", 45, "--jobs", 1]  # fmt: skip
     assert main([str(argument) for argument in arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
     with (out / "table.csv").open(newline="", encoding="utf-8") as stream:
         found = {r["row"]: r for r in csv.DictReader(stream)}
-    places = [f"{name}-{hours}h" for name in ("resnet10t", "resnet18") for hours in (0, 0.12)]
-    assert set(found) == {*places, "hand-forest"}
-    assert found["resnet18-0h"]["f1_each"] != found["resnet18-0.12h"]["f1_each"]
+    sizes, methods = ("resnet10t", "resnet18"), ("simsiam", "simclr")
+    places = [f"{name}-{method}-0.12h" for name in sizes for method in methods]
+    assert set(found) == {"resnet10t-0h", "resnet18-0h", *places, "hand-forest"}
+    learnt = "resnet18-simsiam-0.12h"
+    each = [found[name]["f1_each"] for name in ("resnet18-0h", learnt, "resnet18-simclr-0.12h")]
+    assert len(set(each)) == 3
     [head] = [line for line in lines if line.startswith("|  |")]
     assert head == "|  | 0 h | 0.12 h |"
-    for name in ("resnet10t", "resnet18"):
+    for name in sizes:
         encoder = build_encoder(EncoderConfig(name, stages=(1,)))
         size = sum(parameter.numel() for parameter in encoder.parameters())
-        [line] = [line for line in lines if line.startswith(f"| {name}")]
-        assert line.startswith(f"| {name}, {size / 1e6:.2g} M |")
-        assert f"{float(found[f'{name}-0.12h']['f1_mean']):.3f}"[1:] in line
+        shown = [line for line in lines if line.startswith(f"| {name}")]
+        for line, method in zip(shown, methods, strict=True):
+            assert line.startswith(f"| {name}, {size / 1e6:.2g} M |")
+            for row in (f"{name}-0h", f"{name}-{method}-0.12h"):
+                assert f"{float(found[row]['f1_mean']):.3f}"[1:] in line
     assert any(line.startswith("- hand-made features + forest on toy:") for line in lines)
-    weights = out / "encoders" / "resnet18-0.12h" / "encoder.safetensors"
+    weights = out / "encoders" / learnt / "encoder.safetensors"
     before = weights.stat().st_mtime_ns
     assert main([str(argument) for argument in arguments]) == 0
     assert weights.stat().st_mtime_ns == before
     read = EncoderConfig("resnet18", checkpoint=str(weights), stages=(1,))
     probe = ProbeConfig(encoder=read, shots=(3,), seeds=1)
     [record] = evaluate(thin(load_windows(path), 45), probe, ["img2imu"], jobs=1)["results"]
-    assert [float(v) for v in found["resnet18-0.12h"]["f1_each"].split()] == record["f1_each"]
+    assert [float(v) for v in found[learnt]["f1_each"].split()] == record["f1_each"]
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"hours": ()}, {"hours": (-1.0,)}, {"architectures": ("../x",)}, {"steps": 0}],
+    [
+        {"hours": ()},
+        {"hours": (-1.0,)},
+        {"architectures": ("../x",)},
+        {"steps": 0},
+        {"methods": ()},
+        {"methods": ("moco", "moco")},
+        {"methods": ("supervised",)},
+    ],
 )
 def test_bad_settings_are_refused(settings):
     with pytest.raises(InputError):

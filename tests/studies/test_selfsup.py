@@ -1,0 +1,223 @@
+"""The study of pre-training: what learns from whom, and that what is shown is what was probed."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+from img2imu.cli import main
+from img2imu.errors import InputError
+from img2imu.fewshot import ProbeConfig, evaluate
+from img2imu.models import EncoderConfig
+from img2imu.recordings import Windows, load_windows, save_windows
+from img2imu.studies.config import SelfsupConfig, StudyConfig
+from img2imu.studies.data import load_sets
+from img2imu.studies.results import Result, compare
+from img2imu.studies.rows import Row
+from img2imu.studies.selfsup import (
+    Files,
+    _readable,
+    families_of,
+    plan_trainings,
+    settings_of,
+)
+from img2imu.studies.selfsup_tables import differences, panels, verdicts
+
+from .samples import make_windows
+
+READ = EncoderConfig("test_resnet", stages=(1,))
+
+
+def named(windows: Windows, name: str) -> Windows:
+    return replace(windows, recording=np.char.add(name, windows.recording))
+
+
+def save(folder, **sets):
+    paths = {}
+    for name, windows in sets.items():
+        paths[name] = str(folder / f"{name}.npz")
+        save_windows(paths[name], windows)
+    return paths
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_files_that_share_a_recording_are_one_data_set():
+    walk = make_windows(each=2)
+    first, second = (walk.select(walk.subject == name) for name in ("s0", "s1"))
+    other = named(walk, "other")
+    assert families_of({"a": first, "b": second, "c": other}) == [("a",), ("b",), ("c",)]
+    # The last file has something of both before it.
+    assert families_of({"a": first, "b": second, "c": walk}) == [("a", "b", "c")]
+    found = families_of({"a": walk, "b": other, "short": replace(walk, X=walk.X[:, :, :32])})
+    assert sorted(map(sorted, found)) == [["a", "short"], ["b"]]
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Two data sets, one of them in windows of two lengths."""
+    one, two = make_windows(each=8), named(make_windows(each=8, seed=1), "two")
+    short = replace(one, X=np.ascontiguousarray(one.X[:, :, :50]))
+    return save(tmp_path, one=one, two=two, short=short)
+
+
+def test_nothing_that_is_tested_is_learnt_from(three):
+    config = StudyConfig(ProbeConfig(shots=(2,), seeds=1), windows=60)
+    sets, _ = load_sets(list(three.values()), config)
+    plan = SelfsupConfig(("moco", "simclr"), "test_resnet", scheme=("left-out", "within"), runs=2)
+    recipes = {method: settings_of(plan, method, READ) for method in plan.methods}
+    files = Files(three)
+    trainings = plan_trainings(plan, recipes, files, families_of(files.load()), sets)
+    # Two data sets left out; two folds of three files; methods, and runs.
+    assert len(trainings) == (2 + 2 * 3) * 2 * 2
+    assert len({each.name for each in trainings}) == len(trainings)
+    by_name = {data.name: data for data in sets}
+    for each in trainings:
+        learnt = each.files.load()
+        if each.scheme == "left-out":
+            shown = {r for part in learnt.values() for r in part.recording.tolist()}
+            for name in each.tested:
+                assert not shown & set(by_name[name].windows.recording.tolist())
+        else:
+            [name], [part] = each.tested, learnt.values()
+            fold = by_name[name].manifest.folds[each.fold]
+            assert set(part.subjects) == set(fold.train)
+            # All windows of theirs, not only those that the study probes.
+            everything = load_windows(three[name])
+            assert len(part) == np.isin(everything.subject, fold.train).sum()
+
+
+def test_all_learn_alike(tmp_path):
+    plan = SelfsupConfig(("moco", "supervised"), "resnet18", init="there", average=0.3, steps=7)
+    each = [settings_of(plan, method, replace(READ, stages=(1, 2))) for method in plan.methods]
+    for settings in each:
+        assert (settings.steps, settings.init, settings.average) == (7, "there", 0.3)
+        assert (settings.stages, settings.held) == ((2,), 0)
+    assert settings_of(replace(plan, init=None), "moco", READ).average == 0
+    plan = SelfsupConfig(("simclr",), "conv1d", init="there", average=0.3)
+    assert settings_of(plan, "simclr", EncoderConfig("conv1d")).average == 0
+    with pytest.raises(InputError, match="moco learns from images"):
+        settings_of(plan, "moco", EncoderConfig("conv1d"))
+    with pytest.raises(InputError, match="unknown method 'luck'"):
+        settings_of(plan, "luck", READ)
+
+
+def test_files_that_a_method_cannot_read_are_told(tmp_path):
+    one, other = make_windows(each=8), named(make_windows(each=8, samples=80), "other")
+    more = named(make_windows(each=8), "more")
+    paths = save(tmp_path, one=one, other=other, more=more)
+    sets, _ = load_sets(list(paths.values()), StudyConfig(ProbeConfig(shots=(2,), seeds=1)))
+    plan = SelfsupConfig(("multitask",), "conv1d", steps=1)
+    recipes = {"multitask": settings_of(plan, "multitask", EncoderConfig("conv1d"))}
+    windows = Files(paths).load()
+    trainings = plan_trainings(plan, recipes, Files(paths), families_of(windows), sets)
+    readable, missing = _readable(trainings, windows)
+    assert [each.tested for each in readable] == [("other",)]
+    assert [gap.dataset for gap in missing] == ["one", "more"]
+    assert all("one length, rate and sensors" in gap.reason for gap in missing)
+
+
+def test_what_is_shown_was_trained_and_probed(tmp_path, capsys):
+    one, two = make_windows(each=8), named(make_windows(each=8, seed=1), "two")
+    paths, out = save(tmp_path, one=one, two=two), tmp_path / "out"
+    words = ["study", "selfsup", *paths.values(), "-o", out, "--encoder", "test_resnet",
+             "--methods", "simclr", "--steps", 1, "--stages", 1, "--shots", 3,
+             "--seeds", 2, "--probes", "knn", "--scheme", "left-out", "within",
+             "--within-folds", 1, "--jobs", 1]  # fmt: skip
+    assert main([str(word) for word in words]) == 0
+    printed = capsys.readouterr()
+    assert "4 trainings of 1 steps: 2 learnt from the other data sets, 2 learnt" in printed.err
+    table = {(r["scheme"], r["dataset"], r["row"], r["shots"]): r for r in rows(out / "table.csv")}
+    assert len(table) == 2 * 3 * 2
+    weights = sorted((out / "encoders" / "random").glob("*/encoder.safetensors"))
+    assert len(weights) == 4
+    probe = ProbeConfig(encoder=READ, shots=(3,), seeds=2, probes=("knn",))
+    for scheme, fold, folds in (("left-out", "", None), ("within", "--fold0", [0])):
+        each = {}
+        for row in ("start", "simclr"):
+            file = out / "encoders" / "random" / f"{scheme}--one{fold}--simclr--0"
+            trained = replace(READ, checkpoint=str(file / "encoder.safetensors"))
+            read = replace(probe, encoder=READ if row == "start" else trained)
+            [record] = evaluate(one, read, ["img2imu"], jobs=1, folds=folds)["results"]
+            each[row] = record["f1_each"]
+            shown = [float(value) for value in table[scheme, "one", row, "3"]["f1_each"].split()]
+            assert shown == pytest.approx(each[row], abs=1e-4)
+        found = table[scheme, "one", "simclr", "3"]
+        gain = np.mean(each["simclr"]) - np.mean(each["start"])
+        assert float(found["gain"]) == pytest.approx(gain, abs=1e-4)
+        if gain:
+            p = wilcoxon(each["simclr"], each["start"]).pvalue
+            assert float(found["p"]) == pytest.approx(p, rel=1e-2)
+        means = [float(table[scheme, name, "simclr", "3"]["f1_mean"]) for name in ("one", "two")]
+        whole = float(table[scheme, "mean", "simclr", "3"]["f1_mean"])
+        assert whole == pytest.approx(np.mean(means), abs=1e-4)
+    assert "| **no training** | knn |" in printed.out
+    costs = rows(out / "trainings.csv")
+    assert len(costs) == 4 and all(float(cost["steps_per_second"]) > 0 for cost in costs)
+    # The guess among the other 127 views of a batch.
+    assert [float(cost["chance"]) for cost in costs] == pytest.approx([np.log(127)] * 4, abs=1e-4)
+    before = [path.stat().st_mtime_ns for path in weights]
+    assert main([str(word) for word in words]) == 0
+    assert [path.stat().st_mtime_ns for path in weights] == before
+    assert capsys.readouterr().out == printed.out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "all files are of one data set"),
+        (["--scheme", "within", "--encoder", "conv1d"], "moco learns from images"),
+        (["--methods", "moco", "moco"], "methods must be different"),
+        (["--methods", "luck"], "unknown method 'luck'"),
+        (["--methods", "random"], "the row 'no training'"),
+        (["--steps", 0], "steps must be positive"),
+        (["--average", 1], "average must lie in"),
+        (["--scheme", "within", "--init", "gone.safetensors"], "gone"),
+    ],
+)
+def test_bad_settings_are_one_sentence(tmp_path, refused, options, said):
+    paths = save(tmp_path, one=make_windows(each=8))
+    words = ("study", "selfsup", paths["one"], "-o", tmp_path / "out", "--jobs", 1, "--shots", 2)
+    assert said in refused(*words, *options)
+
+
+def result(dataset, row, shots, each):
+    return Result(dataset, row, "knn", shots, tuple(each), 0.5)
+
+
+def test_sentences_and_curves_tell_of_the_means():
+    rng = np.random.default_rng(0)
+    results, truth = [], {}
+    for shots in (1, 10, 50):
+        for row, shift in (("start", 0.0), ("moco", -0.02), ("simclr", 0.01)):
+            sets = ("a", "b") if shots < 50 else ("a",)
+            for name in sets:
+                each = np.round(0.5 + shift + rng.uniform(-0.05, 0.05, 10), 4)
+                results.append(result(name, row, shots, each))
+                truth[name, row, shots] = each.mean()
+    compared = {"left-out": compare(results, "start")}
+    gain = np.mean([truth[n, "simclr", 10] - truth[n, "start", 10] for n in "ab"])
+    [told] = verdicts(compared, {"simclr": "SimCLR", "moco": "MoCo"})
+    helped = "SimCLR helps most" if gain > 0 else "none helps; the best is SimCLR"
+    assert told.startswith(f"Learnt from the other data sets, 10 labels per class: {helped}")
+    assert f"{abs(gain):.3f}"[1:] in told
+    shown = [Row(name, "image", name, None, "img2imu") for name in ("start", "moco", "simclr")]
+    config = StudyConfig(ProbeConfig(shots=(1, 10, 50), seeds=2))
+    [(title, curves)] = panels(compared, shown, config).items()
+    [less] = panels(differences(compared), shown, config).values()
+    assert not np.any(less["start"].mean) and not np.any(less["start"].high)
+    for row in ("moco", "simclr"):
+        wanted = np.subtract(curves[row].mean, curves["start"].mean)
+        np.testing.assert_allclose(less[row].mean, wanted, atol=1e-12)
+    assert title == "left-out, knn\nmean of 2 data sets"
+    for row, curve in curves.items():
+        assert list(curve.shots) == [1, 10]
+        means = [np.mean([truth[n, row, k] for n in "ab"]) for k in (1, 10)]
+        np.testing.assert_allclose(curve.mean, means)
+        assert all(low < mean < high for low, mean, high in zip(curve.low, means, curve.high,
+                                                                 strict=True))  # fmt: skip
