@@ -34,7 +34,8 @@ def create_sensor_method(
     if isinstance(config.method, FocalConfig):
         return Focal(encoder, config.method, source, share, world)
     if isinstance(config.method, InfoMAEConfig):
-        steps = config.epochs * whole_batches(len(source), config.batch_size, world)
+        batches = whole_batches(len(source), config.batch_size, world)
+        steps = config.steps or config.epochs * batches
         return InfoMAE(encoder, config.method, source, share, steps, world)
     if isinstance(config.method, MMBindConfig):
         return MMBind(encoder, config.method, source, share, world)
