@@ -581,7 +581,7 @@ _WINDOWS = PretrainConfig(
     weight_decay=0.01,
 )
 _SIMCLR = replace(_SENSOR, method=SimCLRConfig(), batch_size=1024)
-_INFOMAE = replace(_SENSOR, method=InfoMAEConfig(), batch_size=64)
+_INFOMAE = replace(_SENSOR, method=InfoMAEConfig(align_from=0.0), batch_size=64, lr=3e-4)
 _MMBIND = replace(_SENSOR, method=MMBindConfig(), batch_size=128)
 _FOCAL = replace(_SENSOR, method=FocalConfig(), batch_size=64, weight_decay=0.05)
 _SEMICMT = replace(_FOCAL, method=SemiCMTConfig())

@@ -31,7 +31,7 @@ from img2imu.pretrain.sensor_methods import create_sensor_method
 from img2imu.pretrain.sensors import SensorLoader
 
 ALONE = World(torch.device("cpu"))
-SIGNALS = replace(RECIPES["recommended"]["infomae"], epochs=2, batch_size=8)
+SIGNALS = replace(RECIPES["recommended"]["infomae"], method=InfoMAEConfig(), epochs=2, batch_size=8)
 PICTURES = replace(
     RECIPES["windows"]["infomae"], encoder="test_resnet", stages=(2,), epochs=2, batch_size=8
 )
