@@ -35,9 +35,11 @@ def test_a_column_depends_on_the_samples_that_are_told(view):
         changed[..., sample] += 1
         moved = (to_images(changed, view) != before).any(axis=(0, 1, 2))
         assert not (moved & (told[:, sample] == 0)).any()
-        # And hardly more: a column at each side may be told for its rounding alone, and those of
-        # the frames at whose ends the window function is 0.
-        assert (told[:, sample] > moved).sum() <= (2 if isinstance(view, WaveformConfig) else 16)
+        if isinstance(view, WaveformConfig):
+            # And hardly more: a column at each side may be told for its rounding alone.
+            assert (told[:, sample] > moved).sum() <= 2
+    # Of a spectrogram, a frame's ends weigh nothing: each column is told of a third at most.
+    assert told.mean() < 0.4
 
 
 @pytest.mark.parametrize("view", VIEWS)
