@@ -51,7 +51,7 @@ def incomplete_images(
     missing = np.isnan(windows)
     if not missing.any():
         return to_images(windows, views, sensors=sensors)
-    # Anything will do: no column that is kept depends on it.
+    # Anything will do: no column that is kept depends on it, but for rounding in a spectrogram.
     images = to_images(np.where(missing, 0, windows), views, sensors=sensors)
     for number, view in enumerate(views):
         lost = missing[:, view_axes(view, sensors)].any(axis=1)

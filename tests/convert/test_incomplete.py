@@ -12,6 +12,9 @@ from img2imu.convert import (
 )
 from img2imu.convert.incomplete import column_samples
 
+ROUNDING = 2e-7
+"""Frames go through one transform together, two and two: of each other they have rounding alone."""
+
 VIEWS = [
     WaveformConfig(width=128, height=48),
     WaveformConfig(width=50, height=16),
@@ -33,7 +36,7 @@ def test_a_column_depends_on_the_samples_that_are_told(view):
     for sample in range(0, 100, 3):
         changed = X.copy()
         changed[..., sample] += 1
-        moved = (to_images(changed, view) != before).any(axis=(0, 1, 2))
+        moved = (np.abs(to_images(changed, view) - before) > ROUNDING).any(axis=(0, 1, 2))
         assert not (moved & (told[:, sample] == 0)).any()
         if isinstance(view, WaveformConfig):
             # And hardly more: a column at each side may be told for its rounding alone.
@@ -44,7 +47,7 @@ def test_a_column_depends_on_the_samples_that_are_told(view):
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("fill", [1e3, -7.0])
-def test_what_is_filled_in_changes_no_bit(view, fill):
+def test_what_is_filled_in_changes_nothing_that_is_kept(view, fill):
     X = windows()
     lost = np.zeros(X.shape, bool)
     for row, first in enumerate((0, 10, 31, 50, 77, 96)):
@@ -53,7 +56,8 @@ def test_what_is_filled_in_changes_no_bit(view, fill):
     filled = to_images(np.where(lost, np.float32(fill), X), view)
     kept = ~np.isnan(images)
     assert kept.any(axis=(1, 2, 3)).all() and not kept.all(axis=(1, 2, 3)).any()
-    np.testing.assert_array_equal(images[kept], filled[kept])
+    exact = isinstance(view, WaveformConfig)
+    np.testing.assert_allclose(images[kept], filled[kept], rtol=0, atol=0 if exact else ROUNDING)
     # Columns go whole.
     assert (kept.all(axis=(1, 2)) == kept.any(axis=(1, 2))).all()
 
