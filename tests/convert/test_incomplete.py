@@ -12,7 +12,7 @@ from img2imu.convert import (
 )
 from img2imu.convert.incomplete import column_samples
 
-ROUNDING = 1e-6
+ROUNDING = 1e-3
 """Frames go through one transform together, two and two: of each other they have rounding alone."""
 
 VIEWS = [

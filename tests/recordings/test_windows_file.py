@@ -151,7 +151,7 @@ def broken(kind):
         ({"X": np.zeros((6, 3, 20), complex)}, r"X .* numbers, not complex128"),
         ({"X": np.full((6, 3, 20), "1")}, r"X .* numbers, not <U1"),
         ({"X": broken("nan")}, r"not finite: in 2 of 6 windows samples are missing"),
-        ({"X": broken("inf")}, r"not finite: window 4 and 1 others"),
+        ({"X": broken("inf")}, r"not finite: window 4 and 0 others"),
         ({"X": np.full((6, 3, 20), 1e300)}, r"not finite: window 0 and 5 others"),
         ({"X": np.array([[1, None]], object)}, r"X .* holds Python objects"),
         ({"y": np.array(["a"] * 6, object)}, r"y .* holds Python objects.*astype\(str\)"),
