@@ -112,19 +112,21 @@ def any_source(names: Sequence[str], config: PretrainConfig, size: str, count: i
     """What is learnt from: a packed store, procedural images by name, or windows files."""
     from ..images import ImageStore, ProceduralImages
     from ..images.procedural import PROCEDURES
-    from ..pretrain import PictureSource, SensorSource, WindowsSource
-    from ..pretrain.config import SensorMethodConfig
+    from ..pretrain import PictureSource, SensorSource, TokenSource, WindowsSource
+    from ..pretrain.config import AIMConfig, SensorMethodConfig
     from ..recordings import load_windows
 
     by_sensor = isinstance(config.method, SensorMethodConfig)
     if _are_windows(names) and (by_sensor or not config.reads_windows):
-        sets = {Path(name).stem: load_windows(name) for name in names}
+        masked = isinstance(config.method, AIMConfig)
+        sets = {Path(name).stem: load_windows(name, incomplete=masked) for name in names}
         require(len(sets) == len(names), "two sources have the same name: rename one")
         held, seed = config.held > 0, config.seed
         if by_sensor:
             return SensorSource(sets, not config.reads_windows, held, seed, config.pairs)
-        return PictureSource(sets, held, seed)
-    require(not by_sensor, f"{config.method_name} learns from windows files (.npz)")
+        return TokenSource(sets, held, seed) if masked else PictureSource(sets, held, seed)
+    learns_windows = isinstance(config.method, SensorMethodConfig | AIMConfig)
+    require(not learns_windows, f"{config.method_name} learns from windows files (.npz)")
     name = names[0]
     require(len(names) == 1, "several sources can only be windows files, whose pictures are learnt")
     if _are_windows(names):
@@ -144,10 +146,14 @@ def _compare(source: WindowSets, config: PretrainConfig, out: Path) -> dict[str,
     """Whether training helped: few-shot macro-F1 among subjects that it has not seen."""
     from ..fewshot import ProbeConfig, evaluate
     from ..models import EncoderConfig
+    from ..models.config import TOKENS
+    from ..pretrain.config import AIMConfig
 
     if not source.held:
         print("no subjects were held out: 'img2imu probe' compares encoders on other windows")
     read = EncoderConfig(config.encoder, seed=config.seed)
+    if isinstance(config.method, AIMConfig):
+        read = replace(read, name=TOKENS + config.encoder, bands=1)
     if not config.reads_windows:
         read = replace(read, stages=(max(config.stages),))
     encoders = (_initial(read, config.init), replace(read, checkpoint=str(out / ENCODER)))

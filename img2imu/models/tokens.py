@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,9 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..errors import InputError
-from .config import EncoderConfig
-from .encoder import IMAGENET_MEAN, IMAGENET_STD, _backbone, _initial_state, _named_as_in
-from .weights import load_weights, read_state_dict, start_from
+from .config import IMAGENET_MEAN, IMAGENET_STD
 
 EMBEDDING_DEVIATION = 0.02
 """Of what is learnt of each picture, at the start: timm's for positions."""

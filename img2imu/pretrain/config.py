@@ -192,6 +192,42 @@ class FocalConfig:
         require(self.sequence >= 2, f"sequence must be at least 2, not {self.sequence}")
 
 
+@dataclass(frozen=True)
+class AIMConfig:
+    """Adaptive and inherited masking (Xu et al. 2025, arXiv 2506.05321).
+
+    Parameters
+    ----------
+    mask_random, mask_time, mask_sensors
+        Shares of the tokens, of the columns of time, or of the sensors that are hidden, in each of
+        the three ways of masking a window.
+    dropped
+        Share of all tokens that is left out of the sequence; others that are hidden or missing are
+        masked in the attention.
+    decoder_depth, decoder_dim
+        Blocks of the decoder and their width, of which a head has 32.
+    """
+
+    mask_random: float = 0.8
+    mask_time: float = 0.5
+    mask_sensors: float = 0.5
+    dropped: float = 0.5
+    decoder_depth: int = 2
+    decoder_dim: int = 96
+
+    def __post_init__(self) -> None:
+        for name in ("mask_random", "mask_time", "mask_sensors"):
+            value = getattr(self, name)
+            require(0 < value < 1, f"{name} must lie between 0 and 1, not {value}")
+        require(0 <= self.dropped < 1, f"dropped must lie in [0, 1), not {self.dropped}")
+        _require_within("decoder_depth", self.decoder_depth, 1, 64)
+        _require_dim("decoder_dim", self.decoder_dim)
+        require(
+            self.decoder_dim % 32 == 0,
+            f"decoder_dim must be a multiple of 32, not {self.decoder_dim}",
+        )
+
+
 WindowMethodConfig = SimCLRConfig | MultitaskConfig | CPCConfig
 SensorMethodConfig = FocalConfig
 MethodConfig = (
@@ -200,6 +236,7 @@ MethodConfig = (
     | SupervisedConfig
     | WindowMethodConfig
     | SensorMethodConfig
+    | AIMConfig
     | RandomConfig
 )
 
@@ -211,6 +248,7 @@ METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     "multitask": MultitaskConfig,
     "cpc": CPCConfig,
     "focal": FocalConfig,
+    "aim": AIMConfig,
     "random": RandomConfig,
 }
 
@@ -340,6 +378,14 @@ class PretrainConfig:
                 "conv1d, not cpc1d",
             )
             require(self.policy == "none", f"{name} has augmentations of its own: no policy")
+        elif isinstance(self.method, AIMConfig):
+            require(
+                not self.reads_windows,
+                f"aim learns from pictures, with a vision transformer, not {self.encoder}",
+            )
+            require(self.policy == "none", "aim changes windows before they are drawn: no policy")
+            require(self.bands == 1, "aim reads rows of patches: it has no bands")
+            require(not self.average, "aim has no average with its initial weights")
         elif not isinstance(self.method, RandomConfig):
             require(
                 not self.reads_windows,
@@ -467,6 +513,18 @@ _WINDOWS = PretrainConfig(
 )
 _SIMCLR = replace(_SENSOR, method=SimCLRConfig(), batch_size=1024)
 _FOCAL = replace(_SENSOR, method=FocalConfig(), batch_size=64, weight_decay=0.05)
+_AIM = PretrainConfig(
+    AIMConfig(),
+    policy="none",
+    encoder="vit_tiny_patch16_224",
+    stages=(3,),
+    epochs=40,
+    batch_size=64,
+    lr=1e-3,
+    lr_schedule="cosine",
+    warmup_epochs=2,
+    weight_decay=0.05,
+)
 _CPC = replace(_SENSOR, method=CPCConfig(), encoder="cpc1d", batch_size=64)
 
 RECIPES: dict[str, dict[str, PretrainConfig]] = {
@@ -506,6 +564,7 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "moco": replace(_WINDOWS, method=replace(_MOCO, queue=4096)),
         "simsiam": replace(_WINDOWS, method=SimSiamConfig()),
         "focal": replace(_WINDOWS, method=FocalConfig()),
+        "aim": _AIM,
     },
 }
 """Settings by preset and method."""
