@@ -19,6 +19,7 @@ from .images import to_images as to_images
 from .incomplete import incomplete_images as incomplete_images
 from .presets import VIEW_PRESETS as VIEW_PRESETS
 from .presets import fast_views as fast_views
+from .presets import picture_names as picture_names
 from .presets import recommended_views as recommended_views
 from .presets import token_views as token_views
 from .presets import traces as traces

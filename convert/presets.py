@@ -139,6 +139,13 @@ def token_views(
     )
 
 
+def picture_names(views: Sequence[View]) -> list[str]:
+    """What each view shows, as an encoder's weights are named: ``wrist_gyro_waveform``."""
+    kinds = (type(view).__name__.removesuffix("Config").lower() for view in views)
+    pairs = zip(views, kinds, strict=True)
+    return [f"{view.sensor}_{kind}".replace(".", "_") for view, kind in pairs]
+
+
 def _recommended(
     rate: float, samples: int, sensors: Sequence[str] = (ACCELEROMETER,)
 ) -> list[tuple[View, ...]]:

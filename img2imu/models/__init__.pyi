@@ -15,3 +15,4 @@ from .encoder import create_token_backbone as create_token_backbone
 from .tokens import TokenBackbone as TokenBackbone
 from .tokens import TokenEncoder as TokenEncoder
 from .weights import find_weights as find_weights
+from .weights import token_blocks as token_blocks

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..convert import View, incomplete_images
-from ..convert.presets import token_views
+from ..convert.presets import picture_names, token_views
 from ..errors import InputError
 from ..images import Batch
 from ..models import TokenBackbone
@@ -117,14 +117,6 @@ class TokenLoader(SetsLoader):
     def draw(self, rows: NDArray[np.int64], generator: torch.Generator) -> Batch:
         """Their pictures."""
         return Batch(self._source.draw(rows, generator)[None], torch.full((len(rows),), -1))
-
-
-def picture_names(views: Sequence[View]) -> list[str]:
-    """What each picture is of, as weights are named: ``wrist_gyro_waveform``."""
-    kinds = (type(view).__name__.removesuffix("Config").lower() for view in views)
-    return [
-        f"{view.sensor}_{kind}".replace(".", "_") for view, kind in zip(views, kinds, strict=True)
-    ]
 
 
 class AIM(Method):
