@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from ..convert import View, incomplete_images
 from ..convert.presets import picture_names, token_views
@@ -178,12 +177,13 @@ class AIM(Method):
         # Processes may have unequal numbers of tokens: the mean is over those of all.
         total = gather(target.square().sum(2)[wanted].sum()[None])
         with torch.no_grad():
-            spread = F.normalize(pooled - pooled.mean(0), dim=1).std(0).mean()
+            # How far windows differ, of the length of what the encoder says of them: 0 if collapsed.
+            variation = pooled.std(0).norm() / pooled.norm(dim=1).mean()
             shares = {"missing": missing.float().mean(), "masked": (missing | drawn).float().mean()}
         return {
             "loss": error * len(total) / total.sum().clamp(min=1),
             **shares,
-            "variation": spread,
+            "variation": variation,
         }
 
     def predict(self, images: Tensor, missing: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:

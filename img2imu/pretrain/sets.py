@@ -95,7 +95,7 @@ class WindowSets:
                     "count": len(each),
                     "samples": each.X.shape[2],
                     "sampling_rate": each.sampling_rate,
-                    **({} if each.sensors == ACCELEROMETER else {"sensors": each.sensors}),
+                    **({} if each.sensors == ACCELEROMETER else {"sensors": list(each.sensors)}),
                 }
                 for each in self.sets
             ],
