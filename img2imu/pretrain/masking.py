@@ -177,7 +177,7 @@ class AIM(Method):
         # Processes may have unequal numbers of tokens: the mean is over those of all.
         total = gather(target.square().sum(2)[wanted].sum()[None])
         with torch.no_grad():
-            # How far windows differ, of the length of what the encoder says of them: 0 if collapsed.
+            # How far windows differ, over the length of what is said of them: 0 if collapsed.
             variation = pooled.std(0).norm() / pooled.norm(dim=1).mean()
             shares = {"missing": missing.float().mean(), "masked": (missing | drawn).float().mean()}
         return {
@@ -225,8 +225,8 @@ def draw_mask(
     """Which tokens are hidden by chance, by the global generator of the device.
 
     Each window is masked in one of the ways that :class:`AIM` describes. Where that would leave
-    nothing to see, the share of random tokens is drawn from those observed, and one at least is
-    left.
+    nothing to see or, as all of it is missing anyway, nothing to predict, the share of random
+    tokens is drawn from those observed, and one at least is left.
 
     Parameters
     ----------
@@ -255,12 +255,12 @@ def draw_mask(
     way = torch.randint(3 if count > 1 else 2, (n, 1, 1), device=device)
     drawn = torch.where(way == 0, at_random, torch.where(way == 1, in_time, of_sensors))
     observed = ~missing
-    blind = ~(observed & ~drawn).flatten(1).any(1)
+    useful = [(observed & part).flatten(1).any(1) for part in (drawn, ~drawn)]
     among = _ranks(torch.where(observed.flatten(1), rank.flatten(1), pictures * tokens))
     counts = observed.flatten(1).sum(1, keepdim=True)
     some = torch.minimum((config.mask_random * counts).floor(), counts - 1)
     instead = (among < some).view_as(missing)
-    return torch.where(blind[:, None, None], instead, drawn)
+    return torch.where((useful[0] & useful[1])[:, None, None], drawn, instead)
 
 
 def kept_tokens(unseen: Tensor, share: float) -> Tensor:

@@ -17,7 +17,7 @@ from img2imu.models.tokens import TokenEncoder, observed_mean
 NAMES = ["accel_spectrogram", "accel_waveform"]
 
 
-def backbone(names=NAMES, name="vit_tiny_patch16_224"):
+def backbone(names=NAMES, name="test_vit"):
     return create_token_backbone(name, names, stages=(1,), init=None, seed=0).eval()
 
 
@@ -35,7 +35,7 @@ LOST = [(0, 0, 0, 1), (0, 1, 2, 3), (1, 1, 1, 1), (1, 0, 0, 0)]
 def test_a_complete_picture_is_read_as_timm_reads_it():
     mine = backbone(NAMES[:1])
     nn.init.zeros_(mine.view_embed[NAMES[0]])
-    body = create_backbone("vit_tiny_patch16_224", stages=(0, 1), seed=5).body.eval()
+    body = create_backbone("test_vit", stages=(0, 1), seed=5).body.eval()
     body.load_state_dict(
         {name: value for name, value in mine.state_dict().items() if name.startswith("model.")}
     )
@@ -102,18 +102,16 @@ def test_what_cannot_be_read_is_told(tmp_path):
         backbone(name="resnet18")
     with pytest.raises(InputError, match="40 high does not divide into patches of 16x16"):
         backbone().grid(40, 128)
-    config = EncoderConfig("tokens/vit_tiny_patch16_224", stages=(1,), bands=1)
+    config = EncoderConfig("tokens/test_vit", stages=(1,), bands=1)
     with pytest.raises(InputError, match="can be probed, and neither fitted"):
         build_encoder(config)
     with pytest.raises(InputError, match="it has no bands"):
-        EncoderConfig("tokens/vit_tiny_patch16_224", bands=6)
+        EncoderConfig("tokens/test_vit", bands=6)
     from img2imu.pretrain.checkpoint import save_encoder
 
     path = tmp_path / "encoder.safetensors"
     save_encoder(path, backbone())
-    config = EncoderConfig(
-        "tokens/vit_tiny_patch16_224", checkpoint=str(path), stages=(1,), bands=1
-    )
+    config = EncoderConfig("tokens/test_vit", checkpoint=str(path), stages=(1,), bands=1)
     with torch.no_grad():
         read = build_token_encoder(config, NAMES)(pictures())
         torch.testing.assert_close(read, TokenEncoder(backbone(), (1,))(pictures()))
