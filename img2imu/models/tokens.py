@@ -42,9 +42,10 @@ class TokenBackbone(nn.Module):
 
     def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
-        self.model: Any = network
-        self.width: int = network.embed_dim  # type: ignore[assignment]
-        self.patch: tuple[int, int] = self.model.patch_embed.patch_size
+        self.model = network
+        embedding: Any = network.patch_embed
+        self.patch: tuple[int, int] = embedding.patch_size
+        self.width = int(network.embed_dim)  # type: ignore[arg-type]
         self.names = tuple(names)
         self.view_embed = nn.ParameterDict(
             {
@@ -86,8 +87,9 @@ class TokenBackbone(nn.Module):
         tokens : Tensor of shape (n, pictures * tokens of each, width)
         """
         flat = (images.flatten(0, 1).nan_to_num(0.0) - self.mean) / self.deviation
-        placed = self.model._pos_embed(self.model.patch_embed(flat)).unflatten(0, images.shape[:2])
-        count = self.model.num_prefix_tokens
+        network: Any = self.model
+        placed = network._pos_embed(network.patch_embed(flat)).unflatten(0, images.shape[:2])
+        count = network.num_prefix_tokens
         views = torch.stack([self.view_embed[name] for name in self.names])
         tokens = placed[:, :, count:] + views[:, None]
         return placed[:, 0, :count], tokens.flatten(1, 2)
@@ -99,9 +101,10 @@ class TokenBackbone(nn.Module):
         """
         count = prefix.shape[1]
         seen = F.pad(visible, (count, 0), value=True)[:, None, None]
-        x = self.model.norm_pre(torch.cat([prefix, tokens], dim=1))
+        network: Any = self.model
+        x = network.norm_pre(torch.cat([prefix, tokens], dim=1))
         states = []
-        for block in self.model.blocks:
+        for block in network.blocks:
             x = block(x, attn_mask=seen)
             states.append(x[:, count:])
         return states

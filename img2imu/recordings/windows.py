@@ -145,7 +145,8 @@ class Windows:
     @property
     def incomplete(self) -> NDArray[np.bool_]:
         """Mask of shape (n,): the windows in which samples are missing."""
-        return np.isnan(self.X).any(axis=(1, 2))
+        lacking: NDArray[np.bool_] = np.isnan(self.X).any(axis=(1, 2))
+        return lacking
 
     def select(self, index: NDArray[Any] | slice) -> Windows:
         """The windows under a mask, an index array or a slice."""
@@ -607,7 +608,7 @@ def _enough(
 ) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64]]:
     """The windows of which no larger share than `missing` is missing."""
     enough = np.isnan(X).mean(axis=(1, 2)) <= missing
-    report.drop("too many samples missing", np.count_nonzero(~enough))
+    report.drop("too many samples missing", int(np.count_nonzero(~enough)))
     return X[enough], codes[enough], start[enough]
 
 

@@ -258,7 +258,8 @@ def test_incomplete_windows_go_from_pretraining_to_the_probe(tmp_path, capsys, m
     gappy = with_gaps(windows(80), 0.25)
     save_windows(path, gappy)
     begin = ["pretrain", "--source", str(path), "--method", "aim", "-o", str(run)]
-    assert main([*begin, "--epochs", "1", "--stages", "0", "--held", "0"]) == 0
+    small_one = ["--encoder", "test_vit", "--epochs", "1", "--stages", "0", "--held", "0"]
+    assert main([*begin, *small_one]) == 0
     probe = ["probe", str(path), "--encoder", "test_vit", "--seeds", "1", "--shots"]
     capsys.readouterr()
     assert main([*probe, "2", "--weights", str(run)]) == 0
