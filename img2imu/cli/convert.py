@@ -159,8 +159,8 @@ class _Sample:
         self._count += len(batch)
         self.sensors = batch.sensors
         # Neighbours of which one is missing do not differ by any number.
-        moving: NDArray[np.bool_] = (np.abs(np.diff(batch.X, axis=2)) > 0).any(axis=(0, 2))
-        self._alive = self._alive | moving
+        moving = (np.abs(np.diff(batch.X, axis=2)) > 0).any(axis=(0, 2))
+        self._alive = np.asarray(self._alive | moving)
         batch = batch.select(~batch.incomplete)
         for label in np.unique(batch.y):
             kept = self._kept.setdefault(str(label), [])

@@ -145,8 +145,7 @@ class Windows:
     @property
     def incomplete(self) -> NDArray[np.bool_]:
         """Mask of shape (n,): the windows in which samples are missing."""
-        lacking: NDArray[np.bool_] = np.isnan(self.X).any(axis=(1, 2))
-        return lacking
+        return np.asarray(np.isnan(self.X).any(axis=(1, 2)))
 
     def select(self, index: NDArray[Any] | slice) -> Windows:
         """The windows under a mask, an index array or a slice."""
