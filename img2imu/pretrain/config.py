@@ -556,6 +556,7 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "multitask": _SENSOR,
         "cpc": _CPC,
         "focal": _FOCAL,
+        "aim": _AIM,
         "random": PretrainConfig(RandomConfig()),
     },
     # Image encoders on the pictures of windows.
