@@ -245,7 +245,8 @@ def chosen_encoder(args: argparse.Namespace) -> EncoderConfig:
     blocks = token_blocks(path)
     if blocks:
         # It is read where it was trained to be.
-        return EncoderConfig(TOKENS + name, checkpoint=str(path), stages=(blocks - 1,), bands=1)
+        name = TOKENS + name.removeprefix(TOKENS)
+        return EncoderConfig(name, checkpoint=str(path), stages=(blocks - 1,))
     return EncoderConfig(name, checkpoint=str(path))
 
 

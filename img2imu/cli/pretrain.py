@@ -145,17 +145,10 @@ def _are_windows(names: Sequence[str]) -> bool:
 def _compare(source: WindowSets, config: PretrainConfig, out: Path) -> dict[str, float]:
     """Whether training helped: few-shot macro-F1 among subjects that it has not seen."""
     from ..fewshot import ProbeConfig, evaluate
-    from ..models import EncoderConfig
-    from ..models.config import TOKENS
-    from ..pretrain.config import AIMConfig
 
     if not source.held:
         print("no subjects were held out: 'img2imu probe' compares encoders on other windows")
-    read = EncoderConfig(config.encoder, seed=config.seed)
-    if isinstance(config.method, AIMConfig):
-        read = replace(read, name=TOKENS + config.encoder, bands=1)
-    if not config.reads_windows:
-        read = replace(read, stages=(max(config.stages),))
+    read = _reading(config, max(config.stages))
     encoders = (_initial(read, config.init), replace(read, checkpoint=str(out / ENCODER)))
     scores: dict[str, float] = {}
     for name, windows in source.held.items():
@@ -177,11 +170,27 @@ def _compare(source: WindowSets, config: PretrainConfig, out: Path) -> dict[str,
 
 def _initial(read: EncoderConfig, init: str | None) -> EncoderConfig:
     """The encoder that training started from."""
+    from ..models.config import TOKENS
+
     if init is None:
         return read
     if Path(init).is_file():
         return replace(read, checkpoint=init)
-    return replace(read, name=init, pretrained=True)
+    tokens = TOKENS if read.reads_tokens else ""
+    return replace(read, name=tokens + init, pretrained=True)
+
+
+def _reading(config: PretrainConfig, stage: int) -> EncoderConfig:
+    """How the encoder of a run is read, of image encoders at a stage."""
+    from ..models import EncoderConfig
+    from ..models.config import TOKENS
+    from ..pretrain.config import AIMConfig
+
+    if config.reads_windows:
+        return EncoderConfig(config.encoder, seed=config.seed)
+    masked = isinstance(config.method, AIMConfig)
+    name = (TOKENS if masked else "") + config.encoder
+    return EncoderConfig(name, seed=config.seed, stages=(max(config.stages) if masked else stage,))
 
 
 def _config(args: argparse.Namespace) -> PretrainConfig:
@@ -214,15 +223,14 @@ def _transfer(
     """Few-shot macro-F1 on the windows' validation subjects, every so many epochs."""
     from ..fewshot import ProbeConfig, evaluate
     from ..fewshot.evaluation import require_live_axes
-    from ..models import EncoderConfig
-    from ..pretrain import WindowsSource
+    from ..pretrain import TokenSource, WindowsSource
     from ..pretrain.checkpoint import save_encoder
     from ..recordings import UNLABELLED, SplitManifest, load_windows
     from ..recordings.plausible import require_testable
 
     require(every >= 1, f"--transfer-every must be at least 1, not {every}")
-    windows = load_windows(path)
-    if isinstance(source, WindowsSource):
+    windows = load_windows(path, incomplete=isinstance(source, TokenSource))
+    if isinstance(source, WindowsSource | TokenSource):
         require(
             windows.sensors == source.sensors,
             f"{path} is of {' and '.join(windows.sensors)}, and what is learnt from of "
@@ -233,10 +241,8 @@ def _transfer(
     require_testable(labelled)
     require_live_axes(labelled)
     SplitManifest.create("transfer", labelled, ProbeConfig().shots, (0,))
-    read = EncoderConfig(config.encoder)
-    if not config.reads_windows:
-        # Stage 2 says most, where the encoder goes so far.
-        read = replace(read, stages=(min(2, max(config.stages)),))
+    # Stage 2 says most, where the encoder goes so far.
+    read = _reading(config, min(2, max(config.stages)))
 
     def after_epoch(epoch: int, encoder: Any) -> dict[str, float]:
         if epoch % every:

@@ -28,7 +28,7 @@ class EncoderConfig:
         A timm architecture, with a tag for timm's own weights (``resnet18.tv_in1k``) or the
         toolkit's, or ``torchvision/NAME``; or one of :data:`WINDOW_ENCODERS`, which have weights
         by checkpoint only, and neither stages nor bands; or ``tokens/NAME``, a vision transformer
-        of timm's that leaves missing samples out, and reads each row of patches: no bands.
+        of timm's that leaves missing samples out, and reads each row of patches whatever `bands`.
     pretrained
         Take the weights that the name stands for; timm or torchvision download theirs.
     checkpoint
@@ -63,13 +63,6 @@ class EncoderConfig:
             raise InputError(f"bands must be at least 1, not {self.bands}")
         if self.pretrained and self.checkpoint:
             raise InputError("give either pretrained or a checkpoint, not both")
-        if self.reads_tokens and self.bands != 1:
-            raise InputError(f"{self.name} reads rows of patches: it has no bands")
-        if self.reads_tokens and self.pretrained:
-            raise InputError(
-                f"there are no weights by the name of {self.name}: give the folder of a "
-                "pre-training by aim"
-            )
         if self.reads_windows and self.pretrained:
             raise InputError(f"there are no weights by the name of {self.name}: give a checkpoint")
         if self.reads_windows and (self.stages, self.bands) != (_STAGES, _BANDS):

@@ -227,10 +227,14 @@ def build_token_encoder(config: EncoderConfig, names: Sequence[str]) -> TokenEnc
     """
     backbone = _token_backbone(config, names)
     if config.checkpoint:
-        state = read_state_dict(Path(config.checkpoint))
-        unknown = [name for name in names if f"view_embed.{name}" not in state]
+        state = _named_as_in(backbone, read_state_dict(Path(config.checkpoint)))
+        own = {f"view_embed.{name}": value for name, value in backbone.view_embed.items()}
+        if not any(name.startswith("view_embed.") for name in state):
+            state |= own  # A plain transformer's file knows of none.
+        unknown = [name for name in own if name not in state]
         if unknown:
-            raise InputError(f"{config.checkpoint} has not learnt to read {unknown[0]}")
+            missing = unknown[0].removeprefix("view_embed.")
+            raise InputError(f"{config.checkpoint} has not learnt to read {missing}")
         load_weights(backbone, state, config.checkpoint)
     return TokenEncoder(backbone, config.stages).eval().requires_grad_(False)
 
