@@ -16,7 +16,10 @@ from .gallery import save_images as save_images
 from .gallery import save_npz as save_npz
 from .images import dead_axes as dead_axes
 from .images import to_images as to_images
+from .incomplete import incomplete_images as incomplete_images
 from .presets import VIEW_PRESETS as VIEW_PRESETS
 from .presets import fast_views as fast_views
+from .presets import picture_names as picture_names
 from .presets import recommended_views as recommended_views
+from .presets import token_views as token_views
 from .presets import traces as traces

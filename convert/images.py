@@ -120,7 +120,8 @@ def dead_axes(windows: NDArray[np.floating], names: Sequence[str] = "xyz") -> li
     names
         Of the axes.
     """
-    still = windows.max((0, 2)) == windows.min((0, 2))
+    # Unlike max, fmax passes over what is missing.
+    still = np.fmax.reduce(windows, (0, 2)) == np.fmin.reduce(windows, (0, 2))
     return [name for name, dead in zip(names, still, strict=True) if dead]
 
 

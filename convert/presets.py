@@ -114,6 +114,38 @@ def fast_views(
     return recommended_views(sampling_rate, samples, 64, 48, sensors)
 
 
+def token_views(
+    sampling_rate: float,
+    samples: int,
+    sensors: Sequence[str] = (ACCELEROMETER,),
+    width: int = 128,
+    height: int = 48,
+) -> tuple[View, ...]:
+    """Of each sensor the trace and, by fixed decibels, the spectrogram of short frames.
+
+    These are the two of :func:`recommended_views` whose columns depend on nothing but the samples
+    at their time, so that a window that lacks some has other columns left.
+
+    Raises
+    ------
+    SignalError
+        If a sensor is neither an accelerometer nor a gyroscope or magnetometer, by its name.
+    """
+    views = recommended_views(sampling_rate, samples, width, height, sensors)
+    return tuple(
+        view
+        for view in views
+        if not view.detrend and (isinstance(view, WaveformConfig) or view.normalize == "fixed")
+    )
+
+
+def picture_names(views: Sequence[View]) -> list[str]:
+    """What each view shows, as an encoder's weights are named: ``wrist_gyro_waveform``."""
+    kinds = (type(view).__name__.removesuffix("Config").lower() for view in views)
+    pairs = zip(views, kinds, strict=True)
+    return [f"{view.sensor}_{kind}".replace(".", "_") for view, kind in pairs]
+
+
 def _recommended(
     rate: float, samples: int, sensors: Sequence[str] = (ACCELEROMETER,)
 ) -> list[tuple[View, ...]]:

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..files import appearing, write_json
 from ..recordings import WindowConfig, Windows
 from ..recordings.sensors import axis_names
+from ..settings import require
 from .data import add_source_options, print_doubts, source_options
 from .options import add_output, add_settings, given, parse_size, progress_bar
 
@@ -36,6 +37,7 @@ out   windows.npz   the windows, for probe, study, finetune and export
 _HELPS = {
     "noverlap": "samples that neighbouring frames share (nfft - 4)",
     "overlap": "share of a window that the next one repeats",
+    "missing": "keep windows that lack up to this share of their samples (0)",
     "detrend": "remove each axis' mean first, and with it gravity",
     "normalize": "decibels to colours by the range of each axis, of the window, or a fixed one",
 }
@@ -62,6 +64,7 @@ def register(subparsers: Any) -> None:
     add_output(parser, "folder to write")
     windows = parser.add_argument_group("windows")
     add_settings(windows, WindowConfig, ("seconds", "overlap", "sampling_rate"), helps=_HELPS)
+    add_settings(windows, WindowConfig, ("missing",), shown=False, helps=_HELPS)
     windows.add_argument("--classes", metavar="A,B,...", help="labels to keep (all)")
     windows.add_argument(
         "--keep-unlabelled", action="store_true", help="keep windows that have no label too"
@@ -82,15 +85,21 @@ def run(args: argparse.Namespace) -> None:
     from ..recordings import WindowReport, open_source
 
     config = WindowConfig(**given(args, WindowConfig))
+    require(
+        not (args.images and config.missing),
+        "--images draws complete windows: leave --missing out, or --images",
+    )
     view = _view(args, config)
     report, sample = WindowReport(), _Sample()
+    options = source_options(args) | ({"incomplete": True} if config.missing else {})
     with appearing(Path(args.output)) as folder:
-        source = open_source(args.source, **source_options(args))
+        source = open_source(args.source, **options)
         _write_windows(args, folder / "windows.npz", source, config, report, sample)
         write_json(folder / "report.json", report.to_dict())
         X, labels = sample.windows()
         first = replace(view, sensor=sample.sensors[0])
-        save_gallery(folder / "gallery.png", X[:, :3], labels, first)
+        if labels:
+            save_gallery(folder / "gallery.png", X[:, :3], labels, first)
         if args.images:
             _write_images(folder, view)
         written = [name for name in _FILES if (folder / name).exists()]
@@ -143,10 +152,16 @@ class _Sample:
         self._count = 0
 
     def add(self, batch: Windows) -> None:
-        """Look at a batch: at most one window of each class is kept, so that they differ."""
+        """Look at a batch: at most one window of each class is kept, so that they differ.
+
+        Windows that lack samples are not kept.
+        """
         self._count += len(batch)
         self.sensors = batch.sensors
-        self._alive = self._alive | (np.ptp(batch.X, axis=2) > 0).any(axis=0)
+        # Neighbours of which one is missing do not differ by any number.
+        moving = (np.abs(np.diff(batch.X, axis=2)) > 0).any(axis=(0, 2))
+        self._alive = np.asarray(self._alive | moving)
+        batch = batch.select(~batch.incomplete)
         for label in np.unique(batch.y):
             kept = self._kept.setdefault(str(label), [])
             if len(kept) < self._per_class:
@@ -165,7 +180,8 @@ class _Sample:
     def windows(self) -> tuple[NDArray[np.float32], list[str]]:
         """The windows kept and their labels."""
         labels = [label or "no label" for label, kept in self._kept.items() for _ in kept]
-        return np.stack([window for kept in self._kept.values() for window in kept]), labels
+        kept = [window for kept in self._kept.values() for window in kept]
+        return np.stack(kept) if kept else np.empty((0, 3, 0), np.float32), labels
 
 
 def _write_images(folder: Path, view: SpectrogramConfig) -> None:
@@ -186,6 +202,9 @@ def _print_report(report: dict[str, Any]) -> None:
     samples, rows = report["samples"], report["rows"]
     print(f"{rows['rows']:,} rows, {samples['segments']} segments, {samples['gaps']} gaps")
     print(f"{kept:,} windows: " + _counts(report["windows"]["by_label"]))
+    if "incomplete" in report["windows"]:
+        lacking, share = (report["windows"][name] for name in ("incomplete", "missing_samples"))
+        print(f"{lacking:,} of them incomplete: {share:.1%} of all samples missing")
     for what, counts in (
         ("rows", rows["dropped"]),
         ("samples", samples["dropped"]),

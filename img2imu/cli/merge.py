@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     writable(args.output)
     names = set_names(args.windows)
     sets = {
-        name: load_windows(path, args.sampling_rate)
+        name: load_windows(path, args.sampling_rate, incomplete=True)
         for name, path in zip(names, args.windows, strict=True)
     }
     merged = merge_windows(sets, same_people=args.same_people)

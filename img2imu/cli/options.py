@@ -180,11 +180,12 @@ def chosen_subjects(args: argparse.Namespace) -> Subjects:
     return Subjects(tuple(args.subjects) if args.subjects else None, tuple(args.exclude_subjects))
 
 
-def chosen_windows(args: argparse.Namespace) -> Windows:
+def chosen_windows(args: argparse.Namespace, incomplete: bool = False) -> Windows:
     """The windows that :func:`add_windows` describes, of one file."""
     from ..recordings import load_windows
 
-    windows, subjects = load_windows(args.windows, args.sampling_rate), chosen_subjects(args)
+    windows = load_windows(args.windows, args.sampling_rate, incomplete=incomplete)
+    subjects = chosen_subjects(args)
     subjects.require_among(windows.subject.tolist(), args.windows)
     return subjects.of(windows)
 
@@ -211,6 +212,8 @@ def encoder_config(args: argparse.Namespace) -> EncoderConfig:
         if args.stages:
             raise InputError(f"{encoder.name} reads windows: it has no stages to read")
         return encoder
+    if encoder.reads_tokens:
+        return replace(encoder, stages=tuple(args.stages or encoder.stages))
     reading = {**READINGS[args.preset], **({"stages": tuple(args.stages)} if args.stages else {})}
     return replace(encoder, **reading)
 
@@ -229,7 +232,8 @@ def add_weights_options(parser: Any) -> None:
 
 def chosen_encoder(args: argparse.Namespace) -> EncoderConfig:
     """The ``EncoderConfig`` that :func:`add_weights_options` describes."""
-    from ..models import DEFAULT_ENCODER, EncoderConfig, find_weights
+    from ..models import DEFAULT_ENCODER, EncoderConfig, find_weights, token_blocks
+    from ..models.config import TOKENS
 
     if args.encoder in (None, DEFAULT_ENCODER.name) and not args.weights:
         return DEFAULT_ENCODER
@@ -237,7 +241,13 @@ def chosen_encoder(args: argparse.Namespace) -> EncoderConfig:
         # Not given, it leaves no trace among the arguments.
         return EncoderConfig(args.encoder, args.pretrained, seed=getattr(args, "seed", 0))
     path, architecture = find_weights(args.weights)
-    return EncoderConfig(args.encoder or architecture or "resnet18", checkpoint=str(path))
+    name = args.encoder or architecture or "resnet18"
+    blocks = token_blocks(path)
+    if blocks:
+        # It is read where it was trained to be.
+        name = TOKENS + name.removeprefix(TOKENS)
+        return EncoderConfig(name, checkpoint=str(path), stages=(blocks - 1,))
+    return EncoderConfig(name, checkpoint=str(path))
 
 
 def parse_size(text: str) -> tuple[int, int]:

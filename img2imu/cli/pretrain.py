@@ -113,15 +113,16 @@ def any_source(names: Sequence[str], config: PretrainConfig, size: str, count: i
     from ..images import ImageStore, ProceduralImages
     from ..images.procedural import PROCEDURES
     from ..pretrain import source_of_windows
-    from ..pretrain.config import SensorMethodConfig
+    from ..pretrain.config import AIMConfig, SensorMethodConfig
     from ..recordings import load_windows
 
     if _are_windows(names):
-        sets = {Path(name).stem: load_windows(name) for name in names}
+        masked = isinstance(config.method, AIMConfig)
+        sets = {Path(name).stem: load_windows(name, incomplete=masked) for name in names}
         require(len(sets) == len(names), "two sources have the same name: rename one")
         return source_of_windows(sets, config)
-    by_sensor = isinstance(config.method, SensorMethodConfig)
-    require(not by_sensor, f"{config.method_name} learns from windows files (.npz)")
+    learns_windows = isinstance(config.method, SensorMethodConfig | AIMConfig)
+    require(not learns_windows, f"{config.method_name} learns from windows files (.npz)")
     name = names[0]
     require(len(names) == 1, "several sources can only be windows files")
     if name not in PROCEDURES:
@@ -139,14 +140,11 @@ def _compare(
 ) -> dict[str, float]:
     """Whether training helped: few-shot macro-F1 among subjects that it has not seen."""
     from ..fewshot import ProbeConfig, evaluate
-    from ..models import EncoderConfig
     from ..pretrain import SensorSource
 
     if not source.held:
         print("no subjects were held out: 'img2imu probe' compares encoders on other windows")
-    read = EncoderConfig(config.encoder, seed=config.seed)
-    if not config.reads_windows:
-        read = replace(read, stages=(max(config.stages),))
+    read = _reading(config, max(config.stages))
     scores: dict[str, float] = {}
     with TemporaryDirectory(prefix=".start-", dir=out) as folder:
         initial = _initial(read, source, config, Path(folder))
@@ -186,6 +184,19 @@ def _initial(
     return start_of(read, config.init)
 
 
+def _reading(config: PretrainConfig, stage: int) -> EncoderConfig:
+    """How the encoder of a run is read, of image encoders at a stage."""
+    from ..models import EncoderConfig
+    from ..models.config import TOKENS
+    from ..pretrain.config import AIMConfig
+
+    if config.reads_windows:
+        return EncoderConfig(config.encoder, seed=config.seed)
+    masked = isinstance(config.method, AIMConfig)
+    name = (TOKENS if masked else "") + config.encoder
+    return EncoderConfig(name, seed=config.seed, stages=(max(config.stages) if masked else stage,))
+
+
 def _config(args: argparse.Namespace) -> PretrainConfig:
     """The preset's settings, replaced where an option was given."""
     from ..pretrain.config import METHOD_CONFIGS, RECIPES, PretrainConfig, recipe_of_windows
@@ -215,15 +226,15 @@ def _transfer(
     """Few-shot macro-F1 on the windows' validation subjects, every so many epochs."""
     from ..fewshot import ProbeConfig, evaluate
     from ..fewshot.evaluation import require_live_axes
-    from ..models import EncoderConfig
-    from ..pretrain import SensorSource, WindowsSource
+    from ..pretrain import SensorSource, TokenSource, WindowsSource
     from ..pretrain.checkpoint import save_encoder
     from ..recordings import UNLABELLED, SplitManifest, load_windows
     from ..recordings.plausible import require_testable
 
     require(every >= 1, f"--transfer-every must be at least 1, not {every}")
-    windows = load_windows(path)
-    if isinstance(source, SensorSource | WindowsSource) and config.reads_windows:
+    windows = load_windows(path, incomplete=isinstance(source, TokenSource))
+    same = isinstance(source, SensorSource | WindowsSource) and config.reads_windows
+    if same or isinstance(source, TokenSource):
         require(
             windows.sensors == source.sensors,
             f"{path} is of {' and '.join(windows.sensors)}, and what is learnt from of "
@@ -234,10 +245,8 @@ def _transfer(
     require_testable(labelled)
     require_live_axes(labelled)
     SplitManifest.create("transfer", labelled, ProbeConfig().shots, (0,))
-    read = EncoderConfig(config.encoder)
-    if not config.reads_windows:
-        # Stage 2 says most, where the encoder goes so far.
-        read = replace(read, stages=(min(2, max(config.stages)),))
+    # Stage 2 says most, where the encoder goes so far.
+    read = _reading(config, min(2, max(config.stages)))
 
     def after_epoch(epoch: int, encoder: Any) -> dict[str, float]:
         if epoch % every:

@@ -122,7 +122,7 @@ def _compare(
     require(not args.model, "--model fits one classifier: give one choice of --sensors")
     if args.json:
         writable(args.json)
-    windows, device = _windows(args), chosen_device(args)
+    windows, device = _windows(args, config), chosen_device(args)
     chosen = {"+".join(names): windows.only(names) for names in choices}
     outcomes = {}
     for names, seen in chosen.items():
@@ -167,10 +167,19 @@ def _run_evaluation(
     sensors: Sequence[str] | None,
 ) -> tuple[dict[str, Any], Any]:
     from ..fewshot import evaluate, fit_classifier
+    from ..fewshot.evaluation import READ_INCOMPLETE
 
+    require(
+        not (args.model and config.encoder.reads_tokens),
+        "--model: an encoder that leaves missing samples out cannot be fitted so far, only probed",
+    )
     device = chosen_device(args)
-    windows = _windows(args)
+    windows = _windows(args, config)
     windows = windows if sensors is None else windows.only(sensors)
+    if getattr(args, "methods", None) is None and windows.incomplete.any():
+        left_out = [name for name in methods if name not in READ_INCOMPLETE]
+        methods = [name for name in methods if name in READ_INCOMPLETE]
+        print(f"{', '.join(left_out)} left out: of incomplete windows they read nothing")
     outcome = evaluate(
         windows,
         config,
@@ -198,14 +207,15 @@ def _run_evaluation(
     return outcome, classifier
 
 
-def _windows(args: argparse.Namespace) -> Windows:
+def _windows(args: argparse.Namespace, config: ProbeConfig) -> Windows:
     """The windows chosen, and behind them the unlabelled ones of a file of their own."""
     from ..recordings import load_windows, with_unlabelled
 
-    windows = chosen_windows(args)
+    incomplete = config.encoder.reads_tokens
+    windows = chosen_windows(args, incomplete)
     if not args.unlabelled:
         return windows
-    more = load_windows(args.unlabelled, args.sampling_rate)
+    more = load_windows(args.unlabelled, args.sampling_rate, incomplete=incomplete)
     return with_unlabelled(windows, chosen_subjects(args).of(more))
 
 

@@ -14,7 +14,7 @@ from ..augment import (
     SensorAwareConfig,
     TranslateXConfig,
 )
-from ..convert import VIEW_PRESETS, SpectrogramConfig, View
+from ..convert import VIEW_PRESETS, SpectrogramConfig, View, token_views
 from ..errors import InputError
 from ..models import DEFAULT_ENCODER, EncoderConfig
 from ..recordings.sensors import ACCELEROMETER
@@ -118,6 +118,8 @@ class ProbeConfig:
         """
         if self.encoder.reads_windows:
             return [()]
+        if self.encoder.reads_tokens:
+            return [token_views(sampling_rate, samples, sensors)]
         if self.views is not None:
             return [self.views]
         return VIEW_PRESETS[self.preset](sampling_rate, samples, sensors)

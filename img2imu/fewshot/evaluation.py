@@ -126,6 +126,8 @@ def evaluate(
     unknown = [name for name in wanted if name not in METHODS | VOTES]
     if unknown:
         raise InputError(f"unknown method {unknown[0]!r}; known: {', '.join(METHODS | VOTES)}")
+    if windows.incomplete.any():
+        _require_readable(config, wanted)
     windows = _labelled_first(windows)
     setting = Setting(
         windows, config, training or FinetuneConfig(), cache or cache_folder(), device, progress
@@ -155,6 +157,16 @@ def _labelled_first(windows: Windows) -> Windows:
     known = windows.y != UNLABELLED
     others = np.random.default_rng(0).permutation(np.flatnonzero(~known))[:UNLABELLED_WINDOWS]
     return windows.select(np.concatenate([np.flatnonzero(known), others]))
+
+
+def _require_readable(config: ProbeConfig, methods: Sequence[str]) -> None:
+    """Raise :class:`InputError` unless all methods leave missing samples out."""
+    others = [name for name in methods if name not in READ_INCOMPLETE]
+    if others or not config.encoder.reads_tokens:
+        raise InputError(
+            f"{others[0] if others else config.encoder.name} reads complete windows: of incomplete "
+            "ones an encoder of 'img2imu pretrain --method aim' reads what is there"
+        )
 
 
 def require_live_axes(windows: Windows) -> None:
@@ -235,6 +247,9 @@ METHODS: dict[str, Callable[[Setting], list[Method]]] = {
     "supervised-1d": _supervised_1d,
 }
 """Rows of the result table by name; some come with several probes."""
+
+READ_INCOMPLETE = ("img2imu", "random-2d")
+"""Those that read windows in which samples are missing, with an encoder that does."""
 
 FROZEN = ("img2imu", "random-2d", "hand-forest", "quant", "minirocket")
 """Those taken where none are named: labels change no encoder, and all take seconds."""

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..cache import tidy, used
-from ..convert import View, Views, to_images, view_to_dict
+from ..convert import View, Views, incomplete_images, to_images, view_to_dict
 from ..files import cache_folder, sha256_of, write_json
 from ..hashing import code_hash, content_hash
-from ..models import AnyEncoder
+from ..models import AnyEncoder, TokenEncoder
 from ..recordings.sensors import ACCELEROMETER
 
 Features = NDArray[np.float32]
@@ -75,6 +75,8 @@ def iter_features(
         One for each stage the encoder reads.
     """
     draw = _drawing(views, sensors, device)
+    if isinstance(encoder, TokenEncoder):
+        draw = _drawing_incomplete(views, sensors, device)
     encoder = encoder.to(device)
     step = max(1, BATCH // max(1, len(views)))
     drawn = _ahead(draw, [windows[i : i + step] for i in range(0, len(windows), step)])
@@ -134,6 +136,17 @@ def _drawing(
     def draw(windows: NDArray[np.float32]) -> torch.Tensor:
         drawn: torch.Tensor = module(torch.tensor(windows, device=device))
         return drawn
+
+    return draw
+
+
+def _drawing_incomplete(
+    views: Sequence[View], sensors: Sequence[str], device: str
+) -> Callable[[NDArray[np.float32]], torch.Tensor]:
+    """Windows of which samples may be missing, to pictures on the device that lack them too."""
+
+    def draw(windows: NDArray[np.float32]) -> torch.Tensor:
+        return torch.from_numpy(incomplete_images(np.array(windows), views, sensors)).to(device)
 
     return draw
 

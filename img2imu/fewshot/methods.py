@@ -14,9 +14,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..convert import View, traces
+from ..convert import View, picture_names, traces
 from ..errors import InputError
-from ..models import EncoderConfig, WindowEncoder, build_encoder
+from ..models import (
+    AnyEncoder,
+    EncoderConfig,
+    WindowEncoder,
+    build_encoder,
+    build_token_encoder,
+)
 from ..progress import Progress
 from ..recordings import Windows
 from .config import ProbeConfig
@@ -269,8 +275,13 @@ def encoder_features(
     bar = progress(f"{name} (features)", len(drawings) * len(windows))
     sets: list[FeatureSet] = []
     for views in drawings:
-        ordered = traces(views)
-        encoder = build_encoder(config.encoder, ordered, windows.X.shape[1])
+        encoder: AnyEncoder
+        ordered: tuple[int, ...] = ()
+        if config.encoder.reads_tokens:
+            encoder = build_token_encoder(config.encoder, picture_names(views))
+        else:
+            ordered = traces(views)
+            encoder = build_encoder(config.encoder, ordered, windows.X.shape[1])
         arrays = cache.get(
             windows.X,
             views,

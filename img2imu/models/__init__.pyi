@@ -8,6 +8,11 @@ from .encoder import AnyEncoder as AnyEncoder
 from .encoder import Backbone as Backbone
 from .encoder import Encoder as Encoder
 from .encoder import build_encoder as build_encoder
+from .encoder import build_token_encoder as build_token_encoder
 from .encoder import create_backbone as create_backbone
 from .encoder import create_encoder as create_encoder
+from .encoder import create_token_backbone as create_token_backbone
+from .tokens import TokenBackbone as TokenBackbone
+from .tokens import TokenEncoder as TokenEncoder
 from .weights import find_weights as find_weights
+from .weights import token_blocks as token_blocks

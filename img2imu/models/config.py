@@ -9,6 +9,12 @@ from ..errors import InputError
 WINDOW_ENCODERS = ("conv1d", "cpc1d")
 """Encoders that read the windows themselves, not pictures of them."""
 
+TOKENS = "tokens/"
+"""Stands before the name of a transformer that reads windows patch by patch, complete or not."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 _STAGES, _BANDS = (1, 2), 6
 
 
@@ -21,7 +27,8 @@ class EncoderConfig:
     name
         A timm architecture, with a tag for timm's own weights (``resnet18.tv_in1k``) or the
         toolkit's, or ``torchvision/NAME``; or one of :data:`WINDOW_ENCODERS`, which have weights
-        by checkpoint only, and neither stages nor bands.
+        by checkpoint only, and neither stages nor bands; or ``tokens/NAME``, a vision transformer
+        of timm's that leaves missing samples out, and reads each row of patches whatever `bands`.
     pretrained
         Take the weights that the name stands for; timm or torchvision download theirs.
     checkpoint
@@ -65,6 +72,11 @@ class EncoderConfig:
     def reads_windows(self) -> bool:
         """Whether the encoder takes windows (n, 3 * sensors, samples) instead of pictures."""
         return self.name in WINDOW_ENCODERS
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether the encoder takes pictures of which parts are missing."""
+        return self.name.startswith(TOKENS)
 
 
 DEFAULT_ENCODER = EncoderConfig("resnet18.img2imu_in1k", pretrained=True)

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .config import EncoderConfig
+from .config import IMAGENET_MEAN as IMAGENET_MEAN
+from .config import IMAGENET_STD as IMAGENET_STD
+from .config import TOKENS, EncoderConfig
 from .conv1d import WindowEncoder, create_window_encoder
+from .tokens import TokenBackbone, TokenEncoder
 from .weights import (
     REGISTRY,
     StateDict,
@@ -23,9 +27,6 @@ from .weights import (
     read_state_dict,
     start_from,
 )
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 SHIPPED_STAGES = 2
 """Stages of the toolkit's own weights: no preset but the paper's reads further."""
@@ -102,7 +103,7 @@ class Encoder(nn.Module):
         return torch.cat(self.stage_features(images), dim=1)
 
 
-AnyEncoder = Encoder | WindowEncoder
+AnyEncoder = Encoder | WindowEncoder | TokenEncoder
 """Has ``stage_features``, of pictures or of windows."""
 
 
@@ -182,7 +183,18 @@ def shipped_path(name: str) -> Path:
 
 
 def build_encoder(config: EncoderConfig, ordered: Sequence[int] = (), axes: int = 3) -> AnyEncoder:
-    """:func:`create_encoder` from settings; `ordered` as of :class:`Encoder`."""
+    """:func:`create_encoder` from settings; `ordered` as of :class:`Encoder`.
+
+    Raises
+    ------
+    InputError
+        Also if it is one of tokens, which :func:`build_token_encoder` builds.
+    """
+    if config.reads_tokens:
+        raise InputError(
+            f"{config.name}, which leaves missing samples out, can be probed, and neither fitted, "
+            "fine-tuned nor exported so far"
+        )
     if config.reads_windows:
         return create_window_encoder(config, axes).eval().requires_grad_(False)
     backbone = _backbone(config)
@@ -203,6 +215,66 @@ def build_encoder(config: EncoderConfig, ordered: Sequence[int] = (), axes: int 
     backbone = fold_batch_norm(backbone).to(memory_format=torch.channels_last)
     encoder = Encoder(backbone, config.stages, config.bands, ordered)
     return encoder.eval().requires_grad_(False)
+
+
+def build_token_encoder(config: EncoderConfig, names: Sequence[str]) -> TokenEncoder:
+    """A frozen encoder of tokens in evaluation mode; `names` are those of the pictures it reads.
+
+    Raises
+    ------
+    InputError
+        If it is no plain vision transformer, or the weights lack one of its tensors.
+    """
+    backbone = _token_backbone(config, names)
+    if config.checkpoint:
+        state = _named_as_in(backbone, read_state_dict(Path(config.checkpoint)))
+        own = {f"view_embed.{name}": value for name, value in backbone.view_embed.items()}
+        if not any(name.startswith("view_embed.") for name in state):
+            state |= own  # A plain transformer's file knows of none.
+        unknown = [name for name in own if name not in state]
+        if unknown:
+            missing = unknown[0].removeprefix("view_embed.")
+            raise InputError(f"{config.checkpoint} has not learnt to read {missing}")
+        load_weights(backbone, state, config.checkpoint)
+    return TokenEncoder(backbone, config.stages).eval().requires_grad_(False)
+
+
+def create_token_backbone(
+    name: str, names: Sequence[str], *, stages: tuple[int, ...], init: str | None, seed: int
+) -> TokenBackbone:
+    """An encoder of tokens up to the last of `stages`, to be trained.
+
+    Parameters
+    ----------
+    name
+        A vision transformer of timm's.
+    names
+        Of the pictures that it reads.
+    stages, init, seed
+        As in :func:`create_backbone`.
+
+    Raises
+    ------
+    InputError
+        As :func:`build_token_encoder`.
+    """
+    backbone = _token_backbone(
+        EncoderConfig(TOKENS + name, seed=seed, stages=stages, bands=1), names
+    )
+    if init is not None:
+        start_from(backbone, _named_as_in(backbone, _initial_state(init)), init)
+    return backbone
+
+
+def _token_backbone(config: EncoderConfig, names: Sequence[str]) -> TokenBackbone:
+    name = config.name.removeprefix(TOKENS)
+    network = getattr(_backbone(replace(config, name=name, checkpoint=None)), "model", None)
+    if not {"patch_embed", "blocks", "pos_embed", "norm_pre"} <= {*dir(network)}:
+        raise InputError(f"{name} is no plain vision transformer, such as vit_tiny_patch16_224")
+    assert network is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return TokenBackbone(network, names)
 
 
 class Backbone(nn.Module):
@@ -234,7 +306,7 @@ class Backbone(nn.Module):
         return [pool_bands(part, self.bands).flatten(1) for part in maps]
 
 
-AnyBackbone = Backbone | WindowEncoder
+AnyBackbone = Backbone | WindowEncoder | TokenBackbone
 """An encoder to be trained, of images or of windows."""
 
 

@@ -104,6 +104,20 @@ def find_weights(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
         return found, None
 
 
+def token_blocks(path: Path) -> int | None:
+    """How many blocks the encoder of a file has; None if it is not one of tokens."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            names = list(file.keys())
+    except (SafetensorError, OSError):
+        return None  # What is wrong with it is told where it is read.
+    if not any(name.startswith("view_embed.") for name in names):
+        return None
+    return len({name.split(".")[2] for name in names if name.startswith("model.blocks.")})
+
+
 def write_shipped(path: Path, state: StateDict) -> None:
     """Write an encoder as it is shipped: convolutions in float16, norms as they are."""
     write_tensors(path, {k: v.half() if v.ndim == 4 else v for k, v in state.items()})

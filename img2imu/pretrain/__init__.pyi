@@ -1,5 +1,6 @@
 from .config import METHOD_CONFIGS as METHOD_CONFIGS
 from .config import RECIPES as RECIPES
+from .config import AIMConfig as AIMConfig
 from .config import CPCConfig as CPCConfig
 from .config import FocalConfig as FocalConfig
 from .config import InfoMAEConfig as InfoMAEConfig
@@ -16,6 +17,7 @@ from .config import recipe_of_windows as recipe_of_windows
 from .distributed import World as World
 from .distributed import join_world as join_world
 from .loop import pretrain as pretrain
+from .masking import TokenSource as TokenSource
 from .pictures import PictureSource as PictureSource
 from .sensors import SensorSource as SensorSource
 from .sets import WindowSets as WindowSets

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from ..errors import InputError
-from ..models.config import WINDOW_ENCODERS, EncoderConfig
+from ..models.config import TOKENS, WINDOW_ENCODERS, EncoderConfig
 from ..settings import from_json, require, require_choice, require_positive, require_seed
 
 Head = Literal["linear", "mlp", "mlp-bn"]
@@ -294,6 +294,42 @@ class MMBindConfig:
         )
 
 
+@dataclass(frozen=True)
+class AIMConfig:
+    """Adaptive and inherited masking (Xu et al. 2025, arXiv 2506.05321).
+
+    Parameters
+    ----------
+    mask_random, mask_time, mask_sensors
+        Shares of the tokens, of the columns of time, or of the sensors that are hidden, in each of
+        the three ways of masking a window.
+    dropped
+        Share of all tokens that is left out of the sequence; others that are hidden or missing are
+        masked in the attention.
+    decoder_depth, decoder_dim
+        Blocks of the decoder and their width, of which a head has 32.
+    """
+
+    mask_random: float = 0.8
+    mask_time: float = 0.5
+    mask_sensors: float = 0.5
+    dropped: float = 0.5
+    decoder_depth: int = 2
+    decoder_dim: int = 96
+
+    def __post_init__(self) -> None:
+        for name in ("mask_random", "mask_time", "mask_sensors"):
+            value = getattr(self, name)
+            require(0 < value < 1, f"{name} must lie between 0 and 1, not {value}")
+        require(0 <= self.dropped < 1, f"dropped must lie in [0, 1), not {self.dropped}")
+        _require_within("decoder_depth", self.decoder_depth, 1, 64)
+        _require_dim("decoder_dim", self.decoder_dim)
+        require(
+            self.decoder_dim % 32 == 0,
+            f"decoder_dim must be a multiple of 32, not {self.decoder_dim}",
+        )
+
+
 WindowMethodConfig = SimCLRConfig | MultitaskConfig | CPCConfig
 SensorMethodConfig = FocalConfig | SemiCMTConfig | InfoMAEConfig | MMBindConfig
 MethodConfig = (
@@ -302,6 +338,7 @@ MethodConfig = (
     | SupervisedConfig
     | WindowMethodConfig
     | SensorMethodConfig
+    | AIMConfig
     | RandomConfig
 )
 
@@ -316,6 +353,7 @@ METHOD_CONFIGS: dict[str, type[MethodConfig]] = {
     "semicmt": SemiCMTConfig,
     "infomae": InfoMAEConfig,
     "mmbind": MMBindConfig,
+    "aim": AIMConfig,
     "random": RandomConfig,
 }
 
@@ -455,6 +493,14 @@ class PretrainConfig:
                 len(self.stages) == 1 or not isinstance(self.method, InfoMAEConfig),
                 f"{name} reads one stage, not {len(self.stages)}",
             )
+        elif isinstance(self.method, AIMConfig):
+            require(
+                not self.reads_windows,
+                f"aim learns from pictures, with a vision transformer, not {self.encoder}",
+            )
+            require(self.policy == "none", "aim changes windows before they are drawn: no policy")
+            require(self.bands == 1, "aim reads rows of patches: it has no bands")
+            require(not self.average, "aim has no average with its initial weights")
         elif not isinstance(self.method, RandomConfig | SimCLRConfig):
             require(
                 not self.reads_windows,
@@ -585,6 +631,18 @@ _INFOMAE = replace(_SENSOR, method=InfoMAEConfig(align_from=0.0), batch_size=64,
 _MMBIND = replace(_SENSOR, method=MMBindConfig(), batch_size=128)
 _FOCAL = replace(_SENSOR, method=FocalConfig(), batch_size=64, weight_decay=0.05)
 _SEMICMT = replace(_FOCAL, method=SemiCMTConfig())
+_AIM = PretrainConfig(
+    AIMConfig(),
+    policy="none",
+    encoder="vit_tiny_patch16_224",
+    stages=(3,),
+    epochs=40,
+    batch_size=64,
+    lr=1e-3,
+    lr_schedule="cosine",
+    warmup_epochs=2,
+    weight_decay=0.05,
+)
 _CPC = replace(_SENSOR, method=CPCConfig(), encoder="cpc1d", batch_size=64)
 
 RECIPES: dict[str, dict[str, PretrainConfig]] = {
@@ -619,6 +677,7 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "semicmt": _SEMICMT,
         "infomae": _INFOMAE,
         "mmbind": _MMBIND,
+        "aim": _AIM,
         "random": PretrainConfig(RandomConfig()),
     },
     # Image encoders on the pictures of windows. Batches of 64 are small for SimCLR, whose others
@@ -632,6 +691,7 @@ RECIPES: dict[str, dict[str, PretrainConfig]] = {
         "infomae": replace(_WINDOWS, method=InfoMAEConfig()),
         "mmbind": replace(_WINDOWS, method=MMBindConfig()),
         "simclr": replace(_WINDOWS, method=SimCLRConfig(temperature=0.2)),
+        "aim": _AIM,
     },
 }
 """Settings by preset and method."""
@@ -670,4 +730,5 @@ def start_of(read: EncoderConfig, init: str | None) -> EncoderConfig:
         return read
     if Path(init).is_file():
         return replace(read, checkpoint=init)
-    return replace(read, name=init, pretrained=True)
+    tokens = TOKENS if read.reads_tokens else ""
+    return replace(read, name=tokens + init, pretrained=True)

@@ -27,9 +27,11 @@ from ..models import (
     AnyBackbone,
     Backbone,
     EncoderConfig,
+    TokenBackbone,
     WindowEncoder,
     checkpoints,
     create_backbone,
+    create_token_backbone,
     create_window_encoder,
 )
 from ..models.conv1d import LateConv1d
@@ -38,6 +40,7 @@ from ..progress import Progress, silent
 from ..settings import read_sealed, write_sealed
 from . import checkpoint
 from .config import (
+    AIMConfig,
     MMBindConfig,
     PretrainConfig,
     RandomConfig,
@@ -46,6 +49,7 @@ from .config import (
     SupervisedConfig,
 )
 from .distributed import World
+from .masking import AIM, TokenLoader, TokenSource
 from .methods import Measures, Method, create_method, parameter_groups
 from .mmbind import bind
 from .monitors import (
@@ -77,7 +81,7 @@ SETTINGS = "config.json"
 ROWS = ("readings", "steps", "epochs")
 """Numbers that a checkpoint holds: of the epoch it is in, and all those of the two logs."""
 
-AnySource = Source | WindowsSource | PictureSource | SensorSource
+AnySource = Source | WindowsSource | PictureSource | SensorSource | TokenSource
 AnyLoader = Loader | WindowsLoader | SetsLoader
 AfterEpoch = Callable[[int, AnyBackbone], dict[str, Number]]
 """``after_epoch(epoch, encoder)``: more numbers for the epoch's row."""
@@ -201,6 +205,10 @@ def _assembled(
 ) -> tuple[Method, AnyLoader, nn.Module]:
     """The method around its encoder, what feeds it, and what images go through before."""
     batch, seed = config.batch_size, config.seed
+    if isinstance(source, TokenSource):
+        assert isinstance(encoder, TokenBackbone) and isinstance(config.method, AIMConfig)
+        masked = AIM(encoder, config.method, source.views[0])
+        return masked, TokenLoader(source, batch, seed, world, training), nn.Identity()
     if isinstance(source, SensorSource):
         method = create_sensor_method(config, encoder, source, world)
         plain = KorniaPolicy(nn.Identity(), dtype=torch.bfloat16)
@@ -498,6 +506,12 @@ class Logs:
 
 def require_readable(config: PretrainConfig, source: AnySource) -> None:
     """Raise :class:`InputError` for windows where images are wanted, or the other way round."""
+    if isinstance(source, TokenSource) != isinstance(config.method, AIMConfig):
+        raise InputError(
+            "aim learns from windows files (.npz)"
+            if isinstance(config.method, AIMConfig)
+            else f"{config.method_name} learns from complete windows"
+        )
     kinds = ("images", "windows")
     signals = isinstance(source, WindowsSource) or (
         isinstance(source, SensorSource) and not source.pictures
@@ -640,6 +654,14 @@ def untrained_encoder(config: PretrainConfig, source: AnySource) -> AnyBackbone:
         if config.init is None:
             encoder.normalise_by(source.mean, source.deviation)
         return encoder
+    if isinstance(source, TokenSource):
+        return create_token_backbone(
+            config.encoder,
+            source.names,
+            stages=config.stages,
+            init=config.init,
+            seed=config.seed,
+        )
     assert not isinstance(source, WindowsSource), "pretrain has compared them"
     return create_backbone(
         config.encoder,

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..recordings import Windows
-from .config import PretrainConfig, SensorMethodConfig
+from .config import AIMConfig, PretrainConfig, SensorMethodConfig
+from .masking import TokenSource
 from .pictures import PictureSource
 from .sensors import SensorSource
 from .windows import WindowsSource
@@ -16,7 +17,7 @@ from .windows import WindowsSource
 
 def source_of_windows(
     sets: Mapping[str, Windows], config: PretrainConfig
-) -> PictureSource | SensorSource | WindowsSource:
+) -> PictureSource | SensorSource | TokenSource | WindowsSource:
     """What a method learns from, out of windows.
 
     Parameters
@@ -35,6 +36,8 @@ def source_of_windows(
     held, seed = config.held > 0, config.seed
     if isinstance(config.method, SensorMethodConfig):
         return SensorSource(sets, not config.reads_windows, held, seed, config.pairs)
+    if isinstance(config.method, AIMConfig):
+        return TokenSource(sets, held, seed)
     if not config.reads_windows:
         return PictureSource(sets, held, seed)
     forms = {

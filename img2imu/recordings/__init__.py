@@ -2,6 +2,7 @@
 
 from .labels import as_labels, labelled
 from .merging import merge_windows, with_unlabelled
+from .missing import with_gaps
 from .registry import DATASETS, open_source
 from .splits import Fold, SplitManifest, few_shot, subject_folds
 from .types import UNLABELLED, Piece, RowReport, Source
@@ -40,5 +41,6 @@ __all__ = [
     "open_source",
     "save_windows",
     "subject_folds",
+    "with_gaps",
     "with_unlabelled",
 ]

@@ -16,7 +16,9 @@ from .types import UNLABELLED, Piece, RowReport
 Floats = NDArray[np.float64]
 
 
-def join(tracks: Mapping[str, Iterable[Piece]], report: RowReport) -> Iterator[Piece]:
+def join(
+    tracks: Mapping[str, Iterable[Piece]], report: RowReport, incomplete: bool = False
+) -> Iterator[Piece]:
     """One recording of several sensors from one of each, read piece by piece in bounded memory.
 
     The clock is that of the fastest sensor, of equals the first: its rows stay as they are, and
@@ -36,6 +38,9 @@ def join(tracks: Mapping[str, Iterable[Piece]], report: RowReport) -> Iterator[P
         date, time is counted from it, and otherwise on a clock that they share.
     report
         Counts the rows of all pieces as used already; those that are not are counted again.
+    incomplete
+        Use the fastest sensor's rows also where others do not cover their time: those are NaN
+        there. Where the fastest one is missing there is no row.
 
     Yields
     ------
@@ -54,7 +59,7 @@ def join(tracks: Mapping[str, Iterable[Piece]], report: RowReport) -> Iterator[P
     horizon = -np.inf
     while horizon < np.inf:
         horizon = min(track.horizon for track in ready.values())
-        yield from _decided(ready, horizon, form, report)
+        yield from _decided(ready, horizon, form, report, incomplete)
         for track in ready.values():
             track.forget(horizon)
             if track.horizon == horizon:
@@ -83,23 +88,31 @@ def _seconds(date: datetime | None, origin: datetime | None) -> float:
 
 
 def _decided(
-    tracks: Mapping[str, _Track], horizon: float, form: Piece | None, report: RowReport
+    tracks: Mapping[str, _Track],
+    horizon: float,
+    form: Piece | None,
+    report: RowReport,
+    incomplete: bool,
 ) -> Iterator[Piece]:
     """Use, or count as dropped, the rows up to a time about which all sensors are known."""
+    clock = _clock(tracks)
     for name, track in tracks.items():
         time = track.undecided(horizon)
         whole = np.ones(len(time), dtype=bool)
+        # The clock's own rows may lack the others; rows of others need the clock.
         for other, beside in tracks.items():
+            if incomplete and form is not None and beside is not clock:
+                continue
             missing = whole & ~beside.covers(time)
             report.used -= int(np.count_nonzero(missing))
             report.drop(f"{name} without {other}", np.count_nonzero(missing))
             whole &= ~missing
-        if form is not None and track is _clock(tracks) and whole.any():
+        if form is not None and track is clock and whole.any():
             time = time[whole]
             values = np.concatenate([each.at(time) for each in tracks.values()], axis=1)
             labels = track.label(time)
             for each in tracks.values():
-                bare = labels == UNLABELLED
+                bare = (labels == UNLABELLED) & each.covers(time)
                 labels[bare] = each.label(time[bare])
             yield replace(form, time=time, values=values.astype(np.float32), labels=labels)
 
@@ -179,9 +192,15 @@ class _Track:
         return default_max_gap(self.rate)
 
     def at(self, time: Floats) -> Floats:
-        """Values at times that are covered."""
+        """Values at times that are covered; NaN at others."""
         from scipy.interpolate import CubicHermiteSpline
 
+        covered = self.covers(time)
+        if not covered.all():
+            values = np.full((len(time), 3), np.nan)
+            if covered.any():
+                values[covered] = self.at(time[covered])
+            return values
         if len(self._time) == 1:
             return self._values.repeat(len(time), axis=0)
         step = np.diff(self._time)[:, None]

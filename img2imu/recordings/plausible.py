@@ -44,8 +44,9 @@ def require_g(
 
 
 def _require_g(some: NDArray[np.floating], what: str) -> None:
+    rows = some.transpose(0, 2, 1).reshape(-1, 3).astype(np.float64)
     try:
-        unit = guess_unit(Path(), some.transpose(0, 2, 1).reshape(-1, 3).astype(np.float64))
+        unit = guess_unit(Path(), rows[~np.isnan(rows).any(axis=1)])
     except InputError:
         return  # Nothing like gravity in any unit: a sensor that leaves it out.
     if unit != "g":

@@ -277,6 +277,9 @@ def _construct(entry: Dataset, path: Path | None, options: dict[str, Any]) -> So
     known = [name for name in inspect.signature(reader).parameters if name != "path"]
     if "sensors" not in known and tuple(options.get("sensors", ())) == ACCELEROMETER:
         options = {name: value for name, value in options.items() if name != "sensors"}
+    if "incomplete" not in known:
+        # Its sensors share their rows: they are missing together, which is a gap in time.
+        options = {name: value for name, value in options.items() if name != "incomplete"}
     for name in options:
         if name == "sensors" and name not in known:
             raise InputError(f"the format {entry.name} is read for its accelerometer alone so far")

@@ -106,6 +106,8 @@ class Cleaner:
         Longest step of time in seconds within a stretch; by default :func:`default_max_gap`.
     report
         Where to count; by default a new one.
+    incomplete
+        Keep rows on which some sensors have no finite values, three for each, and others do.
 
     Raises
     ------
@@ -114,8 +116,13 @@ class Cleaner:
     """
 
     def __init__(
-        self, rate: float, max_gap: float | None = None, report: CleanReport | None = None
+        self,
+        rate: float,
+        max_gap: float | None = None,
+        report: CleanReport | None = None,
+        incomplete: bool = False,
     ) -> None:
+        self._incomplete = incomplete
         self.max_gap = default_max_gap(rate) if max_gap is None else float(max_gap)
         if not 0 < self.max_gap < np.inf:
             raise InputError(f"the longest gap must be a positive number of seconds, not {max_gap}")
@@ -135,7 +142,10 @@ class Cleaner:
             self.report.used += 1
             self._last_time = time[0]
             return np.zeros(1, np.intp), []
-        finite = np.flatnonzero(np.isfinite(time) & np.isfinite(values).all(axis=1))
+        usable = (
+            recorded(values).any(axis=1) if self._incomplete else np.isfinite(values).all(axis=1)
+        )
+        finite = np.flatnonzero(np.isfinite(time) & usable)
         self.report.samples += len(time)
         self.report.drop("not finite", len(time) - len(finite))
         rows, openings = self._in_order(time[finite])
@@ -181,6 +191,12 @@ class Cleaner:
         return rows[late:]
 
 
+def recorded(values: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Which sensors have three finite values in each row: (n, 3 * sensors) to (n, sensors)."""
+    finite: NDArray[np.bool_] = np.isfinite(values).reshape(len(values), -1, 3).all(axis=2)
+    return finite
+
+
 class Resampler:
     """Turns the samples of one recording, as they come, into uniform segments at another rate.
 
@@ -208,6 +224,9 @@ class Resampler:
         Longest step in seconds that is bridged; by default :func:`default_max_gap`.
     report
         Where to count; by default a new one.
+    incomplete
+        Keep rows on which some sensors are missing and others not. What is missing stays so: NaN
+        on all axes of the sensor, as is every output that would depend on it.
 
     Raises
     ------
@@ -221,10 +240,12 @@ class Resampler:
         rate_out: float,
         max_gap: float | None = None,
         report: CleanReport | None = None,
+        incomplete: bool = False,
     ) -> None:
         self._ratio = resampling_ratio(rate_in, rate_out)
         self.rate_out = float(rate_out)
-        self._cleaner = Cleaner(rate_in, max_gap, report)
+        self._incomplete = incomplete
+        self._cleaner = Cleaner(rate_in, max_gap, report, incomplete)
         self.report = self._cleaner.report
         self._segment: _Segment | None = None
         self._opened = 0
@@ -245,6 +266,8 @@ class Resampler:
         """
         rows, openings = self._cleaner.push(time, values)
         exact = values.astype(np.float64)
+        if self._incomplete:
+            exact[~recorded(exact).repeat(3, axis=1)] = np.nan
         continued, *opened = np.split(rows, openings)
         blocks = []
         if self._segment is not None and len(continued):

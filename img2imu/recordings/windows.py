@@ -39,7 +39,11 @@ class WindowConfig:
         to below 1; on a tie it belongs to none.
     max_gap
         Longest step of time in seconds that is bridged; by default half a second or five sample
-        periods, whichever is longer. No window spans a longer one.
+        periods, whichever is longer. No window spans a longer one, unless samples may be missing.
+    missing
+        Largest share of a window's samples that may be missing, from 0 to below 1; missing ones
+        are NaN on all axes of a sensor. With more than 0, windows span gaps of up to that share of
+        a window, and stretches without a sensor.
 
     Raises
     ------
@@ -52,13 +56,14 @@ class WindowConfig:
     overlap: float = 0.5
     min_label_share: float = 0.5
     max_gap: float | None = None
+    missing: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("sampling_rate", "seconds", "max_gap"):
             value = getattr(self, name)
             if value is not None and not 0 < value < np.inf:
                 raise InputError(f"{name} must be a positive number, not {value}")
-        for name in ("overlap", "min_label_share"):
+        for name in ("overlap", "min_label_share", "missing"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be from 0 to below 1, not {getattr(self, name)}")
         if self.samples < 2:
@@ -86,7 +91,7 @@ class Windows:
     ----------
     X
         Shape (n, 3 * sensors, samples), float32: x, y and z of each sensor in turn, acceleration in
-        g, rotation in rad/s, magnetic field in uT.
+        g, rotation in rad/s, magnetic field in uT; NaN where a sensor's sample is missing.
     y
         Shape (n,), str: class, or ``UNLABELLED``; made from any :func:`label_texts` takes.
     subject
@@ -136,6 +141,11 @@ class Windows:
     def subjects(self) -> list[str]:
         """The subjects that occur, sorted."""
         return sorted(set(self.subject.tolist()))
+
+    @property
+    def incomplete(self) -> NDArray[np.bool_]:
+        """Mask of shape (n,): the windows in which samples are missing."""
+        return np.asarray(np.isnan(self.X).any(axis=(1, 2)))
 
     def select(self, index: NDArray[Any] | slice) -> Windows:
         """The windows under a mask, an index array or a slice."""
@@ -288,20 +298,35 @@ class WindowReport:
         Windows by label.
     dropped
         Windows by reason.
+    incomplete
+        How many of those kept lack samples.
+    missing
+        Share of all samples of those kept that is missing, sensor by sensor.
     """
 
     rows: RowReport = field(default_factory=RowReport)
     samples: CleanReport = field(default_factory=CleanReport)
     kept: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    incomplete: int = 0
+    missing: float = 0.0
 
     def drop(self, reason: str, count: int) -> None:
         """Count `count` windows as dropped for `reason`."""
         if count:
             self.dropped[reason] += int(count)
 
+    def lacks(self, X: NDArray[np.float32], before: int) -> None:
+        """Count what is missing of windows that join `before` others."""
+        holes = np.isnan(X)
+        self.incomplete += int(np.count_nonzero(holes.any(axis=(1, 2))))
+        total = before + len(X)
+        if total:
+            self.missing = (self.missing * before + holes.mean(axis=(1, 2)).sum()) / total
+
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain JSON values."""
+        lacking = {"incomplete": self.incomplete, "missing_samples": round(self.missing, 4)}
         return {
             "reading": self.rows.understood(),
             "rows": self.rows.to_dict(),
@@ -310,6 +335,7 @@ class WindowReport:
                 "kept": self.kept.total(),
                 "by_label": dict(self.kept),
                 "dropped": dict(self.dropped),
+                **(lacking if self.incomplete else {}),
             },
         }
 
@@ -393,13 +419,20 @@ def iter_windows(
     coder = _LabelCoder()
     recordings = groupby(source.pieces(), key=lambda p: (p.subject, p.recording, p.rate, p.sensors))
     for (subject, recording, rate, sensors), pieces in recordings:
-        resampler = Resampler(rate, config.sampling_rate, config.max_gap, report.samples)
+        resampler = Resampler(
+            rate, config.sampling_rate, config.max_gap, report.samples, config.missing > 0
+        )
         first = next(pieces)
         epoch = _epoch(first.began)
         blocks = _uniform(chain([first], pieces), resampler, coder)
         for X, codes, start, origin in _cut(blocks, config, 3 * len(sensors), report.samples):
+            if config.missing:
+                X, codes, start = _enough(X, codes, start, config.missing, report)
             label, clear = _majority(codes, coder.names, config.min_label_share)
+            before = report.kept.total()
             keep = _choose(label, clear, classes, keep_unlabelled, report)
+            if config.missing:
+                report.lacks(X[keep], before)
             if keep.any():
                 yield Windows(
                     X=np.ascontiguousarray(X[keep]),
@@ -472,6 +505,9 @@ def make_windows(
     windows = Windows.concatenate(batches)
     report.drop("beyond max_per_class", report.kept.total() - len(windows))
     report.kept = Counter(windows.y.tolist())
+    if report.incomplete:
+        report.incomplete = 0
+        report.lacks(windows.X, 0)
     return windows
 
 
@@ -513,6 +549,8 @@ def _cut(
     Last comes the time of its first sample, from which starts are counted.
     """
     origin = None
+    if config.missing:
+        blocks = _bridged(blocks, config)
     for _, segment in groupby(blocks, key=lambda block: block.segment):
         framer = Framer(config.samples, config.stride, axes)
         opening, rows = None, 0
@@ -530,17 +568,61 @@ def _cut(
             report.drop("segment shorter than a window", rows)
 
 
+ABSENT = -1
+"""Code of the label of a sample that no sensor recorded."""
+
+
+def _bridged(blocks: Iterable[UniformBlock], config: WindowConfig) -> Iterator[UniformBlock]:
+    """The blocks of a recording; those behind a short gap go on, with missing samples between.
+
+    Short is what fits into a window that may be kept. What follows lies on the grid of what went
+    before, up to half a sample period.
+    """
+    longest = int(config.missing * config.samples)
+    segment = opening = None
+    number = count = 0
+    for block in blocks:
+        if block.segment != segment:
+            gap = -1
+            if opening is not None:
+                gap = round((block.start - opening) * config.sampling_rate) - count
+            if 0 <= gap <= longest:
+                axes = block.values.shape[1]
+                hole = np.full((gap, axes), np.nan, np.float32)
+                yield UniformBlock(number, block.start, hole, np.full(gap, ABSENT), rows=0)
+                count += gap
+            else:
+                number, opening, count = block.segment, block.start, 0
+            segment = block.segment
+        count += len(block.values)
+        yield replace(block, segment=number)
+
+
+def _enough(
+    X: NDArray[np.float32],
+    codes: NDArray[np.intp],
+    start: NDArray[np.float64],
+    missing: float,
+    report: WindowReport,
+) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float64]]:
+    """The windows of which no larger share than `missing` is missing."""
+    enough = np.isnan(X).mean(axis=(1, 2)) <= missing
+    report.drop("too many samples missing", int(np.count_nonzero(~enough)))
+    return X[enough], codes[enough], start[enough]
+
+
 def _majority(
     codes: NDArray[np.intp], names: Sequence[str], min_share: float
 ) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
     """Each window's commonest label, and whether it is clear: alone, and above `min_share`.
 
-    Where it is not, the label is ``UNLABELLED``.
+    Where it is not, the label is ``UNLABELLED``. Samples that are :data:`ABSENT` have no say.
     """
-    n, samples = codes.shape
-    cells = (np.arange(n)[:, None] * len(names) + codes).ravel()
-    counts = np.bincount(cells, minlength=n * len(names)).reshape(n, len(names))
+    n, kinds = len(codes), len(names) + 1
+    cells = (np.arange(n)[:, None] * kinds + codes + 1).ravel()
+    counts = np.bincount(cells, minlength=n * kinds).reshape(n, kinds)[:, 1:]
     most = counts.max(axis=1, keepdims=True)
+    samples = counts.sum(axis=1)
     clear = (most[:, 0] > min_share * samples) & ((counts == most).sum(axis=1) == 1)
     label = np.array(names)[counts.argmax(axis=1)]
     return np.where(clear, label, UNLABELLED), clear

@@ -18,6 +18,7 @@ from ..errors import InputError, listing
 from ..files import writable, writing
 from .arrays import NpzFile, read_npy
 from .labels import label_texts
+from .missing import require_whole_triads
 from .plausible import require_g
 from .sensors import ACCELEROMETER, as_sensors
 from .types import UNLABELLED
@@ -130,7 +131,9 @@ class WindowsWriter:
             shutil.copyfileobj(self._X, member, 1 << 20)
 
 
-def load_windows(path: str | Path, sampling_rate: float | None = None) -> Windows:
+def load_windows(
+    path: str | Path, sampling_rate: float | None = None, *, incomplete: bool = False
+) -> Windows:
     """Read a windows file, checking everything it holds.
 
     Two forms are known:
@@ -152,6 +155,8 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
         File or folder.
     sampling_rate
         In Hz, where the file does not say; the folder never does.
+    incomplete
+        Take windows in which samples are missing: NaN on all axes of a sensor.
 
     Raises
     ------
@@ -167,7 +172,7 @@ def load_windows(path: str | Path, sampling_rate: float | None = None) -> Window
         raise InputError(f"{path} does not exist")
     sensors = _sensors(arrays.get("sensors"), path)
     require_axes(arrays["X"], sensors, f"X in {path}")
-    X = _values(arrays["X"], sensors, path)
+    X = _values(arrays["X"], sensors, path, incomplete)
     n = len(X)
     return Windows(
         X=X,
@@ -222,18 +227,29 @@ def _sensors(stored: NDArray[Any] | None, path: Path) -> tuple[str, ...]:
         raise InputError(f"sensors in {path}: {error}") from None
 
 
-def _values(X: NDArray[Any], sensors: tuple[str, ...], path: Path) -> NDArray[np.float32]:
+def _values(
+    X: NDArray[Any], sensors: tuple[str, ...], path: Path, incomplete: bool
+) -> NDArray[np.float32]:
     if X.dtype.kind not in "fiu":
         raise InputError(f"X in {path} must hold numbers, not {X.dtype}")
     if not X.size:
         raise InputError(f"X in {path} is empty: its shape is {X.shape}")
     with np.errstate(over="ignore"):
         X = np.ascontiguousarray(X, dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(X).all(axis=(1, 2)))
+    bad = np.flatnonzero(np.isinf(X).any(axis=(1, 2)))
     if len(bad):
         raise InputError(
             f"X in {path} has values that are not finite: window {bad[0]} and {len(bad) - 1} others"
         )
+    lacking = np.count_nonzero(np.isnan(X).any(axis=(1, 2)))
+    if lacking and not incomplete:
+        raise InputError(
+            f"X in {path} has values that are not finite: in {lacking} of {len(X)} windows samples "
+            "are missing (NaN), which 'img2imu pretrain --method aim' and 'img2imu probe' with its "
+            "encoder read, and nothing else"
+        )
+    if lacking:
+        require_whole_triads(X, f"X in {path}")
     require_g(X, f"windows in {path}", sensors)
     return X
 

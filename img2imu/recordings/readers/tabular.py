@@ -107,6 +107,9 @@ class Tabular(Reader):
         A row counts only where every sensor has a value.
     require_sensors
         Refuse a folder in which a recording lacks a sensor.
+    incomplete
+        Of sensors in files of their own, hand on what one recorded while another was missing, as
+        :func:`~img2imu.recordings.joining.join` does.
 
     Examples
     --------
@@ -138,9 +141,10 @@ class Tabular(Reader):
         sensors: Sequence[str] | None = None,
         triads: Mapping[str, Sequence[str]] | None = None,
         require_sensors: bool = False,
+        incomplete: bool = False,
     ) -> None:
         super().__init__(path)
-        self.require_sensors = require_sensors
+        self.require_sensors, self.incomplete = require_sensors, incomplete
         self._given, self._per_unit = _given_triads(columns, triads)
         self.pattern = _compile(path_pattern)
         self._asked = sensors is not None
@@ -218,7 +222,7 @@ class Tabular(Reader):
                 pieces = {
                     name: self._read_file(tracks[name], name, recording) for name in self.sensors
                 }
-                yield from join(pieces, self.report)
+                yield from join(pieces, self.report, self.incomplete)
             elif self.require_sensors:
                 raise InputError(f"{self.path} has no file of {lacking[0]} for {recording}")
             else:

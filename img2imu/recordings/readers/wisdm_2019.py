@@ -103,10 +103,12 @@ class Wisdm2019(Reader):
         device: str = "phone",
         sensors: Sequence[str] | None = None,
         require_sensors: bool = False,
+        incomplete: bool = False,
     ) -> None:
         super().__init__(path)
         require({"device": device}, {"device": DEVICES})
         self.device, self.require_sensors = device, require_sensors
+        self.incomplete = incomplete
         self._places = placed(sensors or ACCELEROMETER, tuple(MEASURED), device, DEVICES)
         self.sensors = tuple(self._places)
 
@@ -179,7 +181,7 @@ class Wisdm2019(Reader):
                 name: self._track(subject, activity, found, origin.get(self._places[name][0], 0))
                 for name, found in blocks.items()
             }
-            yield from join(tracks, self.report)
+            yield from join(tracks, self.report, self.incomplete)
 
     def _takes(self, name: str, path: Path) -> dict[str, list[_Block]]:
         """Time in ns and values by activity; of one done again, by its name and a number."""
