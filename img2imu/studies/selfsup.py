@@ -19,6 +19,7 @@ from ..fewshot import READINGS
 from ..files import sha256_of
 from ..hashing import content_hash
 from ..models import WINDOW_ENCODERS, EncoderConfig, build_encoder
+from ..models.config import TOKENS
 from ..progress import Progress, silent
 from ..recordings import Subjects, Windows, load_windows
 from ..report.charts import draw_curves
@@ -256,11 +257,12 @@ def settings_of(plan: SelfsupConfig, method: str, read: EncoderConfig) -> Pretra
         If the method is unknown or does not fit the encoder.
     """
     from ..pretrain import recipe_of_windows
+    from ..pretrain.config import AIMConfig
 
     settings = replace(
         recipe_of_windows(method, plan.encoder), steps=plan.steps, held=0, init=plan.init
     )
-    if settings.reads_windows:
+    if settings.reads_windows or isinstance(settings.method, AIMConfig):
         return settings
     average = plan.average if plan.init else 0.0
     return replace(settings, average=average, stages=(max(read.stages),))
@@ -457,6 +459,16 @@ class Probing:
         return few_shot_cell(name, data, ["img2imu"], probe, self.encoder, device, self.fold)
 
 
+def _trained(read: EncoderConfig, settings: PretrainConfig, file: str) -> EncoderConfig:
+    """The encoder of a training as it is probed: what learnt from tokens reads them."""
+    from ..pretrain.config import AIMConfig
+
+    if not isinstance(settings.method, AIMConfig):
+        return replace(read, checkpoint=file)
+    name = TOKENS + settings.encoder
+    return replace(read, name=name, checkpoint=file, stages=settings.stages, bands=1)
+
+
 def _probings(
     out: Path,
     sets: Sequence[DataSet],
@@ -474,7 +486,7 @@ def _probings(
         for data in sets:
             if data.name in each.tested:
                 place = each.scheme, data, each.fold
-                encoder = replace(read, checkpoint=file)
+                encoder = _trained(read, each.settings, file)
                 trained.append(Probing(*place, each.method, each.run, encoder))
                 key = each.scheme, data.name, each.fold, run
                 starts[key] = Probing(*place, START, run, start)
