@@ -629,7 +629,8 @@ _WINDOWS = PretrainConfig(
 _SIMCLR = replace(_SENSOR, method=SimCLRConfig(), batch_size=1024)
 _INFOMAE = replace(_SENSOR, method=InfoMAEConfig(align_from=0.0), batch_size=64, lr=3e-4)
 _MMBIND = replace(_SENSOR, method=MMBindConfig(), batch_size=128)
-_FOCAL = replace(_SENSOR, method=FocalConfig(), batch_size=64, weight_decay=0.05)
+# At 1e-3 the embeddings of all windows become one before the contrasts tell them apart.
+_FOCAL = replace(_SENSOR, method=FocalConfig(), epochs=4, batch_size=32, lr=3e-4, weight_decay=0.05)
 _SEMICMT = replace(_FOCAL, method=SemiCMTConfig())
 _AIM = PretrainConfig(
     AIMConfig(),
