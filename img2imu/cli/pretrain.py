@@ -41,7 +41,7 @@ def register(subparsers: Any) -> None:
 
     parser = subparsers.add_parser(
         "pretrain",
-        help="train an encoder on images: MoCo, SimSiam, supervised",
+        help="train an encoder on images, or on windows",
         usage="img2imu pretrain --source STORE|NAME|FILE.npz... -o DIR [options]",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
