@@ -458,6 +458,10 @@ class PretrainConfig:
         )
         require(0 <= self.neighbours <= 1, f"neighbours must lie in [0, 1], not {self.neighbours}")
         require(0 <= self.pairs <= 1, f"pairs must lie in [0, 1], not {self.pairs}")
+        require(
+            self.pairs == 1 or isinstance(self.method, SensorMethodConfig),
+            f"{self.method_name} takes no pairs: it reads all sensors of a window together",
+        )
         require(self.held >= 0, f"held must not be negative, not {self.held}")
         require_seed(self.seed)
         if isinstance(self.method, MoCoConfig):

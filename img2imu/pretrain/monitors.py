@@ -87,7 +87,7 @@ def collapse_warning(measures: Mapping[str, Number]) -> str | None:
         return None
     return (
         f"the embeddings collapse: their spread is {spread:.3f} of an even distribution's 1; "
-        "lower lr, or use a policy with stronger augmentations"
+        "lower lr, or use stronger augmentations"
     )
 
 

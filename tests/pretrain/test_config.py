@@ -74,6 +74,7 @@ def test_differences_are_named():
         ({"epochs": 0}, "epochs must lie in"),
         ({"epochs": 10**30}, "epochs must lie in"),
         ({"steps": 0}, "steps must lie in"),
+        ({"pairs": 0.5}, "moco takes no pairs"),
         ({"batch_size": 10**30}, "batch_size must lie in"),
         ({"bands": 100_000}, "bands must lie in"),
         ({"seed": -1}, "seed must lie in"),
