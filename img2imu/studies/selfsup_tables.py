@@ -35,6 +35,11 @@ TITLES = {
     "supervised": "supervised",
     "multitask": "multi-task",
     "cpc": "CPC",
+    "focal": "FOCAL",
+    "semicmt": "SemiCMT",
+    "infomae": "InfoMAE",
+    "mmbind": "MMBind",
+    "aim": "AIM",
 }
 """Of rows whose methods are spelled otherwise."""
 
