@@ -37,7 +37,7 @@ out   windows.npz   the windows, for probe, study, finetune and export
 _HELPS = {
     "noverlap": "samples that neighbouring frames share (nfft - 4)",
     "overlap": "share of a window that the next one repeats",
-    "missing": "keep windows that lack up to this share of their samples (0)",
+    "missing": "share of a window that may be missing (0)",
     "detrend": "remove each axis' mean first, and with it gravity",
     "normalize": "decibels to colours by the range of each axis, of the window, or a fixed one",
 }

@@ -85,7 +85,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--subject", metavar="COLUMN", help="column with the subject")
     group.add_argument(
         "--path-pattern",
-        metavar="PATTERN",
+        metavar="TEXT",
         help="parts of paths: '{label}/{subject}_{sensor}.csv'",
     )
     group.add_argument("--rate", type=float, metavar="HZ", help="sampling rate")

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -43,7 +44,7 @@ def register(subparsers: Any) -> None:
         "pretrain",
         help="train an encoder on images, or on windows",
         usage="img2imu pretrain --source STORE|NAME|FILE.npz... -o DIR [options]",
-        epilog=_EXAMPLES,
+        epilog=f"{_settings_of_methods()}\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -57,8 +58,10 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--method", choices=tuple(METHOD_CONFIGS), default="moco")
     settings = parser.add_argument_group("settings (the preset's where not given)")
-    for kind in (PretrainConfig, *METHOD_CONFIGS.values()):
-        add_settings(settings, kind, shown=False)
+    add_settings(settings, PretrainConfig, shown=False)
+    for kind in METHOD_CONFIGS.values():
+        hidden = {each.name: argparse.SUPPRESS for each in fields(kind)}
+        add_settings(settings, kind, shown=False, helps=hidden)
     made = parser.add_argument_group("images made on the way")
     made.add_argument("--size", default="128x96", metavar="WxH", help="of each (128x96)")
     made.add_argument("--count", type=int, default=100_000, help="in an epoch (100000)")
@@ -69,6 +72,19 @@ def register(subparsers: Any) -> None:
     run.add_argument("--transfer-every", type=int, default=1, metavar="EPOCHS", help="(1)")
     add_json(run, "write the last epoch's numbers")
     parser.set_defaults(run=run_pretrain)
+
+
+def _settings_of_methods() -> str:
+    """Which options each method has beside those of all: too many to be explained in one help."""
+    from ..pretrain.config import METHOD_CONFIGS
+
+    lines = ["settings of one method, explained in Python: help(img2imu.pretrain.FocalConfig)"]
+    for name, kind in METHOD_CONFIGS.items():
+        options = " ".join("--" + each.name.replace("_", "-") for each in fields(kind))
+        if options:
+            indented = {"initial_indent": f"  {name:<12}", "subsequent_indent": " " * 14}
+            lines += textwrap.wrap(options, 98, break_on_hyphens=False, **indented)
+    return "\n".join(lines) + "\n"
 
 
 def run_pretrain(args: argparse.Namespace) -> None:
