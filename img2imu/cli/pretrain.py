@@ -82,8 +82,13 @@ def _settings_of_methods() -> str:
     for name, kind in METHOD_CONFIGS.items():
         options = " ".join("--" + each.name.replace("_", "-") for each in fields(kind))
         if options:
-            indented = {"initial_indent": f"  {name:<12}", "subsequent_indent": " " * 14}
-            lines += textwrap.wrap(options, 98, break_on_hyphens=False, **indented)
+            lines += textwrap.wrap(
+                options,
+                98,
+                initial_indent=f"  {name:<12}",
+                subsequent_indent=" " * 14,
+                break_on_hyphens=False,
+            )
     return "\n".join(lines) + "\n"
 
 
