@@ -234,8 +234,8 @@ class Place(NamedTuple):
 
 def _place(row: str) -> Place | None:
     """Of a row of :func:`pretrain_sizes`; None of another."""
-    architecture, *method, hours = row.split("-")
     try:
+        architecture, *method, hours = row.split("-")
         return Place(architecture, "-".join(method), float(hours.removesuffix("h")))
     except ValueError:
         return None

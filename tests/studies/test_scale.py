@@ -13,7 +13,7 @@ from img2imu.models import EncoderConfig, build_encoder
 from img2imu.recordings import Windows, load_windows, neighbours, save_windows
 from img2imu.studies.config import ScaleConfig
 from img2imu.studies.data import thin
-from img2imu.studies.scale import added_seconds, cut, first_seconds
+from img2imu.studies.scale import Place, _place, added_seconds, cut, first_seconds
 
 from .samples import windows_file
 
@@ -116,3 +116,9 @@ def test_the_study_probes_what_it_trained(tmp_path, capsys):
 def test_bad_settings_are_refused(settings):
     with pytest.raises(InputError):
         ScaleConfig(**settings)
+
+
+def test_rows_of_other_studies_have_no_place():
+    assert _place("resnet18-moco-0.5h") == Place("resnet18", "moco", 0.5)
+    assert _place("resnet18-0h") == Place("resnet18", "", 0.0)
+    assert _place("shipped") is None and _place("random-2d") is None
