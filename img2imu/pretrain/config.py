@@ -188,9 +188,7 @@ class FocalConfig:
         _require_dim("dim", self.dim)
         require(self.dim % 2 == 0, f"dim must be even, not {self.dim}")
         require_positive(self, "temperature")
-        for name in ("private", "orthogonality", "order", "margin"):
-            value = getattr(self, name)
-            require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
+        _require_finite(self, "private", "orthogonality", "order", "margin")
         require(self.sequence >= 2, f"sequence must be at least 2, not {self.sequence}")
 
 
@@ -223,9 +221,7 @@ class SemiCMTConfig:
         _require_dim("dim", self.dim)
         require(self.dim % 2 == 0, f"dim must be even, not {self.dim}")
         require_positive(self, "temperature")
-        for name in ("alone", "orthogonality", "structure"):
-            value = getattr(self, name)
-            require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
+        _require_finite(self, "alone", "orthogonality", "structure")
 
 
 @dataclass(frozen=True)
@@ -262,9 +258,7 @@ class InfoMAEConfig:
         require_positive(self, "temperature")
         require(0 < self.masked < 1, f"masked must lie between 0 and 1, not {self.masked}")
         require(0 <= self.align_from <= 1, f"align_from must lie in [0, 1], not {self.align_from}")
-        for name in ("distribution", "contrast", "independence"):
-            value = getattr(self, name)
-            require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
+        _require_finite(self, "distribution", "contrast", "independence")
 
 
 @dataclass(frozen=True)
@@ -288,10 +282,7 @@ class MMBindConfig:
     def __post_init__(self) -> None:
         _require_dim("dim", self.dim)
         require_positive(self, "temperature")
-        require(
-            0 <= self.single < math.inf,
-            f"single must not be negative, and finite, not {self.single}",
-        )
+        _require_finite(self, "single")
 
 
 @dataclass(frozen=True)
@@ -448,9 +439,7 @@ class PretrainConfig:
         require_choice("optimizer", self.optimizer, ("adam", "sgd"))
         require_positive(self, "lr")
         require_choice("lr_schedule", self.lr_schedule, ("constant", "cosine"))
-        for name in ("warmup_epochs", "weight_decay"):
-            value = getattr(self, name)
-            require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
+        _require_finite(self, "warmup_epochs", "weight_decay")
         require(0 <= self.average < 1, f"average must lie in [0, 1), not {self.average}")
         require(
             not self.average or self.init is not None,
@@ -585,6 +574,12 @@ def _unchecked(kind: type[Any]) -> type[Any]:
 
 def _require_dim(name: str, value: int) -> None:
     _require_within(name, value, 2, LARGEST_DIM)
+
+
+def _require_finite(settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        require(0 <= value < math.inf, f"{name} must not be negative, and finite, not {value}")
 
 
 def _require_within(name: str, value: int, low: int, high: int) -> None:

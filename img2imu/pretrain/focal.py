@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -22,7 +20,9 @@ from .sensor_base import (
     between_views,
     distinct,
     orthogonality,
+    shares,
     watched,
+    weighted,
 )
 from .sensors import SensorSource
 
@@ -58,10 +58,7 @@ class Focal(Factorised):
                 "choose a larger batch size"
             )
         self.config, self.sequence = config, config.sequence
-        chance = focal_chance(config, source, n)
-        self.chance = chance.pop("shared") + sum(
-            getattr(config, name) * value for name, value in chance.items()
-        )
+        self.chance = weighted(focal_chance(config, source, n), config)
 
     def measure(self, embedded: Sequence[Tensor], there: Tensor) -> Measures:
         """The four terms, weighted, and each as it is."""
@@ -74,16 +71,15 @@ class Focal(Factorised):
         independence = [orthogonality(each[0], each[1], there) for each in halves]
         ranking = [order(each, there, config.sequence, config.margin) for each in embedded]
         terms = {
+            "shared": between[0][0] + between[1][0],
             "private": between_views(*private, there, candidates, config.temperature),
             "orthogonality": independence[0] + independence[1],
             "order": ranking[0] + ranking[1],
         }
-        shared = between[0][0] + between[1][0]
-        loss = shared + sum(getattr(config, name) * term for name, term in terms.items())
         companions = {"top1": (between[0][1] + between[1][1]) / 2}
         with torch.no_grad():
             companions |= watched([*zip(*halves, strict=True)], there)
-        return {"loss": loss, "shared": shared, **terms, **companions}
+        return {"loss": weighted(terms, config), **terms, **companions}
 
 
 def order(embedded: Tensor, there: Tensor, sequence: int, margin: float) -> Tensor:
@@ -136,10 +132,7 @@ def focal_chance(config: FocalConfig, source: SensorSource, n: int) -> dict[str,
 
     Of `order` when all distances are alike.
     """
-    weights = source.weights(np.arange(len(source)))
-    having = source.trust > 0
-    single = [float(weights[own].sum()) for own in having]
-    pairs = [float(weights[one & other].sum()) for one, other in combinations(having, 2)]
+    single, pairs = shares(source)
     others = n - config.sequence
     independent = len(single) + sum(share > 0 for share in pairs)
     return {

@@ -25,7 +25,7 @@ from .distributed import World
 from .methods import Measures, perceptron
 from .norm import group_batch_norm
 from .pictures import HEIGHT, WIDTH
-from .sensor_base import HIDDEN, SensorMethod, between_views, distinct, paired, watched
+from .sensor_base import HIDDEN, SensorMethod, between_views, distinct, paired, shares, watched
 from .sensors import SensorSource
 
 CHUNK = 256
@@ -60,9 +60,7 @@ class MMBind(SensorMethod):
         dim = config.dim
         self.heads = nn.ModuleList(perceptron(self.width, HIDDEN, dim) for _ in source.sensors)
         group_batch_norm(self, 1, world)
-        weights, there = source.weights(np.arange(len(source))), torch.from_numpy(source.trust > 0)
-        both = [float(weights[each.numpy()].sum()) for _, _, each in paired(there)]
-        own = [float(weights[each.numpy()].sum()) for each in there]
+        own, both = shares(source)
         between = [math.log1p((n - 1) * share) for share in both if share]
         single = [math.log1p(2 * (n - 1) * share) for share in own]
         self.chance = float(np.mean(between) + config.single * np.mean(single))

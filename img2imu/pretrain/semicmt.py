@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -22,7 +20,9 @@ from .sensor_base import (
     between_views,
     distinct,
     orthogonality,
+    shares,
     watched,
+    weighted,
 )
 from .sensors import SensorSource
 
@@ -69,10 +69,7 @@ class SemiCMT(Factorised):
             raise InputError(f"a batch must have more windows than sensors: {names}, not {n}")
         self.config = config
         self.target = source.sensors.index(config.target) if config.target else None
-        chance = self._chances(source, n)
-        self.chance = chance.pop("shared") + sum(
-            getattr(config, name) * value for name, value in chance.items()
-        )
+        self.chance = weighted(self._chances(source, n), config)
 
     def measure(self, embedded: Sequence[Tensor], there: Tensor) -> Measures:
         """The four terms, weighted, and each as it is."""
@@ -89,16 +86,15 @@ class SemiCMT(Factorised):
             for first, second in zip(*halves, strict=True)
         ]
         terms = {
+            "shared": between[0][0] + between[1][0],
             "alone": (alone[0] + alone[1]) / 2,
             "orthogonality": independence[0] + independence[1],
             "structure": agreement[0] + agreement[1],
         }
-        shared = between[0][0] + between[1][0]
-        loss = shared + sum(getattr(config, name) * term for name, term in terms.items())
         companions = {"top1": (between[0][1] + between[1][1]) / 2}
         with torch.no_grad():
             companions |= watched([*zip(*halves, strict=True)], there)
-        return {"loss": loss, "shared": shared, **terms, **companions}
+        return {"loss": weighted(terms, config), **terms, **companions}
 
     def _structure(self, shared: Tensor, there: Tensor) -> Tensor:
         """:func:`structure` of each teacher and its pupil, summed."""
@@ -118,10 +114,8 @@ class SemiCMT(Factorised):
 
     def _chances(self, source: SensorSource, n: int) -> dict[str, float]:
         """What each term is when embeddings of windows are directions at random, on average."""
-        weights = source.weights(np.arange(len(source)))
+        single, pairs = shares(source)
         having = source.trust > 0
-        single = [float(weights[own].sum()) for own in having]
-        pairs = [float(weights[one & other].sum()) for one, other in combinations(having, 2)]
         taught = [bool((having[a] & having[b]).any()) for a, b in self._lessons(len(having))]
         independent = len(single) + sum(share > 0 for share in pairs)
         return {

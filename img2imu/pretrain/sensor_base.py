@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -139,6 +141,20 @@ class Factorised(SensorMethod):
         there
             (sensors, n), whether a window has the sensor.
         """
+
+
+def weighted(terms: Mapping[str, Any], config: object) -> Any:
+    """The sum of a loss' terms, all but `shared` by the weights of their names in `config`."""
+    others = (getattr(config, name) * term for name, term in terms.items() if name != "shared")
+    return sum(others, terms["shared"])
+
+
+def shares(source: SensorSource) -> tuple[list[float], list[float]]:
+    """What share of a batch has each sensor, and each pair of sensors, on average."""
+    weights = source.weights(np.arange(len(source)))
+    having = source.trust > 0
+    single = [float(weights[own].sum()) for own in having]
+    return single, [float(weights[one & other].sum()) for one, other in combinations(having, 2)]
 
 
 def paired(there: Tensor) -> Iterator[tuple[int, int, Tensor]]:

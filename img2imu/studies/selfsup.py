@@ -57,6 +57,10 @@ CODE = (*PRETRAINING, "img2imu.convert", "img2imu.recordings.windows", "img2imu.
 """What computes an encoder."""
 
 
+BEGUN = "start.safetensors"
+"""Of a run's folder: what an encoder of windows started from."""
+
+
 @dataclass(frozen=True)
 class Files:
     """Windows files by name, and whose windows are taken.
@@ -175,6 +179,7 @@ def run(
     read = _reading(plan.encoder, stages)
     # What cannot be is better known before the first training.
     recipes = {method: settings_of(plan, method, read) for method in plan.methods}
+    _require_one_start(plan, recipes)
     if plan.init and not read.reads_windows:
         build_encoder(_start(plan, read, 0))
     config = replace(config, reference=START)
@@ -266,6 +271,24 @@ def settings_of(plan: SelfsupConfig, method: str, read: EncoderConfig) -> Pretra
         return settings
     average = plan.average if plan.init else 0.0
     return replace(settings, average=average, stages=(max(read.stages),))
+
+
+def _require_one_start(plan: SelfsupConfig, recipes: Mapping[str, PretrainConfig]) -> None:
+    """Raise :class:`InputError` if methods would start from networks of different forms."""
+    from ..pretrain.config import SensorMethodConfig
+
+    apart = {
+        name: isinstance(each.method, SensorMethodConfig)
+        for name, each in recipes.items()
+        if each.reads_windows
+    }
+    if len(set(apart.values())) > 1:
+        each = next(name for name in apart if apart[name])
+        one = next(name for name in apart if not apart[name])
+        raise InputError(
+            f"{each} trains a {plan.encoder} for each sensor and {one} one for all: they do not "
+            "start alike, so give them a study each"
+        )
 
 
 def families_of(windows: Mapping[str, Windows]) -> list[tuple[str, ...]]:
@@ -421,11 +444,16 @@ def train(training: Training, folder: Path) -> dict[str, Any]:
     Time is that of the steps, over all calls that it took.
     """
     from ..pretrain import source_of_windows
+    from ..pretrain.checkpoint import save_encoder
+    from ..pretrain.loop import untrained_encoder
     from ..pretrain.monitors import collapse_warning, read_columns
 
     settings = training.settings
     source = source_of_windows(training.files.load(), settings)
     run_pretraining(settings, source, folder, say=lambda _: None)
+    if settings.reads_windows:
+        # By its name alone it would have neither its statistics nor a network for each sensor.
+        save_encoder(folder / BEGUN, untrained_encoder(settings, source))
     log = read_columns(folder / "steps.csv")
     images = np.diff([0, *log["step"]]) * settings.batch_size
     seconds = float(np.sum(images / np.array(log["images_per_second"])))
@@ -479,17 +507,20 @@ def _probings(
     """What is trained on each data set, and before it what it has started from."""
     trained, starts = [], {}
     for each in trainings:
-        file = str(_folder(out, each) / "encoder.safetensors")
+        folder = _folder(out, each)
+        file = str(folder / "encoder.safetensors")
         # Given weights are the same whatever the seed.
         run = 0 if plan.init else each.run
         start = _start(plan, read, run)
+        if read.reads_windows:
+            start = replace(read, checkpoint=str(folder / BEGUN))
         for data in sets:
             if data.name in each.tested:
                 place = each.scheme, data, each.fold
                 encoder = _trained(read, each.settings, file)
                 trained.append(Probing(*place, each.method, each.run, encoder))
                 key = each.scheme, data.name, each.fold, run
-                starts[key] = Probing(*place, START, run, start)
+                starts.setdefault(key, Probing(*place, START, run, start))
     return [*starts.values(), *trained]
 
 

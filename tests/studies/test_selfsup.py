@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 from scipy.stats import wilcoxon
 
 from img2imu.cli import main
@@ -18,10 +19,12 @@ from img2imu.studies.results import Result, compare
 from img2imu.studies.rows import Row
 from img2imu.studies.selfsup import (
     Files,
+    Training,
     _readable,
     families_of,
     plan_trainings,
     settings_of,
+    train,
 )
 from img2imu.studies.selfsup_tables import differences, panels, verdicts
 
@@ -172,6 +175,7 @@ def test_what_is_shown_was_trained_and_probed(tmp_path, capsys):
     [
         ([], "all files are of one data set"),
         (["--scheme", "within", "--encoder", "conv1d"], "moco learns from images"),
+        (["--encoder", "conv1d", "--methods", "simclr", "focal"], "they do not start alike"),
         (["--methods", "moco", "moco"], "methods must be different"),
         (["--methods", "luck"], "unknown method 'luck'"),
         (["--methods", "random"], "the row 'no training'"),
@@ -221,3 +225,21 @@ def test_sentences_and_curves_tell_of_the_means():
         np.testing.assert_allclose(curve.mean, means)
         assert all(low < mean < high for low, mean, high in zip(curve.low, means, curve.high,
                                                                  strict=True))  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "parts"), [("focal", 2), ("multitask", 0)])
+def test_the_start_has_the_form_of_what_was_trained(tmp_path, method, parts):
+    walk = make_windows(each=8, samples=64)
+    both = replace(walk, X=np.concatenate([walk.X, walk.X[:, ::-1]], 1), sensors=("accel", "gyro"))
+    files = Files(save(tmp_path, both=both))
+    plan = SelfsupConfig((method,), "conv1d", steps=1)
+    settings = replace(settings_of(plan, method, EncoderConfig("conv1d")), batch_size=16, lr=1e-3)
+    train(Training("left-out", ("x",), None, method, 0, settings, files), tmp_path / "run")
+    start, trained = (
+        load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("start", "encoder")
+    )
+    shapes = [{name: value.shape for name, value in each.items()} for each in (start, trained)]
+    assert shapes[0] == shapes[1]
+    assert len({name.split(".")[1] for name in start if name.startswith("parts.")}) == parts
+    np.testing.assert_allclose(start["mean"][:, 0], both.X.mean((0, 2)), atol=1e-5)
+    assert any((start[name] != trained[name]).any() for name in start)
