@@ -505,7 +505,8 @@ def _probings(
     read: EncoderConfig,
 ) -> list[Probing]:
     """What is trained on each data set, and before it what it has started from."""
-    trained, starts = [], {}
+    trained: list[Probing] = []
+    starts: dict[tuple[str, str, int | None, int], Probing] = {}
     for each in trainings:
         folder = _folder(out, each)
         file = str(folder / "encoder.safetensors")
