@@ -172,12 +172,19 @@ def _compare(
         encoders = (initial, replace(read, checkpoint=str(out / ENCODER)))
         for name, windows in source.held.items():
             try:
-                seen = windows
+                seen, readers = windows, encoders
                 if isinstance(source, SensorSource) and config.reads_windows:
-                    seen = windows.only(source.sensors)
+                    own = tuple(each for each in source.sensors if each in windows.sensors)
+                    seen = windows.only(own)
+                    readers = tuple(
+                        _of_sensors(
+                            each, source.sensors, own, Path(folder, f"{number}.safetensors")
+                        )
+                        for number, each in enumerate(encoders)
+                    )
                 start, trained = (
                     evaluate(seen, ProbeConfig(encoder=each), ["img2imu"])["results"][0]["f1_mean"]
-                    for each in encoders
+                    for each in readers
                 )
             except InputError as error:
                 print(f"{name}: not compared, {error}")
@@ -188,6 +195,25 @@ def _compare(
                 f"held out {trained:.3f}, before training {start:.3f}"
             )
     return scores
+
+
+def _of_sensors(
+    encoder: EncoderConfig, trained: Sequence[str], own: Sequence[str], path: Path
+) -> EncoderConfig:
+    """Of an encoder that has a network for each sensor `trained` those of a set's `own`.
+
+    They are written to `path` where they are not all.
+    """
+    from ..models import create_window_encoder
+    from ..models.conv1d import LateConv1d
+    from ..pretrain.checkpoint import save_encoder
+
+    if len(own) == len(trained):
+        return encoder
+    whole = create_window_encoder(encoder, 3 * len(trained))
+    assert isinstance(whole, LateConv1d)
+    save_encoder(path, whole.only([trained.index(name) for name in own]))
+    return replace(encoder, checkpoint=str(path))
 
 
 def _initial(

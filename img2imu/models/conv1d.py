@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,14 @@ class LateConv1d(WindowEncoder):
         normalised = (windows - self.mean[axes]) / self.deviation[axes]
         maps: Tensor = self.parts[number](normalised)
         return maps
+
+    def only(self, numbers: Sequence[int]) -> LateConv1d:
+        """The encoder of some sensors, which shares their weights."""
+        axes = [3 * number + axis for number in numbers for axis in range(3)]
+        some = LateConv1d(len(axes))
+        some.normalise_by(self.mean[axes, 0], self.deviation[axes, 0])
+        some.parts = nn.ModuleList(self.parts[number] for number in numbers)
+        return some.to(self.mean.device).train(self.training)
 
     def of_sensor(self, number: int) -> Conv1d:
         """The encoder of one sensor by itself, which shares its weights."""

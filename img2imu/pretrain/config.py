@@ -376,7 +376,7 @@ class PretrainConfig:
         forget (Wortsman et al. 2022, arXiv 2109.01903).
     neighbours
         Probability that a window's partner is the next one in time. Of methods that compare two
-        views of a window.
+        pictures of a window: MoCo, SimSiam and SimCLR.
     pairs
         Share of the recordings of several sensors that are taken for simultaneous; of each other
         one only one sensor is seen. Of methods that read each sensor by itself.
@@ -446,6 +446,12 @@ class PretrainConfig:
             "average needs init: weights to average with",
         )
         require(0 <= self.neighbours <= 1, f"neighbours must lie in [0, 1], not {self.neighbours}")
+        two_pictures = isinstance(self.method, MoCoConfig | SimSiamConfig | SimCLRConfig)
+        require(
+            not self.neighbours or (two_pictures and not self.reads_windows),
+            f"{self.method_name} with the encoder {self.encoder} takes no neighbours: it does not "
+            "compare two pictures of a window",
+        )
         require(0 <= self.pairs <= 1, f"pairs must lie in [0, 1], not {self.pairs}")
         require(
             self.pairs == 1 or isinstance(self.method, SensorMethodConfig),

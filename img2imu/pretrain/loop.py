@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -58,21 +59,17 @@ from .monitors import (
     Row,
     TensorBoardLog,
     collapse_warning,
-    encode,
-    knn_accuracy,
 )
 from .pictures import PictureLoader, PictureSource
 from .sensor_methods import create_sensor_method
 from .sensors import SensorLoader, SensorSource
 from .sets import SetsLoader, WindowSets
+from .watch import Watch, watch_images, watch_windows
 from .window_methods import create_window_method
 from .windows import WindowsLoader, WindowsSource
 
 LOG_STEPS = 50
 CHECKPOINT_SECONDS = 120.0
-BANK = 10_000
-"""Training images among which held ones look for their neighbours."""
-
 REVIVAL = 256
 """Images from which batch norm is measured that initial weights have folded away."""
 
@@ -107,10 +104,11 @@ class Trainer:
     ) -> None:
         torch.manual_seed(config.seed)
         self.config, self.source, self.world = config, source, world
-        self.held, training = split_rows(source, config)
+        held, training = split_rows(source, config)
         encoder = untrained_encoder(config, source)
         method, self.loader, self.policy = _assembled(config, source, encoder, training, world)
         self.policy.to(world.device)
+        self.watch = _watch(config, source, held, self.loader.rows, world)
         self.method: Method = method.to(world.device).to(memory_format=torch.channels_last)
         if config.average and isinstance(encoder, Backbone):
             _folded(encoder)  # what cannot be is better known before training
@@ -154,6 +152,12 @@ class Trainer:
             "random": checkpoint.random_states(self.world),
         }
 
+    def begin(self) -> int:
+        """Watch the encoder before its first step; returns the step to begin with."""
+        with _random_numbers_kept(self.world):
+            self.watch.begin(self.method.encoder)
+        return 0
+
     def load_state(self, state: Mapping[str, Any], path: Path) -> int:
         """Go on from the checkpoint that lay at `path`; returns the step to begin with.
 
@@ -170,37 +174,34 @@ class Trainer:
         epochs = self.epochs if step == self.steps else step // self.loader.steps
         if not 0 < step <= self.steps or len(state["epochs"]) != epochs:
             raise InputError(f"{path} is not the checkpoint of this run: it is of step {step}")
+        if step < self.steps:
+            self.begin()  # the encoder is still what training has started from
         checkpoint.restore_random_states(state["random"], self.world)
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         return step
 
-    def knn(self) -> float | None:
-        """Accuracy of nearest neighbours on the held images; None without enough labels."""
-        images, labels = getattr(self.source, "images", None), getattr(self.source, "labels", None)
-        if images is None or labels is None or not len(self.held):
-            return None
-        bank = np.random.default_rng(self.config.seed).permutation(self.loader.rows)
-        bank = bank[labels[bank] >= 0][:BANK]
-        if not len(bank):
-            return None
-        device, normalise = self.world.device, KorniaPolicy(nn.Identity(), dtype=torch.bfloat16)
-        features = [
-            encode(self.method.encoder, images, np.sort(rows), normalise.to(device), device)
-            for rows in (bank, self.held)
-        ]
-        known, truth = (
-            torch.from_numpy(labels[np.sort(rows)].astype(np.int64)).to(device)
-            for rows in (bank, self.held)
-        )
-        return knn_accuracy(features[0], known, features[1], truth)
+
+def _watch(
+    config: PretrainConfig,
+    source: AnySource,
+    held: NDArray[np.int64],
+    learnt: NDArray[np.int64],
+    world: World,
+) -> Watch:
+    """What is watched of the encoder, in the first process."""
+    if not world.first:
+        return Watch()
+    if isinstance(source, WindowsSource | WindowSets):
+        return watch_windows(source, config.seed, world.device)
+    return watch_images(source, held, learnt, config.seed, world.device)
 
 
 def _assembled(
     config: PretrainConfig,
     source: AnySource,
     encoder: AnyBackbone,
-    training: np.ndarray[Any, np.dtype[np.int64]],
+    training: NDArray[np.int64],
     world: World,
 ) -> tuple[Method, AnyLoader, nn.Module]:
     """The method around its encoder, what feeds it, and what images go through before."""
@@ -289,7 +290,7 @@ def pretrain(
     with run_folder(out, config, source, world), _memory_as_input_error(config):
         begun = path.is_file()
         saved = checkpoints.load(path) if begun else {name: [] for name in ROWS}
-        start = trainer.load_state(saved, path) if begun else 0
+        start = trainer.load_state(saved, path) if begun else trainer.begin()
         meter, logs = Meter(trainer, saved["readings"]), Logs(out, start, world, saved)
         bar = (progress if world.first else silent)("pre-training", trainer.steps)
         bar.update(start)
@@ -358,6 +359,7 @@ def _run(
     world, steps = trainer.world, trainer.loader.steps
     row: dict[str, Number] = logs.last_epoch()  # of a run that is finished
     saved, warned = time.monotonic(), False
+    watch, told = trainer.watch, any(map(trainer.watch.warning, logs.epochs()))
     for epoch in range(start // steps, trainer.epochs if start < trainer.steps else 0):
         meter.restart()
         first, last = start % steps, min(steps, trainer.steps - epoch * steps)
@@ -369,7 +371,9 @@ def _run(
             if (index + 1) % LOG_STEPS and index + 1 < last:
                 continue
             numbers = meter.read(done)
-            bar.set_postfix_str(f"loss {numbers['loss']:.3f}, chance {numbers['chance']:.3f}")
+            bar.set_postfix_str(
+                f"loss {numbers['loss']:.3f}, chance {numbers['chance']:.3f}{watch}"
+            )
             logs.step(numbers)
             warning = collapse_warning(numbers)
             if warning and not warned and world.first:
@@ -384,6 +388,9 @@ def _run(
         if world.first:
             row |= epoch_measures(trainer, epoch + 1, after_epoch)
             logs.epoch(row)
+            if (warning := watch.warning(row)) and not told:
+                say(f"epoch {epoch + 1}: {warning}")
+                told = True
         meter.readings.clear()
         _save(trainer, done, meter, logs, path)
         saved = time.monotonic()
@@ -394,14 +401,20 @@ def epoch_measures(
     trainer: Trainer, epoch: int, after_epoch: AfterEpoch | None
 ) -> dict[str, Number]:
     """What is measured after an epoch, leaving the random numbers of training alone."""
-    measures: dict[str, Number] = {}
-    devices = [trainer.world.device] if trainer.world.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        if (accuracy := trainer.knn()) is not None:
-            measures["knn"] = accuracy
+    encoder, size = trainer.method.encoder, trainer.config.batch_size
+    done = [size * min(trainer.steps, each * trainer.loader.steps) for each in (epoch - 1, epoch)]
+    due = epoch == trainer.epochs or trainer.watch.due(*done)
+    with _random_numbers_kept(trainer.world):
+        measures = trainer.watch.measures(encoder, due)
         if after_epoch is not None:
-            measures |= after_epoch(epoch, trainer.method.encoder)
+            measures |= after_epoch(epoch, encoder)
     return measures
+
+
+@contextmanager
+def _random_numbers_kept(world: World) -> Iterator[None]:
+    with torch.random.fork_rng([world.device] if world.device.type == "cuda" else []):
+        yield
 
 
 class Meter:
@@ -499,9 +512,13 @@ class Logs:
         """All rows so far, in the first process."""
         return {"steps": self._steps.rows, "epochs": self._epochs.rows}
 
+    def epochs(self) -> Sequence[Row]:
+        """Those of the epochs so far, none but in the first process."""
+        return self._epochs.rows if self.writing else []
+
     def last_epoch(self) -> dict[str, Number]:
         """The row of the last epoch, empty without one."""
-        return {**self._epochs.rows[-1]} if self.writing and self._epochs.rows else {}
+        return {**self.epochs()[-1]} if self.epochs() else {}
 
 
 def require_readable(config: PretrainConfig, source: AnySource) -> None:
@@ -524,6 +541,8 @@ def require_readable(config: PretrainConfig, source: AnySource) -> None:
         )
     if isinstance(config.method, SensorMethodConfig) and not isinstance(source, SensorSource):
         raise InputError(f"{config.method_name} learns from the sensors of windows: a SensorSource")
+    if config.neighbours and not isinstance(source, PictureSource):
+        raise InputError("neighbours are windows next in time: they need windows files (.npz)")
     # A picture of a window is drawn anew for each view; an image is read once.
     same = config.policy == "none" and not isinstance(source, WindowsSource | WindowSets)
     if same and isinstance(config.method, SimCLRConfig):
@@ -597,7 +616,7 @@ def describe_source(source: AnySource) -> dict[str, Any]:
 
 def split_rows(
     source: AnySource, config: PretrainConfig
-) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows held out for the neighbours' test, and rows to train on, each in rising order.
 
     The former have labels, and so do the latter where labels are what is learnt.
@@ -630,7 +649,7 @@ def _image_loader(
     config: PretrainConfig,
     source: Source | PictureSource,
     world: World,
-    rows: np.ndarray[Any, np.dtype[np.int64]],
+    rows: NDArray[np.int64],
     views: int,
 ) -> Loader | PictureLoader:
     if isinstance(source, PictureSource):

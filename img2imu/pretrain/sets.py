@@ -56,6 +56,8 @@ class WindowSets:
         To learn from.
     held : dict of str to Windows
         Labelled windows of the subjects held out, by set.
+    watched : list of tuple of Windows
+        Of each of these sets, the labelled ones to learn from, and those held out.
     labels : ndarray of shape (n,)
         Each window's class within its set, -1 where unknown.
     first : ndarray
@@ -71,11 +73,16 @@ class WindowSets:
 
     def __init__(self, sets: Mapping[str, Windows], held: bool = True, seed: int = 0) -> None:
         parts = {
-            name: _hold_out(windows, seed) if held else (windows, None)
+            name: hold_out(windows, seed) if held else (windows, None)
             for name, windows in sets.items()
         }
         self.sets = [windows for windows, _ in parts.values()]
         self.held = {name: part for name, (_, part) in parts.items() if part is not None}
+        self.watched = [
+            (learnt.select(learnt.y != UNLABELLED), part)
+            for learnt, part in parts.values()
+            if part is not None
+        ]
         if not sum(map(len, self.sets)):
             raise InputError("there are no windows to learn from")
         self.labels = np.concatenate([_numbered(each) for each in self.sets])
@@ -200,7 +207,7 @@ def change(
     return signals.jitter(changed, generator, NOISE)
 
 
-def _hold_out(windows: Windows, seed: int) -> tuple[Windows, Windows | None]:
+def hold_out(windows: Windows, seed: int) -> tuple[Windows, Windows | None]:
     """Windows to train on, and the labelled ones of subjects held out."""
     subjects = windows.subjects
     labelled = windows.y != UNLABELLED

@@ -12,6 +12,7 @@ from .config import AIMConfig, PretrainConfig, SensorMethodConfig
 from .masking import TokenSource
 from .pictures import PictureSource
 from .sensors import SensorSource
+from .sets import WindowSets
 from .windows import WindowsSource
 
 
@@ -51,4 +52,5 @@ def source_of_windows(
         )
     first = next(iter(sets.values()))
     X = np.concatenate([each.X for each in sets.values()])
-    return WindowsSource(X, first.sampling_rate, first.sensors)
+    watched = WindowSets(sets, held, seed).watched
+    return WindowsSource(X, first.sampling_rate, first.sensors, watched)

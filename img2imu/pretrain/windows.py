@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..images import Batch
 from ..images.loader import epoch_order
+from ..recordings import Windows
 from ..recordings.sensors import ACCELEROMETER, axis_names
 from .distributed import World
 
@@ -30,6 +31,10 @@ class WindowsSource:
         In Hz.
     sensors
         Those of the windows.
+    watched
+        Of sets among them, labelled windows of some subjects, and of others: the former's
+        neighbours tell, while an encoder learns, what it is worth. All are learnt from, as labels
+        are not.
 
     Attributes
     ----------
@@ -47,11 +52,13 @@ class WindowsSource:
         windows: NDArray[np.float32],
         sampling_rate: float,
         sensors: Sequence[str] = ACCELEROMETER,
+        watched: Sequence[tuple[Windows, Windows]] = (),
     ) -> None:
         if not len(windows):
             raise InputError("there are no windows to learn from")
         self.windows = np.ascontiguousarray(windows, dtype=np.float32)
         self.sampling_rate, self.sensors = sampling_rate, tuple(sensors)
+        self.watched = list(watched)
         names = axis_names(sensors)
         axes = [self.windows[:, axis] for axis in range(len(names))]
         dead = [name for name, axis in zip(names, axes, strict=True) if axis.min() == axis.max()]

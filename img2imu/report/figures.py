@@ -374,7 +374,7 @@ def draw_training(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     panels = {
         "loss": "loss",
         "top1": "top-1 of the training task",
-        "knn": "nearest neighbours' accuracy",
+        "knn": "nearest neighbours' accuracy\n(dashed: before training, dotted: a guess)",
         "uniformity": "uniformity",
         "transfer": "few-shot macro-F1, validation subjects",
     }
@@ -384,6 +384,9 @@ def draw_training(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
         for (run, columns), color in zip(runs.items(), class_colors(len(runs)), strict=True):
             if name in columns:
                 axis.plot(columns["epoch"], columns[name], color=color, label=run, marker=".")
+            for level, style in (("start", "--"), ("guess", ":")):
+                if f"{name}_{level}" in columns:
+                    axis.axhline(columns[f"{name}_{level}"][-1], color=color, linestyle=style)
         axis.set_title(panels[name])
         axis.set_xlabel("epoch")
         axis.grid(axis="y")

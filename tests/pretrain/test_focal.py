@@ -1,6 +1,7 @@
 """FOCAL and SemiCMT: each term against loops, what its gradient reaches, whole runs."""
 
 import math
+import re
 from dataclasses import replace
 from itertools import combinations, permutations
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from img2imu import fewshot
 from img2imu.cli import main
 from img2imu.errors import InputError
 from img2imu.models import EncoderConfig, build_encoder, checkpoints
@@ -444,7 +446,8 @@ def test_from_windows_to_a_comparison(tmp_path, capsys, _one_seed):
     """The command on sets of two sensors and of one; transfer is read in the encoder's order."""
     both = recorded(subjects=6, recordings=4)
     save_windows(tmp_path / "both.npz", both)
-    save_windows(tmp_path / "one.npz", recorded(ACCELEROMETER, seed=4))
+    one = recorded(("gyro",), subjects=6, recordings=4, seed=4)
+    save_windows(tmp_path / "one.npz", one)
     save_windows(tmp_path / "turned.npz", both.only(("gyro", "accel")))
     command = ["pretrain", "--source", f"{tmp_path}/both.npz", f"{tmp_path}/one.npz"]
     command += ["--encoder", "conv1d", "--epochs", "1", "--batch-size", "16", "--device", "cpu"]
@@ -454,6 +457,13 @@ def test_from_windows_to_a_comparison(tmp_path, capsys, _one_seed):
     assert main(focal) == 0
     said = capsys.readouterr().out
     assert "both: macro-F1 from 10 labels per class among 3 subjects held out" in said
+    # A set that lacks a sensor is compared by the network of the one it has.
+    found = re.search(r"one: macro-F1 .* held out ([.\d]+), before training ([.\d]+)", said)
+    [held] = SensorSource({"one": one}, False).held.values()
+    file = str(tmp_path / "focal" / "encoder-gyro.safetensors")
+    read = fewshot.ProbeConfig(encoder=EncoderConfig("conv1d", checkpoint=file))
+    [probed] = fewshot.evaluate(held, read, ["img2imu"])["results"]
+    assert float(found[1]) == pytest.approx(probed["f1_mean"], abs=5e-4)
     assert {each.name for each in (tmp_path / "focal").glob("*.safetensors")} == {
         "encoder.safetensors", "encoder-accel.safetensors", "encoder-gyro.safetensors"
     }  # fmt: skip

@@ -71,9 +71,11 @@ def test_moco_learns(tmp_path):
 
 def test_neighbours_on_photographs_beat_those_of_a_random_encoder(tmp_path, photographs):
     config = replace(MOCO, method=SupervisedConfig(), epochs=3, held=200, lr=0.05)
-    before = loop.Trainer(config, photographs, ALONE).knn()
+    trainer = loop.Trainer(config, photographs, ALONE)
+    before = trainer.watch.accuracy(trainer.method.encoder)
     last = pretrain(config, photographs, tmp_path / "run", ALONE)
     assert last["knn"] > before + 0.05
+    assert last["knn_start"] == before and last["knn_guess"] == pytest.approx(1 / 5)
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,25 @@ def test_nothing_to_learn_from_is_refused(sets):
         PictureSource({"a": sets["whole"].select(slice(0, 0))})
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--method", "supervised"], "supervised with the encoder resnet18 takes no neighbours"),
+        (["--method", "simclr"], "simclr with the encoder conv1d takes no neighbours"),
+        (["--method", "focal"], "focal with the encoder resnet18 takes no neighbours"),
+        (["--method", "aim"], "aim with the encoder vit_tiny_patch16_224 takes no neighbours"),
+    ],
+)
+def test_neighbours_are_refused_where_nothing_reads_them(tmp_path, refused, sets, options, said):
+    save_windows(tmp_path / "a.npz", sets["whole"])
+    out, next_in_time = tmp_path / "out", ["--neighbours", 0.5]
+    windows = ["pretrain", "--source", tmp_path / "a.npz", "-o", out, *next_in_time]
+    assert said in refused(*windows, *options)
+    images = ["pretrain", "--source", "dead-leaves", "-o", out, *next_in_time]
+    assert "they need windows files" in refused(*images)
+    assert not out.exists()
+
+
 def test_several_sources_are_windows(tmp_path, refused, sets):
     save_windows(tmp_path / "a.npz", sets["whole"])
     said = refused(
