@@ -191,7 +191,7 @@ def run_selfsup(args: argparse.Namespace) -> None:
             **given(args, StudyConfig, ("windows",)),
         )
         paths, rate = args.windows_files, args.sampling_rate
-        sets, missing = load_sets(paths, config, rate, subjects, several=True)
+        sets, missing = load_sets(paths, config, rate, subjects, incomplete=True)
         files = selfsup.Files(dict(zip(names_of(paths), paths, strict=True)), rate, subjects)
         text = selfsup.run(
             out, files, sets, plan, config, missing, args.stages,

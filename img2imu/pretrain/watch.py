@@ -114,7 +114,7 @@ class Watch:
         return float(np.mean([each.accuracy(encoder) for each in self.examples]))
 
     def measures(self, encoder: AnyBackbone, due: bool = True) -> dict[str, Number]:
-        """Columns of an epoch, without a number for now unless it is `due`; none without examples."""
+        """Columns of an epoch, none without examples; the accuracy is a number when `due`."""
         if not self.examples:
             return {}
         accuracy = self.accuracy(encoder) if due else math.nan

@@ -73,6 +73,7 @@ def load_sets(
     sampling_rate: float | None = None,
     subjects: Subjects = EVERYBODY,
     several: bool = True,
+    incomplete: bool = False,
 ) -> tuple[list[DataSet], list[Missing]]:
     """Read the windows files; those that cannot take part are named with the reason.
 
@@ -88,6 +89,8 @@ def load_sets(
         Whose windows take part; each must be in one of the files.
     several
         Whether files of other sensors than the accelerometer alone may take part.
+    incomplete
+        Whether files may in which samples are missing.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def load_sets(
             require_accelerometer(windows.sensors, "this study")
         return prepare(name, windows, config)
 
-    return _load(paths, prepared, sampling_rate, subjects)
+    return _load(paths, prepared, sampling_rate, subjects, incomplete)
 
 
 def load_recordings(
@@ -135,6 +138,7 @@ def _load(
     prepared: Callable[[str, Windows], tuple[DataSet, list[Missing]]],
     sampling_rate: float | None,
     subjects: Subjects,
+    incomplete: bool = False,
 ) -> tuple[list[DataSet], list[Missing]]:
     names = names_of(paths)
     sets: list[DataSet] = []
@@ -142,7 +146,7 @@ def _load(
     known: set[str] = set()
     for name, path in zip(names, paths, strict=True):
         try:
-            windows = load_windows(path, sampling_rate)
+            windows = load_windows(path, sampling_rate, incomplete=incomplete)
             known |= set(windows.subjects)
             data, lacking = prepared(name, subjects.of(windows))
         except InputError as error:

@@ -121,7 +121,8 @@ def _pretrain(
 ) -> dict[str, Any]:
     from ..pretrain import source_of_windows
 
-    return run_pretraining(settings, source_of_windows(cut(sources, hours), settings), folder)
+    source = source_of_windows(cut(sources, hours), settings)
+    return run_pretraining(settings, source, folder, CODE)
 
 
 def cut(sources: Sequence[str], hours: float) -> dict[str, Windows]:

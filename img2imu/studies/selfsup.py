@@ -80,9 +80,9 @@ class Files:
     subjects: Subjects = EVERYBODY
 
     def load(self) -> dict[str, Windows]:
-        """All windows by name, unlabelled ones too; no files of which nobody is taken."""
+        """All windows by name, unlabelled and incomplete ones too; no files without any."""
         each = {
-            name: self.subjects.of(load_windows(path, self.sampling_rate))
+            name: self.subjects.of(load_windows(path, self.sampling_rate, incomplete=True))
             for name, path in self.paths.items()
         }
         return {name: windows for name, windows in each.items() if len(windows)}
@@ -182,8 +182,12 @@ def run(
     _require_one_start(plan, recipes)
     if plan.init and not read.reads_windows:
         build_encoder(_start(plan, read, 0))
+    if all(map(_reads_tokens, recipes.values())):
+        # Nothing else is trained: what has not been trained is read by its tokens, too.
+        read = _of_tokens(read, next(iter(recipes.values())))
     config = replace(config, reference=START)
     windows = files.load()
+    _require_complete(windows, recipes)
     families = families_of(windows)
     trainings, unread = _readable(plan_trainings(plan, recipes, files, families, sets), windows)
     missing = [*missing, *unread]
@@ -262,15 +266,34 @@ def settings_of(plan: SelfsupConfig, method: str, read: EncoderConfig) -> Pretra
         If the method is unknown or does not fit the encoder.
     """
     from ..pretrain import recipe_of_windows
-    from ..pretrain.config import AIMConfig
 
     settings = replace(
         recipe_of_windows(method, plan.encoder), steps=plan.steps, held=0, init=plan.init
     )
-    if settings.reads_windows or isinstance(settings.method, AIMConfig):
+    if settings.reads_windows or _reads_tokens(settings):
         return settings
     average = plan.average if plan.init else 0.0
     return replace(settings, average=average, stages=(max(read.stages),))
+
+
+def _reads_tokens(settings: PretrainConfig) -> bool:
+    """Whether what is trained reads windows patch by patch, those that lack samples, too."""
+    from ..pretrain.config import AIMConfig
+
+    return isinstance(settings.method, AIMConfig)
+
+
+def _require_complete(
+    windows: Mapping[str, Windows], recipes: Mapping[str, PretrainConfig]
+) -> None:
+    """Raise :class:`InputError` if a file lacks samples and a method reads complete windows."""
+    lacking = next((name for name, each in windows.items() if each.incomplete.any()), None)
+    others = [method for method, each in recipes.items() if not _reads_tokens(each)]
+    if lacking and others:
+        raise InputError(
+            f"{others[0]} learns from complete windows, and in {lacking} samples are missing: "
+            "--methods aim alone can be compared on them"
+        )
 
 
 def _require_one_start(plan: SelfsupConfig, recipes: Mapping[str, PretrainConfig]) -> None:
@@ -450,9 +473,10 @@ def train(training: Training, folder: Path) -> dict[str, Any]:
 
     settings = training.settings
     source = source_of_windows(training.files.load(), settings)
-    run_pretraining(settings, source, folder, say=lambda _: None)
-    if settings.reads_windows:
-        # By its name alone it would have neither its statistics nor a network for each sensor.
+    run_pretraining(settings, source, folder, CODE, say=lambda _: None)
+    if settings.reads_windows or _reads_tokens(settings):
+        # By its name alone it would have neither its statistics nor a network for each sensor, nor
+        # what a transformer has of its own for each sensor and view.
         save_encoder(folder / BEGUN, untrained_encoder(settings, source))
     log = read_columns(folder / "steps.csv")
     images = np.diff([0, *log["step"]]) * settings.batch_size
@@ -487,14 +511,9 @@ class Probing:
         return few_shot_cell(name, data, ["img2imu"], probe, self.encoder, device, self.fold)
 
 
-def _trained(read: EncoderConfig, settings: PretrainConfig, file: str) -> EncoderConfig:
-    """The encoder of a training as it is probed: what learnt from tokens reads them."""
-    from ..pretrain.config import AIMConfig
-
-    if not isinstance(settings.method, AIMConfig):
-        return replace(read, checkpoint=file)
-    name = TOKENS + settings.encoder
-    return replace(read, name=name, checkpoint=file, stages=settings.stages, bands=1)
+def _of_tokens(read: EncoderConfig, settings: PretrainConfig) -> EncoderConfig:
+    """The encoder as it reads what it is trained on, token by token."""
+    return replace(read, name=TOKENS + settings.encoder, stages=settings.stages, bands=1)
 
 
 def _probings(
@@ -510,15 +529,16 @@ def _probings(
     for each in trainings:
         folder = _folder(out, each)
         file = str(folder / "encoder.safetensors")
-        # Given weights are the same whatever the seed.
-        run = 0 if plan.init else each.run
+        # Given weights are the same whatever the seed; those of sensors and views are not given.
+        run = 0 if plan.init and not read.reads_tokens else each.run
         start = _start(plan, read, run)
-        if read.reads_windows:
+        if read.reads_windows or read.reads_tokens:
             start = replace(read, checkpoint=str(folder / BEGUN))
         for data in sets:
             if data.name in each.tested:
                 place = each.scheme, data, each.fold
-                encoder = _trained(read, each.settings, file)
+                own = _of_tokens(read, each.settings) if _reads_tokens(each.settings) else read
+                encoder = replace(own, checkpoint=file)
                 trained.append(Probing(*place, each.method, each.run, encoder))
                 key = each.scheme, data.name, each.fold, run
                 starts.setdefault(key, Probing(*place, START, run, start))

@@ -7,6 +7,7 @@ all, not how badly it takes a change that its classifier has never seen.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..files import write_csv
-from ..hashing import content_hash
+from ..files import write_csv, writing
+from ..hashing import code_hash, content_hash
 from ..progress import Progress, silent
 from ..report.charts import Heat, draw_heats
 from ..report.tables import Entry, Line, Table, score
@@ -241,16 +242,35 @@ def _pretrain(settings: Any, source: str, folder: Path) -> dict[str, Any]:
 
 
 def run_pretraining(
-    settings: Any, source: Any, folder: Path, say: Callable[[str], None] = print
+    settings: Any,
+    source: Any,
+    folder: Path,
+    code: Sequence[str] = PRETRAINING,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Pre-train as one process, on CUDA where there is one; the numbers of the last epoch.
 
-    `say` takes warnings.
+    Parameters
+    ----------
+    settings, source, folder
+        As in :func:`img2imu.pretrain.pretrain`. A run in the folder, finished or not, goes on
+        where the same code began it, and gives way where that was other code: so does its cell.
+    code
+        Modules and packages that compute it.
+    say
+        Takes warnings.
     """
     import torch
 
     from ..pretrain import World, pretrain
 
+    stamp, own = folder.with_name(f"{folder.name}.code"), code_hash(*code)
+    if not stamp.is_file() or stamp.read_text(encoding="ascii") != own:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with writing(stamp) as partial_stamp:
+            partial_stamp.write_text(own, encoding="ascii")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return dict(pretrain(settings, source, folder, World(device), say=say))
 

@@ -1,4 +1,4 @@
-"""Neighbours that are watched: of whom, by what the encoder reads, and that nothing else changes."""
+"""Neighbours that are watched: whose they are, and that watching changes nothing else."""
 
 import csv
 import math

@@ -1,23 +1,31 @@
 """The study of pre-training: what learns from whom, and that what is shown is what was probed."""
 
+import ast
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file
 from scipy.stats import wilcoxon
 
+from img2imu import hashing
 from img2imu.cli import main
 from img2imu.errors import InputError
 from img2imu.fewshot import ProbeConfig, evaluate
 from img2imu.models import EncoderConfig
-from img2imu.recordings import Windows, load_windows, save_windows
+from img2imu.pretrain import loop, source_of_windows
+from img2imu.pretrain.loop import untrained_encoder
+from img2imu.recordings import Windows, load_windows, save_windows, with_gaps
+from img2imu.studies import scale, selfsup, table1
+from img2imu.studies.cells import Cell
 from img2imu.studies.config import SelfsupConfig, StudyConfig
 from img2imu.studies.data import load_sets
 from img2imu.studies.results import Result, compare
 from img2imu.studies.rows import Row
 from img2imu.studies.selfsup import (
+    BEGUN,
     Files,
     Training,
     _readable,
@@ -225,6 +233,74 @@ def test_sentences_and_curves_tell_of_the_means():
         np.testing.assert_allclose(curve.mean, means)
         assert all(low < mean < high for low, mean, high in zip(curve.low, means, curve.high,
                                                                  strict=True))  # fmt: skip
+
+
+def test_windows_with_gaps_are_read_by_what_leaves_them_out(tmp_path, capsys, refused):
+    gappy = with_gaps(make_windows(each=8), 0.25)
+    other = named(make_windows(each=8, seed=1), "two")
+    paths, out = save(tmp_path, one=gappy, two=other), tmp_path / "out"
+    words = ["study", "selfsup", *paths.values(), "-o", out, "--encoder", "test_vit", "--steps", 1,
+             "--shots", 3, "--seeds", 2, "--probes", "knn", "--jobs", 1, "--methods"]  # fmt: skip
+    assert "moco learns from complete windows, and in one samples" in refused(*words, "moco", "aim")
+    assert main([str(word) for word in (*words, "aim")]) == 0
+    table = {(r["dataset"], r["row"]): r["f1_each"] for r in rows(out / "table.csv")}
+    run = out / "encoders" / "random" / "left-out--one--aim--0"
+    plan = SelfsupConfig(("aim",), "test_vit", steps=1)
+    settings = settings_of(plan, "aim", EncoderConfig("test_vit"))
+    # The start is the transformer as it was built, with its embeddings of sensors and views.
+    source = source_of_windows({"two": other}, settings)
+    built, begun = untrained_encoder(settings, source).state_dict(), load_file(run / BEGUN)
+    assert built.keys() == begun.keys() and any(name.startswith("view_embed.") for name in begun)
+    assert all((built[name] == begun[name]).all() for name in begun)
+    read = EncoderConfig("tokens/test_vit", stages=settings.stages, bands=1)
+    for row, file in (("start", BEGUN), ("aim", "encoder.safetensors")):
+        encoder = replace(read, checkpoint=str(run / file))
+        probe = ProbeConfig(encoder=encoder, shots=(3,), seeds=2, probes=("knn",))
+        [record] = evaluate(gappy, probe, ["img2imu"], jobs=1)["results"]
+        shown = [float(value) for value in table["one", row].split()]
+        assert shown == pytest.approx(record["f1_each"], abs=1e-4)
+
+
+def test_other_code_trains_again(tmp_path, monkeypatch):
+    """A run that other code has finished, or begun, is none of this study's cell."""
+    files = Files(save(tmp_path, one=make_windows(each=8)))
+    plan = SelfsupConfig(("multitask",), "conv1d", steps=2)
+    settings = settings_of(plan, "multitask", EncoderConfig("conv1d"))
+    settings = replace(settings, batch_size=16, lr=1e-3)
+    each = Training("left-out", ("x",), None, "multitask", 0, settings, files)
+    run = tmp_path / "encoders" / each.name
+    train(each, run)
+    weights, log = load_file(run / "encoder.safetensors"), (run / "steps.csv").read_bytes()
+    train(each, run)
+    assert (run / "steps.csv").read_bytes() == log  # with the time that its steps took
+    step = loop.Trainer.step
+
+    def halved(self, batch, number):
+        self.config = replace(settings, lr=5e-4)
+        return step(self, batch, number)
+
+    monkeypatch.setattr(loop.Trainer, "step", halved)
+    monkeypatch.setattr(table1, "code_hash", lambda *names: "0" * 32)
+    train(each, run)
+    again = load_file(run / "encoder.safetensors")
+    assert any((again[name] != weights[name]).any() for name in weights)
+
+
+@pytest.mark.parametrize("code", [table1.PRETRAINING, selfsup.CODE, scale.CODE])
+def test_code_of_pretraining_alone_makes_another_cell(monkeypatch, code):
+    cell = Cell("x", {}, lambda: None, code)
+    before, plain = cell.key, hashing._without_docstrings
+    changed = Path(loop.__file__)
+
+    def other(path):
+        return ast.parse("pass") if path == changed else plain(path)
+
+    monkeypatch.setattr(hashing, "_without_docstrings", other)
+    hashing.code_hash.cache_clear()
+    try:
+        assert cell.key != before
+    finally:
+        hashing.code_hash.cache_clear()
 
 
 @pytest.mark.parametrize(("method", "parts"), [("focal", 2), ("multitask", 0)])
