@@ -162,7 +162,8 @@ def watch_images(
     def read(encoder: AnyBackbone) -> list[Tensor]:
         return [encode(encoder, images, part, normalise, device) for part in rows]
 
-    return Watch([Examples(read, *(_numbers(labels[part], device) for part in rows))])
+    known, truth = (_numbers(labels[part], device) for part in rows)
+    return Watch([Examples(read, known, truth)])
 
 
 def watch_windows(source: WindowSets | WindowsSource, seed: int, device: torch.device) -> Watch:
@@ -204,12 +205,14 @@ def _examples(
     sensors: list[int] = []
     if isinstance(source, SensorSource):
         sensors = [source.sensors.index(name) for name in bank.sensors]
-    numbers = (np.searchsorted(bank.classes, part.y) for part in (bank, queries))
+    known, truth = (
+        _numbers(np.searchsorted(bank.classes, part.y), device) for part in (bank, queries)
+    )
 
     def read(encoder: AnyBackbone) -> list[Tensor]:
         return [features(encoder, part, sensors, device) for part in inputs]
 
-    return Examples(read, *(_numbers(each, device) for each in numbers), FEW_NEIGHBOURS)
+    return Examples(read, known, truth, FEW_NEIGHBOURS)
 
 
 def _drawn(source: WindowSets | WindowsSource, windows: Windows) -> Tensor:
