@@ -169,19 +169,17 @@ def _compare(
     scores: dict[str, float] = {}
     with TemporaryDirectory(prefix=".start-", dir=out) as folder:
         initial = _initial(read, source, config, Path(folder))
-        encoders = (initial, replace(read, checkpoint=str(out / ENCODER)))
+        encoders = [initial, replace(read, checkpoint=str(out / ENCODER))]
         for name, windows in source.held.items():
             try:
                 seen, readers = windows, encoders
                 if isinstance(source, SensorSource) and config.reads_windows:
-                    own = tuple(each for each in source.sensors if each in windows.sensors)
+                    own = [each for each in source.sensors if each in windows.sensors]
                     seen = windows.only(own)
-                    readers = tuple(
-                        _of_sensors(
-                            each, source.sensors, own, Path(folder, f"{number}.safetensors")
-                        )
-                        for number, each in enumerate(encoders)
-                    )
+                    readers = [
+                        _of_sensors(each, source.sensors, own, Path(folder, f"{part}.safetensors"))
+                        for part, each in zip(("start", "trained"), encoders, strict=True)
+                    ]
                 start, trained = (
                     evaluate(seen, ProbeConfig(encoder=each), ["img2imu"])["results"][0]["f1_mean"]
                     for each in readers
