@@ -15,11 +15,10 @@ from ..errors import InputError
 from ..images import Batch
 from ..models import TokenBackbone
 from ..recordings import Windows
-from ..recordings.sensors import units_of
 from .config import AIMConfig
 from .distributed import World, gather
 from .methods import Measures, Method
-from .sets import SetsLoader, WindowSets, change
+from .sets import SetsLoader, WindowSets
 
 EPSILON = 1e-6
 """Added to the variance of a patch's pixels: an even patch has none."""
@@ -78,16 +77,10 @@ class TokenSource(WindowSets):
         Tensor of shape (n, pictures, 3, height, width)
             In [0, 1], and NaN where missing.
         """
-        member = self.member(rows)
         first = self.views[0][0]
         images = torch.empty(len(rows), len(self.names), 3, first.height, first.width)
-        for number, windows in enumerate(self.sets):
-            mine = np.flatnonzero(member == number)
-            if not len(mine):
-                continue
-            given = torch.from_numpy(windows.X[rows[mine] - self.first[number]])
-            changed = change(given, generator, units_of(windows.sensors)).numpy()
-            drawn = incomplete_images(changed, self.views[number], windows.sensors)
+        for number, mine, signals in self.changed(rows, generator):
+            drawn = incomplete_images(signals.numpy(), self.views[number], self.sensors)
             images[torch.from_numpy(mine)] = torch.from_numpy(drawn)
         return images
 

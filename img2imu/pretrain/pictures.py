@@ -14,9 +14,8 @@ from ..convert import View, to_images
 from ..convert.presets import recommended_views
 from ..images import Batch
 from ..recordings import Windows
-from ..recordings.sensors import units_of
 from .distributed import World
-from .sets import SetsLoader, WindowSets, change
+from .sets import SetsLoader, WindowSets
 
 WIDTH, HEIGHT = 96, 72
 """Of a picture."""
@@ -87,18 +86,13 @@ class PictureSource(WindowSets):
         images = torch.empty(len(rows), 3, self.height, self.width, dtype=torch.uint8)
         labels = np.full(len(rows), -1, np.int64)
         starts = np.cumsum([0, *self.groups])
-        for number, windows in enumerate(self.sets):
-            mine = np.flatnonzero(member == number)
-            if not len(mine):
-                continue
-            own = rows[mine] - self.first[number]
-            own = np.where(moved[mine], self.next[number][own], own)
-            given = torch.from_numpy(np.ascontiguousarray(windows.X[own]))
-            changed = change(given, generator, units_of(windows.sensors))
+        shown = np.where(moved, self.after[rows], rows)
+        for number, mine, signals in self.changed(shown, generator):
             for each in np.unique(view[mine]):
                 some = view[mine] == each
                 drawn = (self.views[number][each],)
-                pictures = to_images(changed[some].numpy(), drawn, sensors=windows.sensors)[:, 0]
+                sensors = self.sets[number].sensors
+                pictures = to_images(signals[some].numpy(), drawn, sensors=sensors)[:, 0]
                 at = torch.from_numpy(mine[some])
                 images[at] = torch.from_numpy(pictures).mul(255).round().to(torch.uint8)
             known = self.labels[rows[mine]]

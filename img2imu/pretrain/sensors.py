@@ -15,10 +15,9 @@ from ..convert.presets import recommended_views
 from ..errors import InputError
 from ..images import Batch
 from ..recordings import Windows
-from ..recordings.sensors import units_of
 from .distributed import World
 from .pictures import HEIGHT, WIDTH
-from .sets import SetsLoader, WindowSets, change
+from .sets import SetsLoader, WindowSets
 
 
 class SensorSource(WindowSets):
@@ -92,11 +91,9 @@ class SensorSource(WindowSets):
         InputError
             If no recording has as many.
         """
-        offsets = zip(self.next, self.first[:-1], strict=True)
-        after = np.concatenate([following + offset for following, offset in offsets])
         runs = [np.arange(len(self))]
         for _ in range(length - 1):
-            runs.append(after[runs[-1]])
+            runs.append(self.after[runs[-1]])
         rows = np.stack(runs, axis=1)
         whole = rows[(np.diff(rows, axis=1) != 0).all(axis=1)]
         if not len(whole):
@@ -151,17 +148,13 @@ class SensorSource(WindowSets):
         generator: torch.Generator,
     ) -> None:
         """Fill in the sensors that are `wanted`, (sensors, n), from the windows `rows`."""
-        member = self.member(rows)
-        for number, windows in enumerate(self.sets):
-            mine = np.flatnonzero((member == number) & wanted.any(axis=0))
-            if not len(mine):
-                continue
-            given = torch.from_numpy(windows.X[rows[mine] - self.first[number]])
-            changed = change(given, generator, units_of(windows.sensors))
-            for name, triad in zip(windows.sensors, changed.split(3, dim=1), strict=True):
+        some_wanted = np.flatnonzero(wanted.any(axis=0))
+        for number, mine, signals in self.changed(rows[some_wanted], generator):
+            places = some_wanted[mine]
+            for name, triad in zip(self.sets[number].sensors, signals.split(3, dim=1), strict=True):
                 sensor = self.sensors.index(name)
-                some = torch.from_numpy(wanted[sensor, mine])
-                at = torch.from_numpy(mine)[some]
+                some = torch.from_numpy(wanted[sensor, places])
+                at = torch.from_numpy(places)[some]
                 drawn[sensor, at] = self._form(triad[some], name, generator)
 
     def _form(self, signals: Tensor, sensor: str, generator: torch.Generator) -> Tensor:

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..hashing import content_hash
 from ..images import Batch
 from ..recordings import UNLABELLED, Windows
-from ..recordings.sensors import ACCELEROMETER
+from ..recordings.sensors import ACCELEROMETER, units_of
 from .distributed import World
 from .windows import whole_batches
 
@@ -62,8 +62,8 @@ class WindowSets:
         Each window's class within its set, -1 where unknown.
     first : ndarray
         Number of each set's first window; the last is that of all windows.
-    next : list of ndarray
-        By set, of each window the one that follows in its recording; a last one has itself.
+    after : ndarray of shape (n,)
+        Of each window the one that follows in its recording; a last one has itself.
 
     Raises
     ------
@@ -86,8 +86,9 @@ class WindowSets:
         if not sum(map(len, self.sets)):
             raise InputError("there are no windows to learn from")
         self.labels = np.concatenate([_numbered(each) for each in self.sets])
-        self.next = [_neighbours(each) for each in self.sets]
         self.first = np.cumsum([0, *map(len, self.sets)])
+        offsets = zip(self.sets, self.first[:-1], strict=True)
+        self.after = np.concatenate([_neighbours(each) + offset for each, offset in offsets])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -111,6 +112,33 @@ class WindowSets:
     def member(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The set of each of `rows`, by number."""
         return np.searchsorted(self.first, rows, side="right") - 1
+
+    def changed(
+        self, rows: NDArray[np.int64], generator: torch.Generator
+    ) -> Iterator[tuple[int, NDArray[np.int64], Tensor]]:
+        """Signals of windows, each changed at random (:func:`change`), set by set.
+
+        Parameters
+        ----------
+        rows
+            Of the windows.
+        generator
+            On the CPU.
+
+        Yields
+        ------
+        number : int
+            Of the set.
+        mine : ndarray of shape (k,)
+            Places in `rows` of its windows.
+        signals : Tensor of shape (k, 3 * sensors, samples)
+        """
+        member = self.member(rows)
+        for number, windows in enumerate(self.sets):
+            mine = np.flatnonzero(member == number)
+            if len(mine):
+                own = torch.from_numpy(windows.X[rows[mine] - self.first[number]])
+                yield number, mine, change(own, generator, units_of(windows.sensors))
 
     def weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """How often each of `rows` is drawn: sets in proportion to the root of their windows."""

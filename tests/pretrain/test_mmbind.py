@@ -13,7 +13,8 @@ from img2imu.convert import to_images
 from img2imu.convert.presets import recommended_views
 from img2imu.errors import InputError
 from img2imu.models.encoder import IMAGENET_MEAN, IMAGENET_STD
-from img2imu.pretrain import RECIPES, MMBindConfig, SensorSource, World, loop, pretrain, sensors
+from img2imu.pretrain import RECIPES, MMBindConfig, SensorSource, World, loop, pretrain
+from img2imu.pretrain import sets as window_sets
 from img2imu.pretrain.mmbind import bind, most_similar, trust_of, weighted_info_nce
 from img2imu.pretrain.monitors import read_columns
 from img2imu.pretrain.sensor_methods import create_sensor_method
@@ -111,7 +112,7 @@ def test_the_nearest_is_found_over_chunks():
 
 
 def test_a_bound_sensor_is_the_partners(sets, monkeypatch):
-    monkeypatch.setattr(sensors, "change", lambda windows, *_: windows)
+    monkeypatch.setattr(window_sets, "change", lambda windows, *_: windows)
     source = source_of(sets)
     bound = bind(source, loop.untrained_encoder(SIGNALS, source))
     row = 24 + int(bound.trust[1, 24:36].argmax())

@@ -21,11 +21,12 @@ from img2imu.pretrain import (
     SupervisedConfig,
     World,
     loop,
-    pictures,
     pretrain,
 )
+from img2imu.pretrain import sets as window_sets
 from img2imu.pretrain.methods import smoothed_cross_entropy
-from img2imu.pretrain.pictures import PictureLoader, change
+from img2imu.pretrain.pictures import PictureLoader
+from img2imu.pretrain.sets import change
 from img2imu.recordings import UNLABELLED, save_windows
 
 ALONE = World(torch.device("cpu"))
@@ -44,7 +45,7 @@ def sets(exercise):
 
 
 def test_a_picture_is_the_view_of_its_window_and_has_its_label(sets, monkeypatch):
-    monkeypatch.setattr(pictures, "change", lambda windows, *_: windows)
+    monkeypatch.setattr(window_sets, "change", lambda windows, *_: windows)
     source = PictureSource(sets, held=False)
     rows = np.array([0, 3, len(sets["whole"]), len(sets["whole"]) + 1, 7])
     images, labels = source.draw(rows, 0.0, torch.Generator().manual_seed(0))
@@ -74,7 +75,7 @@ def test_a_picture_is_the_view_of_its_window_and_has_its_label(sets, monkeypatch
 
 
 def test_each_sensor_of_each_set_is_drawn_by_its_own_views(sets, monkeypatch):
-    monkeypatch.setattr(pictures, "change", lambda windows, *_: windows)
+    monkeypatch.setattr(window_sets, "change", lambda windows, *_: windows)
     one = sets["whole"]
     both = replace(one, X=np.concatenate([one.X, 3 * one.X[:, ::-1]], 1), sensors=("accel", "gyro"))
     source = PictureSource({"one": one, "both": both}, held=False)
@@ -105,7 +106,7 @@ def test_signals_change_little():
 
 
 def test_neighbours_follow_in_the_same_recording(sets, monkeypatch):
-    monkeypatch.setattr(pictures, "change", lambda windows, *_: seen.append(windows) or windows)
+    monkeypatch.setattr(window_sets, "change", lambda windows, *_: seen.append(windows) or windows)
     seen: list[torch.Tensor] = []
     windows = sets["whole"]
     source = PictureSource({"whole": windows}, held=False)

@@ -9,7 +9,7 @@ import torch
 from img2imu.convert import to_images
 from img2imu.convert.presets import recommended_views
 from img2imu.errors import InputError
-from img2imu.pretrain import SensorSource, World, sensors, sets
+from img2imu.pretrain import SensorSource, World, sets
 from img2imu.pretrain.sensors import SensorLoader
 from img2imu.recordings.sensors import ACCELEROMETER
 
@@ -20,7 +20,7 @@ BOTH = ("accel", "gyro")
 
 
 def unchanged(monkeypatch):
-    monkeypatch.setattr(sensors, "change", lambda windows, *_: windows)
+    monkeypatch.setattr(sets, "change", lambda windows, *_: windows)
 
 
 def seeded(seed=0):
