@@ -371,9 +371,8 @@ def _run(
             if (index + 1) % LOG_STEPS and index + 1 < last:
                 continue
             numbers = meter.read(done)
-            bar.set_postfix_str(
-                f"loss {numbers['loss']:.3f}, chance {numbers['chance']:.3f}{watch}"
-            )
+            said = f"loss {numbers['loss']:.3f}, chance {numbers['chance']:.3f}"
+            bar.set_postfix_str(f"{said}{watch}")
             logs.step(numbers)
             warning = collapse_warning(numbers)
             if warning and not warned and world.first:
@@ -388,6 +387,7 @@ def _run(
         if world.first:
             row |= epoch_measures(trainer, epoch + 1, after_epoch)
             logs.epoch(row)
+            bar.set_postfix_str(f"{said}{watch}")
             if (warning := watch.warning(row)) and not told:
                 say(f"epoch {epoch + 1}: {warning}")
                 told = True
