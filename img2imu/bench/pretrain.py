@@ -26,10 +26,12 @@ from ..environment import environment
 from ..errors import InputError
 from ..images import ProceduralImages
 from ..models import create_backbone
-from ..pretrain.config import RECIPES, MoCoConfig, PretrainConfig
+from ..pretrain.config import PretrainConfig
 from ..pretrain.distributed import World
-from ..pretrain.loop import Trainer
-from ..pretrain.methods import MoCo
+from ..pretrain.method_config import MoCoConfig
+from ..pretrain.methods.images import MoCo
+from ..pretrain.recipes import RECIPES
+from ..pretrain.trainer import Trainer
 from .timing import race, summary
 
 OURS = "img2imu"

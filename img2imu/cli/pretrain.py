@@ -38,7 +38,9 @@ ENCODER = "encoder.safetensors"
 
 def register(subparsers: Any) -> None:
     """Add the command ``pretrain`` to the parser."""
-    from ..pretrain.config import METHOD_CONFIGS, RECIPES, PretrainConfig
+    from ..pretrain.config import PretrainConfig
+    from ..pretrain.method_config import METHOD_CONFIGS
+    from ..pretrain.recipes import RECIPES
 
     parser = subparsers.add_parser(
         "pretrain",
@@ -76,7 +78,7 @@ def register(subparsers: Any) -> None:
 
 def _settings_of_methods() -> str:
     """Which options each method has beside those of all: too many to be explained in one help."""
-    from ..pretrain.config import METHOD_CONFIGS
+    from ..pretrain.method_config import METHOD_CONFIGS
 
     lines = ["settings of one method, explained in Python: help(img2imu.pretrain.FocalConfig)"]
     for name, kind in METHOD_CONFIGS.items():
@@ -134,7 +136,7 @@ def any_source(names: Sequence[str], config: PretrainConfig, size: str, count: i
     from ..images import ImageStore, ProceduralImages
     from ..images.procedural import PROCEDURES
     from ..pretrain import source_of_windows
-    from ..pretrain.config import AIMConfig, SensorMethodConfig
+    from ..pretrain.method_config import AIMConfig, SensorMethodConfig
     from ..recordings import load_windows
 
     if _are_windows(names):
@@ -219,8 +221,8 @@ def _initial(
 ) -> EncoderConfig:
     """The encoder that training started from."""
     from ..pretrain.checkpoint import save_encoder
-    from ..pretrain.config import start_of
-    from ..pretrain.loop import untrained_encoder
+    from ..pretrain.recipes import start_of
+    from ..pretrain.trainer import untrained_encoder
 
     if config.init is None and config.reads_windows:
         # By its name alone it would have neither the statistics nor a network for each sensor.
@@ -233,7 +235,7 @@ def _reading(config: PretrainConfig, stage: int) -> EncoderConfig:
     """How the encoder of a run is read, of image encoders at a stage."""
     from ..models import EncoderConfig
     from ..models.config import TOKENS
-    from ..pretrain.config import AIMConfig
+    from ..pretrain.method_config import AIMConfig
 
     if config.reads_windows:
         return EncoderConfig(config.encoder, seed=config.seed)
@@ -244,7 +246,9 @@ def _reading(config: PretrainConfig, stage: int) -> EncoderConfig:
 
 def _config(args: argparse.Namespace) -> PretrainConfig:
     """The preset's settings, replaced where an option was given."""
-    from ..pretrain.config import METHOD_CONFIGS, RECIPES, PretrainConfig, recipe_of_windows
+    from ..pretrain.config import PretrainConfig
+    from ..pretrain.method_config import METHOD_CONFIGS
+    from ..pretrain.recipes import RECIPES, recipe_of_windows
 
     if args.preset is None and _are_windows(args.source):
         config = recipe_of_windows(args.method, getattr(args, "encoder", None))

@@ -19,12 +19,12 @@ from ..images import Source
 from ..models import AnyBackbone, Backbone, TokenBackbone, TokenEncoder
 from ..models.conv1d import LateConv1d
 from ..recordings import Windows
-from .masking import TokenSource
 from .monitors import NEIGHBOURS, Number, encode, knn_accuracy
-from .pictures import HEIGHT, WIDTH
-from .sensors import SensorSource
-from .sets import WindowSets
-from .windows import WindowsSource
+from .sources.pictures import HEIGHT, WIDTH
+from .sources.sensors import SensorSource
+from .sources.sets import WindowSets
+from .sources.tokens import TokenSource
+from .sources.windows import WindowsSource
 
 BANK = 10_000
 """Training images among which held ones look for their neighbours."""

@@ -278,7 +278,7 @@ def settings_of(plan: SelfsupConfig, method: str, read: EncoderConfig) -> Pretra
 
 def _reads_tokens(settings: PretrainConfig) -> bool:
     """Whether what is trained reads windows patch by patch, those that lack samples, too."""
-    from ..pretrain.config import AIMConfig
+    from ..pretrain.method_config import AIMConfig
 
     return isinstance(settings.method, AIMConfig)
 
@@ -298,7 +298,7 @@ def _require_complete(
 
 def _require_one_start(plan: SelfsupConfig, recipes: Mapping[str, PretrainConfig]) -> None:
     """Raise :class:`InputError` if methods would start from networks of different forms."""
-    from ..pretrain.config import SensorMethodConfig
+    from ..pretrain.method_config import SensorMethodConfig
 
     apart = {
         name: isinstance(each.method, SensorMethodConfig)
@@ -415,7 +415,7 @@ def _row(name: str, read: EncoderConfig, plan: SelfsupConfig) -> Row:
 
 def _start(plan: SelfsupConfig, read: EncoderConfig, run: int) -> EncoderConfig:
     """What the run's training starts from."""
-    from ..pretrain.config import start_of
+    from ..pretrain.recipes import start_of
 
     return start_of(replace(read, seed=run), plan.init)
 
@@ -468,8 +468,8 @@ def train(training: Training, folder: Path) -> dict[str, Any]:
     """
     from ..pretrain import source_of_windows
     from ..pretrain.checkpoint import save_encoder
-    from ..pretrain.loop import untrained_encoder
     from ..pretrain.monitors import collapse_warning, read_columns
+    from ..pretrain.trainer import untrained_encoder
 
     settings = training.settings
     source = source_of_windows(training.files.load(), settings)

@@ -209,7 +209,7 @@ def pretrain_policies(
     """
     from ..images import ImageStore
     from ..pretrain import RECIPES
-    from ..pretrain.loop import describe_source
+    from ..pretrain.runs import describe_source
 
     recipe = RECIPES["recommended"]["moco"]
     recipe = replace(recipe, epochs=epochs or recipe.epochs)

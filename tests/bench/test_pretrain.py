@@ -16,7 +16,7 @@ from img2imu.bench import pretrain
 from img2imu.errors import InputError
 from img2imu.images import Loader
 from img2imu.pretrain import RECIPES
-from img2imu.pretrain.methods import info_nce_logits
+from img2imu.pretrain.methods.images import info_nce_logits
 
 CPU = torch.device("cpu")
 SMALL = {"batch": 16, "width": 64, "height": 48, "threads": 1, "encoder": "test_resnet"}

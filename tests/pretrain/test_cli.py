@@ -11,7 +11,7 @@ from img2imu.cli import main
 from img2imu.images import ImageStore
 from img2imu.models import create_encoder
 from img2imu.pretrain import RECIPES, PretrainConfig
-from img2imu.pretrain.loop import describe_source
+from img2imu.pretrain.runs import describe_source
 from img2imu.settings import read_sealed
 
 SMALL = [

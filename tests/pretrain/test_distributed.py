@@ -10,6 +10,7 @@ from torch import nn
 
 from img2imu.errors import InputError
 from img2imu.pretrain import FocalConfig, PretrainConfig, SensorSource, World, join_world, loop
+from img2imu.pretrain import trainer as training
 from img2imu.pretrain.norm import group_batch_norm
 
 from .sources import recorded
@@ -22,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from img2imu.pretrain import (
     MoCoConfig, SimCLRConfig, SimSiamConfig, SupervisedConfig, join_world,
 )
-from img2imu.pretrain.methods import MoCo, SimCLR, SimSiam, Supervised
+from img2imu.pretrain.methods.images import MoCo, SimCLR, SimSiam, Supervised
 
 class Encoder(nn.Module):
     widths = [8, 6]
@@ -200,7 +201,7 @@ def _two_processes_of_sensors(run, monkeypatch):
     assert parts[0]["step"] == 60 // 16 - 1
     for name, tensor in parts[0]["state"].items():
         assert torch.equal(tensor, parts[1]["state"][name]), name
-    monkeypatch.setattr(loop, "DistributedDataParallel", lambda method, **_: method)
+    monkeypatch.setattr(training, "DistributedDataParallel", lambda method, **_: method)
     batches, gradients = [], []
     for rank in range(2):
         windows = recorded(("accel", "gyro", "magn"), subjects=4)

@@ -28,10 +28,10 @@ from img2imu.pretrain import (
     loop,
     pretrain,
 )
-from img2imu.pretrain.focal import ranking
-from img2imu.pretrain.semicmt import structure
-from img2imu.pretrain.sensor_base import distinct, info_nce, nt_xent
-from img2imu.pretrain.sensor_methods import create_sensor_method
+from img2imu.pretrain.methods.focal import ranking
+from img2imu.pretrain.methods.semicmt import structure
+from img2imu.pretrain.methods.sensor_base import distinct, info_nce, nt_xent
+from img2imu.pretrain.methods.sensors import create_sensor_method
 from img2imu.recordings import save_windows
 from img2imu.recordings.sensors import ACCELEROMETER
 

@@ -12,13 +12,14 @@ from img2imu.errors import InputError
 from img2imu.pretrain import (
     RECIPES,
     InfoMAEConfig,
+    PictureSource,
     PretrainConfig,
     SensorSource,
     World,
     loop,
     pretrain,
 )
-from img2imu.pretrain.infomae import (
+from img2imu.pretrain.methods.infomae import (
     PATCH,
     SPAN,
     InfoMAE,
@@ -26,9 +27,9 @@ from img2imu.pretrain.infomae import (
     energy_distance,
     masked_error,
 )
+from img2imu.pretrain.methods.sensors import create_sensor_method
 from img2imu.pretrain.monitors import read_columns
-from img2imu.pretrain.sensor_methods import create_sensor_method
-from img2imu.pretrain.sensors import SensorLoader
+from img2imu.pretrain.sources.sensors import SensorLoader
 
 ALONE = World(torch.device("cpu"))
 SIGNALS = replace(RECIPES["recommended"]["infomae"], method=InfoMAEConfig(), epochs=2, batch_size=8)
@@ -301,7 +302,7 @@ def test_what_cannot_be_aligned_is_refused(sets, tmp_path):
         source = SensorSource(sets, False, held=False)
         pretrain(replace(SIGNALS, batch_size=2), source, tmp_path / "run", ALONE)
     with pytest.raises(InputError, match="learns from the sensors of windows"):
-        pretrain(PICTURES, loop.PictureSource(sets, held=False), tmp_path / "run", ALONE)
+        pretrain(PICTURES, PictureSource(sets, held=False), tmp_path / "run", ALONE)
     assert not (tmp_path / "run").exists()
 
 

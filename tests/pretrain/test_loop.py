@@ -27,8 +27,9 @@ from img2imu.pretrain import (
     World,
     loop,
     pretrain,
+    trainer,
 )
-from img2imu.pretrain.loop import learning_rate
+from img2imu.pretrain.trainer import learning_rate
 
 from .sources import photographs_of, stripes
 
@@ -285,7 +286,7 @@ def test_images_without_a_label_are_no_neighbours(tmp_path, method):
         source = stripes(100)
         source.labels[known:] = -1
         config = replace(MOCO, method=method, batch_size=4, epochs=1)
-        held, training = loop.split_rows(source, config)
+        held, training = trainer.split_rows(source, config)
         assert len(held) == known // 10 and (source.labels[held] >= 0).all()
         assert not set(held) & set(training)
         supervised = isinstance(method, SupervisedConfig)
@@ -301,11 +302,11 @@ def test_images_without_a_label_are_no_neighbours(tmp_path, method):
 def test_all_images_have_labels_or_none():
     """Which rows are held back then is as it was before some might have one."""
     config, order = replace(MOCO, seed=3), np.random.default_rng(3).permutation(200)
-    held, training = loop.split_rows(stripes(200), config)
+    held, training = trainer.split_rows(stripes(200), config)
     assert held.tolist() == sorted(order[:20]) and training.tolist() == sorted(order[20:])
     source = stripes(200)
     source.labels[:] = -1
-    held, training = loop.split_rows(source, config)
+    held, training = trainer.split_rows(source, config)
     assert not len(held) and training.tolist() == list(range(200))
 
 
@@ -352,7 +353,7 @@ def test_folded_weights_are_trained_on_and_resumed(tmp_path, monkeypatch, refere
         pretrain(config, source, broken, ALONE)
     monkeypatch.setattr(loop.Trainer, "step", step)
     # What batch norm was measured on at the beginning no longer counts.
-    monkeypatch.setattr(loop, "REVIVAL", 8)
+    monkeypatch.setattr(trainer, "REVIVAL", 8)
     pretrain(config, source, broken, ALONE)
     expected, resumed = (load_file(run / "encoder.safetensors") for run in (whole, broken))
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)

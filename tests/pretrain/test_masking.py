@@ -11,8 +11,9 @@ from img2imu.cli import main
 from img2imu.convert import token_views
 from img2imu.errors import InputError
 from img2imu.models import create_token_backbone
-from img2imu.pretrain import AIMConfig, PretrainConfig, TokenSource, World, masking, pretrain
-from img2imu.pretrain.masking import AIM, draw_mask, kept_tokens, patch_pixels
+from img2imu.pretrain import AIMConfig, PretrainConfig, TokenSource, World, pretrain
+from img2imu.pretrain.methods import aim as masking
+from img2imu.pretrain.methods.aim import AIM, draw_mask, kept_tokens, patch_pixels
 from img2imu.recordings import Windows, save_windows, with_gaps
 
 ALONE = World(torch.device("cpu"))

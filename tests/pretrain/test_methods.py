@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from img2imu.pretrain import MoCoConfig, SimSiamConfig, World
-from img2imu.pretrain.config import SupervisedConfig
-from img2imu.pretrain.methods import (
+from img2imu.pretrain.method_config import SupervisedConfig
+from img2imu.pretrain.methods.images import (
     MoCo,
     SimSiam,
     Supervised,

@@ -14,10 +14,10 @@ from img2imu.convert.presets import recommended_views
 from img2imu.errors import InputError
 from img2imu.models.encoder import IMAGENET_MEAN, IMAGENET_STD
 from img2imu.pretrain import RECIPES, MMBindConfig, SensorSource, World, loop, pretrain
-from img2imu.pretrain import sets as window_sets
-from img2imu.pretrain.mmbind import bind, most_similar, trust_of, weighted_info_nce
+from img2imu.pretrain.methods.mmbind import bind, most_similar, trust_of, weighted_info_nce
+from img2imu.pretrain.methods.sensors import create_sensor_method
 from img2imu.pretrain.monitors import read_columns
-from img2imu.pretrain.sensor_methods import create_sensor_method
+from img2imu.pretrain.sources import sets as window_sets
 from img2imu.recordings import save_windows
 
 ALONE = World(torch.device("cpu"))

@@ -23,10 +23,10 @@ from img2imu.pretrain import (
     loop,
     pretrain,
 )
-from img2imu.pretrain import sets as window_sets
-from img2imu.pretrain.methods import smoothed_cross_entropy
-from img2imu.pretrain.pictures import PictureLoader
-from img2imu.pretrain.sets import change
+from img2imu.pretrain.methods.images import smoothed_cross_entropy
+from img2imu.pretrain.sources import sets as window_sets
+from img2imu.pretrain.sources.pictures import PictureLoader
+from img2imu.pretrain.sources.sets import change
 from img2imu.recordings import UNLABELLED, save_windows
 
 ALONE = World(torch.device("cpu"))

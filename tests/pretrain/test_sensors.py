@@ -9,8 +9,9 @@ import torch
 from img2imu.convert import to_images
 from img2imu.convert.presets import recommended_views
 from img2imu.errors import InputError
-from img2imu.pretrain import SensorSource, World, sets
-from img2imu.pretrain.sensors import SensorLoader
+from img2imu.pretrain import SensorSource, World
+from img2imu.pretrain.sources import sets
+from img2imu.pretrain.sources.sensors import SensorLoader
 from img2imu.recordings.sensors import ACCELEROMETER
 
 from .sources import recorded

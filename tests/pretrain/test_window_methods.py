@@ -28,15 +28,15 @@ from img2imu.pretrain import (
     loop,
     pretrain,
 )
-from img2imu.pretrain.methods import nt_xent_logits
-from img2imu.pretrain.window_methods import (
+from img2imu.pretrain.methods.images import nt_xent_logits
+from img2imu.pretrain.methods.signals import (
     predictive_info_nce,
     random_view,
     task_transforms,
     transformed,
     view_transforms,
 )
-from img2imu.pretrain.windows import WindowsLoader
+from img2imu.pretrain.sources.windows import WindowsLoader
 from img2imu.recordings import save_windows
 
 from .sources import stripes

@@ -16,7 +16,7 @@ from img2imu.errors import InputError
 from img2imu.fewshot import ProbeConfig, evaluate
 from img2imu.models import EncoderConfig
 from img2imu.pretrain import loop, source_of_windows
-from img2imu.pretrain.loop import untrained_encoder
+from img2imu.pretrain.trainer import untrained_encoder
 from img2imu.recordings import Windows, load_windows, save_windows, with_gaps
 from img2imu.studies import scale, selfsup, table1
 from img2imu.studies.cells import Cell

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..augment import signals
-from ..errors import InputError
-from ..models import WindowEncoder
-from ..models.conv1d import CausalConv1d
-from ..recordings.sensors import ACCELEROMETER, sensor_kind, units_of
-from .config import CPCConfig, MultitaskConfig, PretrainConfig, SimCLRConfig
-from .methods import Measures, Method, geometry, nt_xent_logits, perceptron, projection
+from ...augment import signals
+from ...errors import InputError
+from ...models import WindowEncoder
+from ...models.conv1d import CausalConv1d
+from ...recordings.sensors import ACCELEROMETER, sensor_kind, units_of
+from ..config import PretrainConfig
+from ..method_config import CPCConfig, MultitaskConfig, SimCLRConfig
+from .images import Measures, Method, geometry, nt_xent_logits, perceptron, projection
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 

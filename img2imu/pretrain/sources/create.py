@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import InputError
-from ..recordings import Windows
-from .config import AIMConfig, PretrainConfig, SensorMethodConfig
-from .masking import TokenSource
+from ...errors import InputError
+from ...recordings import Windows
+from ..config import PretrainConfig
+from ..method_config import AIMConfig, SensorMethodConfig
 from .pictures import PictureSource
 from .sensors import SensorSource
 from .sets import WindowSets
+from .tokens import TokenSource
 from .windows import WindowsSource
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from ..models import AnyBackbone
-from .config import (
-    FocalConfig,
-    InfoMAEConfig,
-    MMBindConfig,
-    PretrainConfig,
-    SemiCMTConfig,
-)
-from .distributed import World
+from ...models import AnyBackbone
+from ..config import PretrainConfig
+from ..distributed import World
+from ..method_config import FocalConfig, InfoMAEConfig, MMBindConfig, SemiCMTConfig
+from ..sources.sensors import SensorSource
+from ..sources.windows import whole_batches
 from .focal import Focal
 from .infomae import InfoMAE
 from .mmbind import MMBind
 from .semicmt import SemiCMT
 from .sensor_base import SensorMethod
-from .sensors import SensorSource
-from .windows import whole_batches
 
 
 def create_sensor_method(

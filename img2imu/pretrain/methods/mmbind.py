@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..convert import to_images
-from ..convert.presets import recommended_views
-from ..errors import InputError
-from ..models import AnyBackbone, Backbone
-from ..models.conv1d import LateConv1d
-from ..models.encoder import IMAGENET_MEAN, IMAGENET_STD
-from ..progress import Progress, silent
-from .config import MMBindConfig
-from .distributed import World
-from .methods import Measures, perceptron
-from .norm import group_batch_norm
-from .pictures import HEIGHT, WIDTH
+from ...convert import to_images
+from ...convert.presets import recommended_views
+from ...errors import InputError
+from ...models import AnyBackbone, Backbone
+from ...models.conv1d import LateConv1d
+from ...models.encoder import IMAGENET_MEAN, IMAGENET_STD
+from ...progress import Progress, silent
+from ..distributed import World
+from ..method_config import MMBindConfig
+from ..norm import group_batch_norm
+from ..sources.pictures import HEIGHT, WIDTH
+from ..sources.sensors import SensorSource
+from .images import Measures, perceptron
 from .sensor_base import HIDDEN, SensorMethod, between_views, distinct, paired, shares, watched
-from .sensors import SensorSource
 
 CHUNK = 256
 """Windows that are encoded, or compared with all others, at once."""

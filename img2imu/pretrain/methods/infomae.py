@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..errors import InputError
-from ..models import AnyBackbone, Backbone
-from ..models.conv1d import LateConv1d
-from ..models.encoder import feature_maps, pool_bands
-from .config import InfoMAEConfig
-from .distributed import World
-from .methods import Measures, geometry, perceptron
-from .norm import group_batch_norm
+from ...errors import InputError
+from ...models import AnyBackbone, Backbone
+from ...models.conv1d import LateConv1d
+from ...models.encoder import feature_maps, pool_bands
+from ..distributed import World
+from ..method_config import InfoMAEConfig
+from ..norm import group_batch_norm
+from ..sources.sensors import SensorSource
+from .images import Measures, geometry, perceptron
 from .sensor_base import SensorMethod, info_nce, paired
-from .sensors import SensorSource
 
 PATCH = 16
 """Pixels, to each side, of the squares that are hidden in a picture."""

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from ..errors import InputError
-from ..models import AnyBackbone
-from .config import SemiCMTConfig
-from .distributed import World
-from .methods import Measures
+from ...errors import InputError
+from ...models import AnyBackbone
+from ..distributed import World
+from ..method_config import SemiCMTConfig
+from ..sources.sensors import SensorSource
+from .images import Measures
 from .sensor_base import (
     Factorised,
     between_sensors,
@@ -24,7 +25,6 @@ from .sensor_base import (
     watched,
     weighted,
 )
-from .sensors import SensorSource
 
 
 class SemiCMT(Factorised):

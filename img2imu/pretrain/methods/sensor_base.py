@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..errors import InputError
-from ..models import AnyBackbone, Backbone
-from ..models.conv1d import LateConv1d
-from .distributed import World
-from .methods import Measures, Method, geometry, nt_xent_logits, perceptron
-from .norm import group_batch_norm
-from .sensors import SensorSource
+from ...errors import InputError
+from ...models import AnyBackbone, Backbone
+from ...models.conv1d import LateConv1d
+from ..distributed import World
+from ..norm import group_batch_norm
+from ..sources.sensors import SensorSource
+from .images import Measures, Method, geometry, nt_xent_logits, perceptron
 
 HIDDEN = 512
 """Units of a head's hidden layer."""
@@ -259,7 +259,7 @@ def _squared_cosine(first: Tensor, second: Tensor) -> Tensor:
 
 
 def watched(halves: Sequence[tuple[Tensor, Tensor]], there: Tensor) -> Measures:
-    """:func:`~.methods.geometry` of two views of each sensor's halves, (sensors, n, dim) each.
+    """:func:`~.images.geometry` of two views of each sensor's halves, (sensors, n, dim) each.
 
     Alignment and uniformity are means over sensors and halves, spread is the least: of what is
     nearest to collapse. Some sensor must have two windows.

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..convert import View, to_images
-from ..convert.presets import recommended_views
-from ..images import Batch
-from ..recordings import Windows
-from .distributed import World
+from ...convert import View, to_images
+from ...convert.presets import recommended_views
+from ...images import Batch
+from ...recordings import Windows
+from ..distributed import World
 from .sets import SetsLoader, WindowSets
 
 WIDTH, HEIGHT = 96, 72

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..augment import signals
-from ..errors import InputError
-from ..hashing import content_hash
-from ..images import Batch
-from ..recordings import UNLABELLED, Windows
-from ..recordings.sensors import ACCELEROMETER, units_of
-from .distributed import World
+from ...augment import signals
+from ...errors import InputError
+from ...hashing import content_hash
+from ...images import Batch
+from ...recordings import UNLABELLED, Windows
+from ...recordings.sensors import ACCELEROMETER, units_of
+from ..distributed import World
 from .windows import whole_batches
 
 DEGREES = 20.0

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..convert import to_images
-from ..convert.presets import recommended_views
-from ..errors import InputError
-from ..images import Batch
-from ..recordings import Windows
-from .distributed import World
+from ...convert import to_images
+from ...convert.presets import recommended_views
+from ...errors import InputError
+from ...images import Batch
+from ...recordings import Windows
+from ..distributed import World
 from .pictures import HEIGHT, WIDTH
 from .sets import SetsLoader, WindowSets
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..images import Batch
-from ..images.loader import epoch_order
-from ..recordings import Windows
-from ..recordings.sensors import ACCELEROMETER, axis_names
-from .distributed import World
+from ...errors import InputError
+from ...images import Batch
+from ...images.loader import epoch_order
+from ...recordings import Windows
+from ...recordings.sensors import ACCELEROMETER, axis_names
+from ..distributed import World
 
 
 class WindowsSource:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..models import AnyBackbone, Backbone
-from .config import MoCoConfig, PretrainConfig, SimCLRConfig, SimSiamConfig, SupervisedConfig
-from .distributed import World, gather, gather_with_gradient, own_part
-from .norm import group_batch_norm
+from ...models import AnyBackbone, Backbone
+from ..config import PretrainConfig
+from ..distributed import World, gather, gather_with_gradient, own_part
+from ..method_config import MoCoConfig, SimCLRConfig, SimSiamConfig, SupervisedConfig
+from ..norm import group_batch_norm
 
 HIDDEN = 512
 """Units of a head's hidden layer."""

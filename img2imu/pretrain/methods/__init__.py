@@ -1,0 +1,1 @@
+"""Methods of pre-training: losses around the encoder that is kept."""
