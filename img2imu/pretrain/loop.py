@@ -16,19 +16,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..errors import InputError
-from ..models import (
-    AnyBackbone,
-    checkpoints,
-)
+from ..models import AnyBackbone, checkpoints
 from ..models.conv1d import LateConv1d
 from ..progress import Progress, silent
 from . import checkpoint
 from .config import PretrainConfig
 from .distributed import World
-from .method_config import (
-    MMBindConfig,
-    RandomConfig,
-)
+from .method_config import MMBindConfig, RandomConfig
 from .methods.images import Measures
 from .methods.mmbind import bind
 from .monitors import CsvLog, Number, Row, TensorBoardLog, collapse_warning

@@ -12,17 +12,11 @@ import torch.distributed as dist
 
 from ..errors import InputError
 from ..files import locked, require_folder
-from ..models import (
-    checkpoints,
-)
+from ..models import checkpoints
 from ..settings import read_sealed, write_sealed
 from .config import PretrainConfig
 from .distributed import World
-from .method_config import (
-    AIMConfig,
-    SensorMethodConfig,
-    SimCLRConfig,
-)
+from .method_config import AIMConfig, SensorMethodConfig, SimCLRConfig
 from .sources.pictures import PictureSource
 from .sources.sensors import SensorSource
 from .sources.sets import WindowSets

@@ -33,10 +33,7 @@ from ..models.weights import fold_batch_norm
 from . import checkpoint
 from .config import PretrainConfig
 from .distributed import World
-from .method_config import (
-    AIMConfig,
-    SupervisedConfig,
-)
+from .method_config import AIMConfig, SupervisedConfig
 from .methods.aim import AIM
 from .methods.images import Measures, Method, create_method, parameter_groups
 from .methods.sensors import create_sensor_method

@@ -374,7 +374,7 @@ def draw_training(runs: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     panels = {
         "loss": "loss",
         "top1": "top-1 of the training task",
-        "knn": "nearest neighbours' accuracy\n(dashed: before training, dotted: a guess)",
+        "knn": "nearest neighbours' accuracy\n(dashed: at the start, dotted: a guess)",
         "uniformity": "uniformity",
         "transfer": "few-shot macro-F1, validation subjects",
     }
