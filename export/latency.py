@@ -58,7 +58,7 @@ class Latency:
     runs
         Calls measured.
     p50_ms, p90_ms, p95_ms, p99_ms, max_ms
-        Percentiles over the calls, and the longest.
+        Percentiles over the calls by nearest rank, as the phone's app tells them, and the longest.
     runtime
         Name and version.
     """
@@ -75,7 +75,7 @@ class Latency:
     @staticmethod
     def of(times: NDArray[np.float64], threads: int, runtime: str) -> Latency:
         """From the milliseconds of each call."""
-        p50, p90, p95, p99 = np.percentile(times, [50, 90, 95, 99]).tolist()
+        p50, p90, p95, p99 = np.percentile(times, [50, 90, 95, 99], method="inverted_cdf").tolist()
         return Latency(threads, len(times), p50, p90, p95, p99, float(times.max()), runtime)
 
     def to_dict(self) -> dict[str, Any]:

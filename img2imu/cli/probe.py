@@ -247,18 +247,22 @@ def encoder_title(settings: dict[str, Any]) -> str:
 
 
 def format_table(results: Sequence[dict[str, Any]]) -> str:
-    """Macro-F1 by method and shots, mean ± standard deviation over folds and draws."""
+    """Macro-F1 by method and shots, mean ± standard deviation over folds and draws.
+
+    Below a mean of several networks a line tells from where to where their own means lie.
+    """
     shots = list(dict.fromkeys(record["shots"] for record in results))
     rows = dict.fromkeys((record["method"], record["probe"]) for record in results)
-    cells = {
-        (record["method"], record["probe"], record["shots"]): (
-            f"{record['f1_mean']:.3f} ± {record['f1_std']:.3f}"
-        )
-        for record in results
-    }
+    found = {(record["method"], record["probe"], record["shots"]): record for record in results}
     titles = [f"{k} shots" if k else "all labels" for k in shots]
     lines = ["macro-F1       probe     " + "".join(f"{title:>15}" for title in titles)]
     for method, probe in rows:
-        values = "".join(f"{cells[method, probe, k]:>15}" for k in shots)
-        lines.append(f"{method:<15}{probe:<10}{values}")
+        records = [found[method, probe, k] for k in shots]
+        scores = [f"{record['f1_mean']:.3f} ± {record['f1_std']:.3f}" for record in records]
+        lines.append(f"{method:<15}{probe:<10}" + "".join(f"{each:>15}" for each in scores))
+        networks = [record.get("f1_networks", []) for record in records]
+        if all(networks):
+            title = f"  {len(networks[0])} networks"
+            ranges = [f"{min(each):.3f} – {max(each):.3f}" for each in networks]
+            lines.append(f"{title:<25}" + "".join(f"{each:>15}" for each in ranges))
     return "\n".join(lines)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from .linear import Array, combined, scales, whitened_heads
+from .linear import Array, Others, combined, scales, whitened_heads
 from .order import left_out
 from .strangeness import Known, Signs, Strangeness
 
@@ -111,7 +111,7 @@ def hold_out(
 
     Parameters
     ----------
-    features, labels, C, trends
+    features, labels, C
         As of :func:`.linear.whitened_heads`.
     groups
         Shape (n,), whose windows they are.
@@ -119,7 +119,7 @@ def hold_out(
         Features (m, d) of other windows, and whose they are, (m,).
     widths
         As of :func:`.linear.scales`.
-    order
+    trends, order
         As of :func:`.linear.combined`.
 
     Returns
@@ -134,7 +134,7 @@ def hold_out(
     for training, test in left_out(labels, groups):
         seen = others[~np.isin(whose, groups[test])]
         known = scales(np.concatenate([features[training], seen]), widths)
-        heads = whitened_heads(features[training], labels[training], C, known, seen, trends)
+        heads = whitened_heads(features[training], labels[training], C, Others(known, seen, trends))
         logits = combined(heads, trends, order).logits(features[test])
         classes = Known.of(features[training], labels[training], seen, known, trends)
         signs.append(classes.signs(features[test], logits))

@@ -44,7 +44,7 @@ from ..recordings.windows import require_axes
 from ..settings import from_json, read_sealed, require, write_sealed
 from .calibration import hold_out
 from .features import extract, laid_out
-from .linear import LinearHead, combined, scales, whitened_heads
+from .linear import LinearHead, Others, combined, scales, whitened_heads
 from .methods import UNLABELLED_SAMPLE
 from .order import choose_order
 from .strangeness import Known, Strangeness
@@ -237,7 +237,7 @@ class Img2ImuClassifier(ClassifierMixin, BaseEstimator):
         self.order_ = float(self.order or 0) if ordered else 0.0
         if self.order is None and ordered:
             self.order_ = choose_order(shown, numbers, self.C, plain, trends, people)
-        heads = whitened_heads(shown, numbers, self.C, plain, unlabelled, trends)
+        heads = whitened_heads(shown, numbers, self.C, Others(plain, unlabelled, trends))
         held = None
         if people is not None:
             of_others = unlabelled, whose[sample]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,15 @@ from .methods import (
     quant,
     rocket,
 )
+from .networks import averaged, seeded
 from .protocol import Method, Outcome, Task, summarize
 from .vote import VOTES, Vote
 
 UNLABELLED_WINDOWS = 2 * UNLABELLED_SAMPLE
 """That are read at most: some may be of subjects whom a fold tests."""
+
+NETWORKS = 3
+"""Random networks whose mean is the row ``random-2d``: one by itself may lie .03 off, by luck."""
 
 FROM_SCRATCH = FinetuneConfig(stages_trained=None, epochs=60, patience=20, policy=None)
 """How a 1-D network learns that starts from random weights, but for its learning rate."""
@@ -114,7 +118,8 @@ def evaluate(
         ``settings`` and ``results``, one record per method, probe and number of shots (None is
         all labels): macro-F1 mean and standard deviation over folds × seeds, each value, the
         settings chosen in each fold (of a fine-tuned network the epoch kept in each draw, 0 being
-        the probe it starts from), and the confusion matrix summed over all draws.
+        the probe it starts from), and the confusion matrix summed over all draws. A row of several
+        random networks is their mean, as of :func:`.networks.averaged`.
 
     Raises
     ------
@@ -141,15 +146,30 @@ def evaluate(
         manifest = manifest.of_folds(folds)
     task = Task.from_manifest(windows, manifest)
     members = dict.fromkeys(member for row in wanted for member in VOTES.get(row, (row,)))
-    outcomes = {
-        member: [(m, m.run(task, progress, jobs)) for m in METHODS[member](setting)]
-        for member in members
-    }
+    outcomes: dict[str, Outcome] = {}
+    records: dict[str, list[dict[str, Any]]] = {}
+    for member in members:
+        each = []
+        for method in METHODS[member](setting):
+            outcome = method.run(task, progress, jobs)
+            each += summarize(method, outcome)
+            # Of several probes the first votes.
+            outcomes.setdefault(member, outcome)
+        records[member] = _together(each)
     for row in wanted:
         if row in VOTES:
-            outcomes[row] = [_vote(row, task, outcomes, progress)]
-    results = [record for row in wanted for pair in outcomes[row] for record in summarize(*pair)]
+            vote = Vote(row, [(outcomes[member], weight) for member, weight in VOTES[row].items()])
+            records[row] = summarize(vote, vote.run(task, progress))
+    results = [record for row in wanted for record in records[row]]
     return {"settings": _describe(setting, task), "results": results}
+
+
+def _together(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A method's records, those of several random networks as one."""
+    groups: dict[tuple[str, int | None], list[dict[str, Any]]] = {}
+    for record in records:
+        groups.setdefault((record["probe"], record["shots"]), []).append(record)
+    return [averaged(group) for group in groups.values()]
 
 
 def _labelled_first(windows: Windows) -> Windows:
@@ -203,15 +223,19 @@ def _paper_learners(encoder: EncoderConfig) -> list[Learner]:
     return [PaperLearner(*each) for each in itertools.product(PAPER_RATES, PAPER_DECAYS)]
 
 
-def _random_2d(setting: Setting) -> list[Method]:
-    """The same network without training; a plain ResNet-18 where the encoder reads windows."""
+def _random_2d(setting: Setting) -> Iterable[Method]:
+    """The same network without training, :data:`NETWORKS` times, one after another.
+
+    A plain ResNet-18 where the encoder reads windows.
+    """
     encoder = setting.config.encoder
     if encoder.reads_windows:
         encoder = EncoderConfig()
     seed = setting.config.seed
     untrained = replace(encoder, pretrained=False, checkpoint=None, seed=seed)
-    config = replace(setting.config, encoder=untrained)
-    return _probes(replace(setting, config=config), "random-2d")
+    for network in seeded(untrained, NETWORKS):
+        config = replace(setting.config, encoder=network)
+        yield from _probes(replace(setting, config=config), "random-2d")
 
 
 def _fine_tuned(setting: Setting) -> list[Method]:
@@ -236,7 +260,7 @@ def _tuning(name: str, setting: Setting) -> FineTuning:
     )
 
 
-METHODS: dict[str, Callable[[Setting], list[Method]]] = {
+METHODS: dict[str, Callable[[Setting], Iterable[Method]]] = {
     "img2imu": _probes,
     "random-2d": _random_2d,
     "hand-forest": lambda setting: [hand_forest(setting.windows)],
@@ -253,15 +277,6 @@ READ_INCOMPLETE = ("img2imu", "random-2d")
 
 FROZEN = ("img2imu", "random-2d", "hand-forest", "quant", "minirocket")
 """Those taken where none are named: labels change no encoder, and all take seconds."""
-
-
-def _vote(
-    name: str, task: Task, outcomes: dict[str, list[tuple[Method, Outcome]]], progress: Progress
-) -> tuple[Method, Outcome]:
-    # Of several probes the first asked for votes.
-    members = [(outcomes[member][0][1], weight) for member, weight in VOTES[name].items()]
-    vote = Vote(name, members)
-    return vote, vote.run(task, progress)
 
 
 def _describe(setting: Setting, task: Task) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .linear import (
     PAPER_LR,
     LinearHead,
-    Scale,
+    Others,
     combined,
     fit_paper,
     scales,
@@ -76,9 +76,10 @@ class Background:
         return slice(None)
 
     @cached_property
-    def scales(self) -> list[Scale]:
-        """How the features of each view are standardised."""
-        return scales(self.unlabelled, self.widths or [self.unlabelled.shape[1]])
+    def others(self) -> Others:
+        """The unlabelled windows, which tell how the features of each view are standardised."""
+        known = scales(self.unlabelled, self.widths or [self.unlabelled.shape[1]])
+        return Others(known, self.unlabelled, self.trends)
 
 
 class Learner(Protocol):
@@ -129,11 +130,9 @@ class LogisticLearner:
     def _heads(self, problem: Problem, background: Background) -> list[LinearHead]:
         key = id(problem), self.C, self.whiten
         if key not in background.heads:
-            given = problem.features, problem.labels, self.C, background.scales
+            given, others = (problem.features, problem.labels, self.C), background.others
             background.heads[key] = (
-                whitened_heads(*given, background.unlabelled, background.trends)
-                if self.whiten
-                else view_heads(*given)
+                whitened_heads(*given, others) if self.whiten else view_heads(*given, others.scales)
             )
         return background.heads[key]
 
@@ -185,7 +184,7 @@ class NeighboursLearner:
     def fit(self, problems: Sequence[Problem], background: Background) -> list[Predictor]:
         """Each problem by itself."""
         mean, deviation = (
-            np.concatenate([getattr(scale, name) for scale in background.scales])
+            np.concatenate([getattr(scale, name) for scale in background.others.scales])
             for name in ("mean", "deviation")
         )
 

@@ -27,10 +27,10 @@ def choose_order(
 
     Parameters
     ----------
-    features, labels, C, trends
-        As of :func:`~.linear.whitened_heads`; `features` are those of the labelled windows.
-    known
-        How features are standardised.
+    features, labels, C, known
+        As of :func:`~.linear.view_heads`.
+    trends
+        As of :func:`~.linear.combined`.
     groups
         Whose they are; nobody is learnt from and tested on at once.
 

@@ -76,8 +76,7 @@ class Known:
         unlabelled
             Shape (m, d).
         scales, trends
-            As `known` and `trends` of :func:`.linear.whitened_heads`; what tells an order in time
-            does not count.
+            As of :class:`.linear.Others`; what tells an order in time does not count.
         """
         shift = np.concatenate([each.mean for each in scales])
         flags = trends or [False] * len(scales)

@@ -14,6 +14,7 @@ from ..fewshot import FeatureCache, ProbeConfig
 from ..fewshot.features import laid_out
 from ..fewshot.linear import (
     LinearHead,
+    Others,
     balanced_heads,
     combined,
     scales,
@@ -122,8 +123,8 @@ class Learning:
         self._ends = np.cumsum([len(part) for part in parts])
         order = np.random.default_rng(seed).permutation(self._ends[-1])
         self.candidates = np.sort(order[:CANDIDATES])
-        self._typical = self.rows(np.sort(order[:UNLABELLED_SAMPLE]))
-        self._scales = scales(self._typical, widths)
+        typical = self.rows(np.sort(order[:UNLABELLED_SAMPLE]))
+        self._others = Others(scales(typical, widths), typical)
         scaled = self._scaled(self.rows(self.candidates))
         self._centre = scaled.mean(0)
         self._axes = _principal_axes(scaled - self._centre)
@@ -141,15 +142,16 @@ class Learning:
         return (self._scaled(self.rows(numbers)) - self._centre) @ self._axes
 
     def _scaled(self, features: Features) -> Features:
-        edges = np.cumsum([len(scale.mean) for scale in self._scales])[:-1]
-        views = zip(np.split(features, edges, 1), self._scales, strict=True)
+        scales = self._others.scales
+        edges = np.cumsum([len(scale.mean) for scale in scales])[:-1]
+        views = zip(np.split(features, edges, 1), scales, strict=True)
         scaled = [scale.apply(view) for view, scale in views]
         return np.concatenate(scaled, axis=1).astype(np.float32)
 
     def fit(self, numbers: NDArray[np.intp], labels: NDArray[np.int_]) -> LinearHead:
         """The head that a classifier would get from these windows, of at least two classes."""
         features = self.rows(numbers)
-        return combined(whitened_heads(features, labels, self.C, self._scales, self._typical))
+        return combined(whitened_heads(features, labels, self.C, self._others))
 
     def probabilities(self, head: LinearHead) -> NDArray[np.float32]:
         """Of all windows, (n, classes)."""
@@ -163,12 +165,12 @@ class Learning:
         How windows of a class differ is told by all of them once, labelled or not: too much for
         each part anew, and the few that are left out hardly change it.
         """
-        whitened = whitened_scales(self.rows(numbers), labels, self.C, self._scales, self._typical)
+        whitened = whitened_scales(self.rows(numbers), labels, self.C, self._others)
 
         def learn(
             features: Features, known: NDArray[np.int_], others: Features
         ) -> NDArray[np.intp]:
-            heads = balanced_heads(features, known, self.C, whitened, self._typical)
+            heads = balanced_heads(features, known, self.C, whitened, self._others.mean)
             return combined(heads).logits(others).argmax(1)
 
         return estimate_f1(self.rows(numbers), labels, groups, learn)

@@ -143,7 +143,7 @@ def _verdict(at_shots: Mapping[str, Results]) -> str:
     """How the others do, from the best down, and what the difference to the best is worth."""
     ranking = sorted(at_shots.values(), key=lambda record: -record["f1_mean"])
     others = [
-        f"{figures.TITLES[record['method']][0]} {number(record['f1_mean'])}"
+        f"{_title(record)} {number(record['f1_mean'])}"
         for record in ranking
         if record["method"] != "img2imu"
     ]
@@ -160,6 +160,13 @@ def _verdict(at_shots: Mapping[str, Results]) -> str:
         f"Beside it, with the same labels and people: {', '.join(others)}. {place}; the standard "
         f"deviation over folds and draws is {number(ours['f1_std'])}."
     )
+
+
+def _title(record: Results) -> str:
+    """Of a method, and of how many networks its score is the mean."""
+    title, _ = figures.TITLES[record["method"]]
+    networks = record.get("f1_networks")
+    return f"{title} (mean of {len(networks)})" if networks else title
 
 
 def _facts(results: Results, windows: Windows, ours: Results) -> list[tuple[str, str]]:
@@ -194,11 +201,17 @@ def _weights(weights: Results, at_shots: Mapping[str, Results]) -> dict[str, str
         }
     meaning = ""
     if "random-2d" in at_shots:
-        gain = at_shots["img2imu"]["f1_mean"] - at_shots["random-2d"]["f1_mean"]
+        random = at_shots["random-2d"]
+        gain = at_shots["img2imu"]["f1_mean"] - random["f1_mean"]
         meaning = (
             f"Over the same network with random weights they are worth "
             f"{'+' if gain >= 0 else ''}{number(gain)} macro-F1 here."
         )
+        if each := random.get("f1_networks"):
+            meaning += (
+                f" That network is the mean of {len(each)}, of different seeds, which have "
+                f"{number(min(each))} to {number(max(each))}: one by itself is a matter of luck."
+            )
         if weights["encoder"] == DEFAULT_ENCODER.name:
             meaning += f" {ELSEWHERE}"
     return {"title": weights["title"], "meaning": meaning, "advice": ""}
@@ -213,9 +226,13 @@ def _table(records: Sequence[Results]) -> list[dict[str, Any]]:
         cell = {**record, "best": record["f1_mean"] == best[record["shots"]]}
         rows.setdefault(record["method"], []).append(cell)
     return [
-        {"method": name, "title": title, "color": color, "cells": cells}
+        {
+            "method": name,
+            "title": _title(cells[0]),
+            "color": figures.TITLES[name][1],
+            "cells": cells,
+        }
         for name, cells in rows.items()
-        for title, color in [figures.TITLES[name]]
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -11,12 +12,13 @@ from typing import Any
 from ..convert import view_to_dict
 from ..errors import InputError
 from ..fewshot import VOTES, ProbeConfig
+from ..fewshot.networks import averaged
 from ..models import EncoderConfig
 from ..progress import Progress, silent
 from .cells import Cell, run_cells
 from .config import StudyConfig
 from .data import DataSet
-from .results import Missing, Result, averaged
+from .results import Missing, Result
 from .rows import ALL_LABELS, Row, identity, lacking
 
 LEAST_FINETUNED = 10
@@ -32,31 +34,22 @@ def probe_rows(
     progress: Progress = silent,
 ) -> tuple[list[Result], list[Missing]]:
     """Every row on every data set, in the cells of ``out/cells``."""
-    networks = {row.name: row.networks() for row in rows}
-    each = [network for row in rows for network in networks[row.name]]
-    results, missing = _probe_each(out, sets, each, config, jobs, progress)
-    for name, members in networks.items():
-        if len(members) > 1:
-            results, missing = _as_one(name, [row.name for row in members], results, missing)
-    return results, missing
-
-
-def _as_one(
-    name: str, members: Sequence[str], results: Sequence[Result], missing: Sequence[Missing]
-) -> tuple[list[Result], list[Missing]]:
-    """Put the mean of the rows `members` under one name."""
-    groups: dict[tuple[str, str, int | None], list[Result]] = {}
-    for result in results:
-        if result.row in members:
-            groups.setdefault((result.dataset, result.probe, result.shots), []).append(result)
-    means = [
-        replace(averaged(group), row=name)
-        for group in groups.values()
-        if len(group) == len(members)
+    owners = {network.name: row for row in rows for network in row.networks()}
+    networks = [network for row in rows for network in row.networks()]
+    records, missing = _probe_each(out, sets, networks, config, jobs, progress)
+    groups: dict[tuple[str, str, str, int | None], list[dict[str, Any]]] = {}
+    for dataset, network, record in records:
+        key = dataset, owners[network].name, record["probe"], record["shots"]
+        groups.setdefault(key, []).append(record)
+    counts = Counter(row.name for row in owners.values())
+    by_name = {row.name: row for row in rows}
+    results = [
+        Result.of(dataset, row, averaged(group), by_name[row].has_seen(dataset))
+        for (dataset, row, *_), group in groups.items()
+        if len(group) == counts[row]
     ]
-    gaps = [replace(gap, row=name) if gap.row in members else gap for gap in missing]
-    others = [result for result in results if result.row not in members]
-    return [*others, *means], list(dict.fromkeys(gaps))
+    gaps = [replace(gap, row=owners[gap.row].name) for gap in missing]
+    return results, list(dict.fromkeys(gaps))
 
 
 def _probe_each(
@@ -66,7 +59,8 @@ def _probe_each(
     config: StudyConfig,
     jobs: int | None,
     progress: Progress,
-) -> tuple[list[Result], list[Missing]]:
+) -> tuple[list[tuple[str, str, dict[str, Any]]], list[Missing]]:
+    """Records by data set and row, and what is missing."""
     absent = [
         Missing(data.name, row.name, reason)
         for row in rows
@@ -82,13 +76,16 @@ def _probe_each(
     ]
     cells = [_cell(data, bundle, config) for data, bundle in pairs]
     outcomes = run_cells(out / "cells", cells, jobs, progress)
-    results, missing = [], absent
+    records, missing = [], absent
     for (data, bundle), cell in zip(pairs, cells, strict=True):
         outcome = outcomes[cell.name]
-        results += [_result(data, bundle, record) for record in outcome.result or []]
+        by_method = {row.method: row.name for row in bundle}
+        records += [
+            (data.name, by_method[record["method"]], record) for record in outcome.result or []
+        ]
         if outcome.reason:
             missing += [Missing(data.name, row.name, outcome.reason) for row in bundle]
-    return results, missing
+    return records, missing
 
 
 def _bundles(rows: Sequence[Row]) -> list[list[Row]]:
@@ -177,16 +174,3 @@ def _score(
     )
     results: list[dict[str, Any]] = outcome["results"]
     return results
-
-
-def _result(data: DataSet, bundle: Sequence[Row], record: dict[str, Any]) -> Result:
-    [row] = [row for row in bundle if row.method == record["method"]]
-    return Result(
-        data.name,
-        row.name,
-        record["probe"],
-        record["shots"],
-        tuple(record["f1_each"]),
-        record["validation_f1"],
-        row.has_seen(data.name),
-    )

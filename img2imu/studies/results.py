@@ -67,6 +67,20 @@ class Result:
     gain: float | None = None
     p: float | None = None
 
+    @classmethod
+    def of(cls, dataset: str, row: str, record: Mapping[str, Any], seen: bool = False) -> Result:
+        """From a record of :func:`img2imu.fewshot.evaluate`."""
+        return cls(
+            dataset,
+            row,
+            record["probe"],
+            record["shots"],
+            tuple(record["f1_each"]),
+            record["validation_f1"],
+            seen,
+            tuple(record.get("f1_networks", ())),
+        )
+
     @property
     def mean(self) -> float:
         """Mean of :attr:`each`."""
@@ -144,17 +158,6 @@ def over_sets(results: Sequence[Result], reference: str) -> list[Overall]:
                 Overall(*key, mean, gain, p, tuple(float(np.mean(each)) for each in networks), seen)
             )
     return overall
-
-
-def averaged(results: Sequence[Result]) -> Result:
-    """The mean of several networks that differ in their random weights, draw by draw."""
-    draws = zip(*(result.each for result in results), strict=True)
-    return replace(
-        results[0],
-        each=tuple(round(float(np.mean(draw)), 4) for draw in draws),
-        validation=float(np.mean([result.validation for result in results])),
-        networks=tuple(result.mean for result in results),
-    )
 
 
 def best_opponents(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..fewshot import READINGS
+from ..fewshot.networks import seeded
 from ..files import sha256_of
 from ..models import DEFAULT_ENCODER, WINDOW_ENCODERS, EncoderConfig, find_weights
 from .results import Missing
@@ -126,8 +127,8 @@ class Row:
         if self.name not in RANDOM or encoder is None or encoder.checkpoint or encoder.pretrained:
             return [self]
         return [
-            replace(self, name=f"{self.name}.{seed}", encoder=replace(encoder, seed=seed))
-            for seed in range(NETWORKS)
+            replace(self, name=f"{self.name}.{each.seed}", encoder=each)
+            for each in seeded(encoder, NETWORKS)
         ]
 
 

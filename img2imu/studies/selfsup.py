@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..fewshot import READINGS
+from ..fewshot.networks import averaged
 from ..files import sha256_of
 from ..hashing import content_hash
 from ..models import WINDOW_ENCODERS, EncoderConfig, build_encoder
@@ -28,7 +29,7 @@ from .config import SelfsupConfig, StudyConfig
 from .data import EVERYBODY, DataSet
 from .few_shot import few_shot_cell
 from .publishing import begin, publish
-from .results import Missing, Result, averaged, compare, require_any
+from .results import Missing, Result, compare, require_any
 from .rows import Row
 from .scale import ENCODERS
 from .selfsup_tables import (
@@ -565,19 +566,21 @@ def _probe(
             key = each.scheme, each.data.name, each.row, record["probe"], record["shots"]
             parts.setdefault(key, {}).setdefault(each.run, []).append(record)
     results: dict[str, list[Result]] = {}
-    for (scheme, *place, shots), runs in parts.items():
-        each_run = [_joined(place, shots, records) for records in runs.values()]
-        mean = averaged(each_run) if len(each_run) > 1 else each_run[0]
-        results.setdefault(scheme, []).append(mean)
+    for (scheme, dataset, row, *_), runs in parts.items():
+        record = averaged([_joined(records) for records in runs.values()])
+        results.setdefault(scheme, []).append(Result.of(dataset, row, record))
     return {scheme: _whole(each) for scheme, each in results.items()}, missing
 
 
-def _joined(place: Sequence[str], shots: int, records: Sequence[Mapping[str, Any]]) -> Result:
-    """One result of the records of several folds."""
-    dataset, row, probe = place
-    each = tuple(value for record in records for value in record["f1_each"])
-    validation = float(np.mean([record["validation_f1"] for record in records]))
-    return Result(dataset, row, probe, shots, each, validation)
+def _joined(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One record of those of several folds."""
+    return {
+        **records[0],
+        "f1_each": [value for record in records for value in record["f1_each"]],
+        "validation_f1": float(np.mean([record["validation_f1"] for record in records])),
+        "chosen": [setting for record in records for setting in record["chosen"]],
+        "confusion": np.sum([record["confusion"] for record in records], axis=0).tolist(),
+    }
 
 
 def _whole(results: Sequence[Result]) -> list[Result]:

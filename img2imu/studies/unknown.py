@@ -14,7 +14,7 @@ from scipy.special import logsumexp, softmax
 
 from ..fewshot import FeatureCache, ProbeConfig
 from ..fewshot.calibration import Reliability, hold_out
-from ..fewshot.linear import Array, combined, scales, whitened_heads
+from ..fewshot.linear import Array, Others, combined, scales, whitened_heads
 from ..fewshot.methods import UNLABELLED_SAMPLE, FixedFeatures, encoder_features
 from ..fewshot.strangeness import Known
 from ..files import cache_folder
@@ -148,7 +148,7 @@ class _Learnt:
         few, many = np.asarray(array[rows]), np.asarray(array[sample])
         self.training, C = np.concatenate([few, many]), probe.C[0]
         self.scales = scales(self.training, widths)
-        heads = whitened_heads(few, labels, C, self.scales, many, features.trends)
+        heads = whitened_heads(few, labels, C, Others(self.scales, many, features.trends))
         whose = windows.subject
         unlabelled = many, whose[sample]
         held = hold_out(few, labels, whose[rows], C, unlabelled, widths, features.trends, order=0.0)

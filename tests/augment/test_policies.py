@@ -152,7 +152,7 @@ def test_settings_load_without_torch():
         "import sys, img2imu.augment as a; a.POLICIES, a.SensorCropsConfig;"
         "assert not {'torch', 'kornia', 'numba'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_every_public_name_is_there():

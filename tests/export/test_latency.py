@@ -93,13 +93,16 @@ def test_report(monkeypatch: pytest.MonkeyPatch, softmax: Path) -> None:
     assert json.loads(json.dumps(report.to_dict()))["p50_ms"] == 50
 
 
-def test_percentiles_are_numpys() -> None:
-    times = np.random.default_rng(0).exponential(2, 357)
+@pytest.mark.parametrize("runs", [1, 4, 100, 357])
+def test_percentiles_are_of_nearest_rank(runs: int) -> None:
+    """The shortest time that so many per cent of the calls do not exceed, as on the phone."""
+    times = np.random.default_rng(0).exponential(2, runs)
     report = Latency.of(times, 1, "a runtime")
-    assert report.p50_ms == np.median(times)
-    assert report.p95_ms == np.percentile(times, 95)
+    for percent in (50, 90, 95, 99):
+        enough = [time for time in times if 100 * np.sum(times <= time) >= percent * runs]
+        assert getattr(report, f"p{percent}_ms") == min(enough)
     assert report.max_ms == times.max()
-    assert report.runs == 357
+    assert report.runs == runs
 
 
 def test_cold_start_is_of_a_fresh_process(softmax: Path) -> None:

@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 from img2imu.errors import InputError
 from img2imu.fewshot.calibration import BINS, Reliability, fit_temperature, hold_out
 from img2imu.fewshot.classifier import Img2ImuClassifier
-from img2imu.fewshot.linear import combined, scales, whitened_heads
+from img2imu.fewshot.linear import Others, combined, scales, whitened_heads
 
 
 def test_temperature_is_the_one_of_the_least_log_loss():
@@ -64,7 +64,7 @@ def test_everybody_is_left_out_once_and_not_learnt_from():
     # One person's answers are those of a head that the others teach.
     training = groups != "p0"
     known = scales(features[training], [6])
-    heads = whitened_heads(features[training], labels[training], 0.1, known, features[:0])
+    heads = whitened_heads(features[training], labels[training], 0.1, Others(known, features[:0]))
     expected = combined(heads).logits(features[~training])
     apart = np.abs(held.signs.logits.reshape(5, 8, 2) - expected).max((1, 2))
     assert apart.min() < 1e-6

@@ -16,7 +16,7 @@ from img2imu import Img2ImuClassifier
 from img2imu.convert import SpectrogramConfig, to_images
 from img2imu.errors import InputError
 from img2imu.fewshot.features import extract
-from img2imu.fewshot.linear import PRIOR, QUIET, scales, whitened_heads
+from img2imu.fewshot.linear import PRIOR, QUIET, Others, scales, whitened_heads
 from img2imu.models import EncoderConfig, create_encoder
 from img2imu.recordings import few_shot
 from img2imu.settings import write_sealed
@@ -74,7 +74,7 @@ def test_unlabelled_windows_tell_how_features_vary_and_nothing_else(few, exercis
     )
     numbers = np.unique(labels, return_inverse=True)[1]
     scale = scales(np.concatenate([known, more]), [known.shape[1]])
-    [head] = whitened_heads(known, numbers, 0.1, scale, more)
+    [head] = whitened_heads(known, numbers, 0.1, Others(scale, more))
     np.testing.assert_allclose(
         classifier.predict_proba(exercise.X[5::100]), head.probabilities(unseen), atol=1e-4
     )

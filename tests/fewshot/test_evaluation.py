@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 
 from img2imu.convert import SpectrogramConfig
 from img2imu.errors import InputError
-from img2imu.fewshot import ProbeConfig, evaluate, fit_classifier, learners
+from img2imu.fewshot import ProbeConfig, evaluate, evaluation, fit_classifier, learners
 from img2imu.fewshot.features import FeatureCache
 from img2imu.fewshot.handmade import handmade_features
 from img2imu.fewshot.learners import LogisticLearner
@@ -63,6 +63,31 @@ def test_record_equals_a_plain_loop(windows):
     assert record["f1_std"] == pytest.approx(np.std(scores), abs=1e-4)
     assert np.sum(record["confusion"]) == len(windows)
     json.dumps(outcome)
+
+
+def test_the_random_row_is_the_mean_of_networks_of_several_seeds(windows, tmp_path, monkeypatch):
+    """Each by itself, as an encoder of its seed, and numpy's means over them."""
+    monkeypatch.setattr(evaluation, "NETWORKS", 2)
+    few = windows.select(slice(None, None, 2))
+    config = ProbeConfig(encoder=SMALL, views=(VIEW,), shots=(1, 3), seeds=2, seed=5)
+    outcome = evaluate(few, config, ["random-2d"], cache=tmp_path, jobs=1)["results"]
+    alone = [
+        evaluate(few, replace(config, encoder=replace(SMALL, seed=seed)), ["img2imu"],
+                 cache=tmp_path, jobs=1)["results"]
+        for seed in (5, 6)
+    ]  # fmt: skip
+    assert [record["shots"] for record in outcome] == [1, 3]
+    for together, *networks in zip(outcome, *alone, strict=True):
+        each = np.array([record["f1_each"] for record in networks])
+        assert (each[0] != each[1]).any()
+        assert together["f1_each"] == pytest.approx(each.mean(0), abs=1e-4)
+        assert together["f1_mean"] == pytest.approx(each.mean(), abs=1e-4)
+        assert together["f1_std"] == pytest.approx(each.mean(0).std(), abs=1e-4)
+        assert together["f1_networks"] == pytest.approx(each.mean(1), abs=1e-4)
+        assert together["method"] == "random-2d" and "f1_networks" not in networks[0]
+        counts = [record["confusion"] for record in networks]
+        assert together["confusion"] == np.add(*counts).tolist()
+        assert len(together["chosen"]) == 2 * len(networks[0]["chosen"])
 
 
 def test_some_folds_are_those_of_all(windows):

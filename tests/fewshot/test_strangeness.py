@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from img2imu.fewshot.calibration import HeldOut, hold_out
-from img2imu.fewshot.linear import combined, scales, whitened_heads
+from img2imu.fewshot.linear import Others, combined, scales, whitened_heads
 from img2imu.fewshot.strangeness import ODD_C, SHARED, Known
 
 CLASSES, WIDTH = 3, 12
@@ -41,7 +41,7 @@ def learnt(windows, unlabelled) -> tuple[HeldOut, Known, np.ndarray]:
     whose = np.arange(len(unlabelled)) % 8
     held = hold_out(features, labels, groups, 0.1, (unlabelled, whose), [WIDTH], [False], 0.0)
     each = scales(np.concatenate([features, unlabelled]), [WIDTH])
-    head = combined(whitened_heads(features, labels, 0.1, each, unlabelled))
+    head = combined(whitened_heads(features, labels, 0.1, Others(each, unlabelled)))
     return held, Known.of(features, labels, unlabelled, each), head
 
 

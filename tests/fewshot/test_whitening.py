@@ -14,6 +14,7 @@ from img2imu.fewshot.linear import (
     EVEN,
     PRIOR,
     SHARPNESS,
+    Others,
     Scale,
     combined,
     scales,
@@ -53,7 +54,7 @@ def test_heads_are_their_formula():
     unlabelled = rng.normal(size=(40, 6)) * [1, 2, 3, 1, 2, 3] + 5
     widths = [2, 4]
     known = scales(unlabelled, widths)
-    got = combined(whitened_heads(features, labels, 1.0, known, unlabelled))
+    got = combined(whitened_heads(features, labels, 1.0, Others(known, unlabelled)))
 
     first = combined(view_heads(features, labels, 1.0, known))
     said = unlabelled @ first.weight.T + first.bias
@@ -81,7 +82,29 @@ def test_heads_are_their_formula():
         [head] = view_heads(white, labels, 1.0, [seen])
         logits = head.logits(white) - even * head.logits(others).mean(0)
         expected = expected + logits / np.sqrt(2)
-    np.testing.assert_allclose(got.logits(features), expected, atol=2e-3)
+    np.testing.assert_allclose(got.logits(features), expected, atol=1e-5)
+
+
+def test_trends_over_time_do_not_label_the_unlabelled_windows():
+    """The views beside them get the heads they would get alone, but for the number of views."""
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(12, 6)) + 1, np.arange(12) % 3
+    unlabelled = rng.normal(size=(40, 6)) * [1, 2, 3, 1, 2, 3] + 5
+    heads = [
+        whitened_heads(
+            features[:, part],
+            labels,
+            1.0,
+            Others(scales(unlabelled[:, part], widths), unlabelled[:, part], trends),
+        )
+        for part, widths, trends in (
+            (slice(0, 6), [2, 2, 2], (False, True, False)),
+            ([0, 1, 4, 5], [2, 2], ()),
+        )
+    ]
+    for beside, alone in ((0, 0), (2, 1)):
+        np.testing.assert_allclose(heads[0][beside].weight, heads[1][alone].weight, atol=1e-9)
+        np.testing.assert_allclose(heads[0][beside].bias, heads[1][alone].bias, atol=1e-9)
 
 
 @pytest.mark.parametrize(("shots", "moved"), [(1, 0.5), (10, 0.0099)])
@@ -91,7 +114,8 @@ def test_few_labels_do_not_say_how_frequent_classes_are(shots, moved):
     unlabelled = rng.normal(size=(2000, 1)) + np.repeat([-2, 2], 1000)[:, None]
     features = np.repeat([-1.0, 3.0], shots)[:, None]
     labels = np.repeat([0, 1], shots)
-    head = combined(whitened_heads(features, labels, 1.0, scales(unlabelled, [1]), unlabelled))
+    others = Others(scales(unlabelled, [1]), unlabelled)
+    head = combined(whitened_heads(features, labels, 1.0, others))
     slope = head.weight[1, 0] - head.weight[0, 0]
     boundary = (head.bias[0] - head.bias[1]) / slope
     assert boundary == pytest.approx(1 - moved, abs=0.05)
@@ -100,10 +124,10 @@ def test_few_labels_do_not_say_how_frequent_classes_are(shots, moved):
 def test_it_finds_what_does_not_tell_the_class():
     features, labels = swinging(800, np.random.default_rng(0))
     few = np.concatenate([np.flatnonzero(labels == k)[:3] for k in (0, 1)])
-    given = features[few], labels[few], 0.1, scales(features, [51])
+    given, known = (features[few], labels[few], 0.1), scales(features, [51])
     accuracy = [
         (head.logits(features).argmax(1) == labels).mean()
-        for [head] in (view_heads(*given), whitened_heads(*given, features))
+        for [head] in (view_heads(*given, known), whitened_heads(*given, Others(known, features)))
     ]
     assert accuracy[1] > accuracy[0] + 0.2
 
@@ -111,7 +135,7 @@ def test_it_finds_what_does_not_tell_the_class():
 def test_where_all_is_labelled_it_points_as_discriminant_analysis():
     features, labels = swinging(20_000, np.random.default_rng(1))
     known = scales(features, [51])
-    [head] = whitened_heads(features, labels, 1e-3, known, features[:0])
+    [head] = whitened_heads(features, labels, 1e-3, Others(known, features[:0]))
     own = head.weight[1] - head.weight[0]
     [theirs] = LinearDiscriminantAnalysis(solver="lsqr").fit(features, labels).coef_
     assert own @ theirs / np.linalg.norm(own) / np.linalg.norm(theirs) > 0.99
@@ -126,7 +150,7 @@ def test_one_window_of_each_class_whitens_nothing(alike):
     labels = np.arange(2).repeat(copies)
     known = scales(features, [width])
     heads = view_heads(features, labels, 1.0, known)
-    [white] = whitened_heads(features, labels, 1.0, known, features[:0])
+    [white] = whitened_heads(features, labels, 1.0, Others(known, features[:0]))
     np.testing.assert_allclose(white.weight, heads[0].weight)
 
 
@@ -140,8 +164,9 @@ def test_the_classifier_of_an_evaluation_is_whitened_too(exercise, tmp_path):
     classifier = fit_classifier(partly, config, outcome["results"])
     [features] = extract(windows.X, VIEWS, classifier.network_.encoder)
     numbers = np.unique(windows.y[known], return_inverse=True)[1]
-    given = features[known], numbers, 0.1, scales(features, [features.shape[1]])
-    [plain], [white] = view_heads(*given), whitened_heads(*given, features[~known])
+    given, each = (features[known], numbers, 0.1), scales(features, [features.shape[1]])
+    [plain] = view_heads(*given, each)
+    [white] = whitened_heads(*given, Others(each, features[~known]))
     unseen = features[:9]
     own = classifier.decision_function(windows.X[:9]) * classifier.temperature_
     np.testing.assert_allclose(own, white.logits(unseen), atol=5e-3)

@@ -173,6 +173,19 @@ def test_given_weights_are_named_and_measured(parts, tmp_path):
     assert "never seen an image" not in page
 
 
+def test_of_several_random_networks_mean_and_range_are_told(parts, tmp_path):
+    results = make_results("file")
+    for random in (each for each in results["results"] if each["method"] == "random-2d"):
+        random["f1_networks"] = [random["f1_mean"] + d for d in (-0.02, 0.03, -0.01)]
+    write_report(tmp_path / "r.html", results, *parts)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "same network, untrained (mean of 3) .70." in page
+    assert "worth +.06 macro-F1 here. That network is the mean of 3, of different seeds" in page
+    assert "which have .68 to .73" in page
+    rows = {row[0][1]: row[1:] for row in Collector(page).rows if row and len(row) == 3}
+    assert [text[:3] for _, text in rows["same network, untrained (mean of 3)"]] == [".40", ".70"]
+
+
 def test_says_who_is_ahead_even_if_it_is_another(parts, tmp_path, page):
     assert "img2imu is the best of them" in page
     results = make_results()

@@ -7,7 +7,6 @@ from scipy.stats import wilcoxon
 from img2imu.studies import paper
 from img2imu.studies.results import (
     Result,
-    averaged,
     best_opponents,
     compare,
     over_sets,
@@ -61,13 +60,6 @@ def test_over_all_sets_pairs_are_pooled_and_means_weigh_the_same(results):
     assert entry.gain == pytest.approx(entry.mean - overall["ours", "logistic"].mean)
     assert entry.p == wilcoxon(np.concatenate(trees), np.concatenate(ours)).pvalue
     assert overall["ours", "logistic"].p is None
-
-
-def test_networks_are_averaged_draw_by_draw():
-    each = [result("one", "random", "logistic", seed=seed) for seed in range(3)]
-    together = averaged(each)
-    assert together.each == pytest.approx(np.mean([r.each for r in each], axis=0), abs=1e-4)
-    assert together.networks == pytest.approx([np.mean(r.each) for r in each])
 
 
 def test_the_best_opponent_is_that_of_each_set_and_number_of_shots():
