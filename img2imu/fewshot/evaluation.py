@@ -40,7 +40,7 @@ UNLABELLED_WINDOWS = 2 * UNLABELLED_SAMPLE
 """That are read at most: some may be of subjects whom a fold tests."""
 
 NETWORKS = 3
-"""Random networks whose mean is the row ``random-2d``: one by itself may lie .03 off, by luck."""
+"""Random networks whose mean is the row ``random-2d``: what one scores is a matter of luck."""
 
 FROM_SCRATCH = FinetuneConfig(stages_trained=None, epochs=60, patience=20, policy=None)
 """How a 1-D network learns that starts from random weights, but for its learning rate."""

@@ -13,6 +13,7 @@ from ..convert import View
 from ..files import write_text
 from ..models import DEFAULT_ENCODER
 from . import figures
+from .tables import score
 
 if TYPE_CHECKING:
     from ..recordings import Windows
@@ -210,7 +211,7 @@ def _weights(weights: Results, at_shots: Mapping[str, Results]) -> dict[str, str
         if each := random.get("f1_networks"):
             meaning += (
                 f" That network is the mean of {len(each)}, of different seeds, which have "
-                f"{number(min(each))} to {number(max(each))}: one by itself is a matter of luck."
+                f"{score(min(each))} to {score(max(each))}."
             )
         if weights["encoder"] == DEFAULT_ENCODER.name:
             meaning += f" {ELSEWHERE}"

@@ -9,6 +9,7 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import f1_score
 
+from img2imu.cli.probe import format_table
 from img2imu.convert import SpectrogramConfig
 from img2imu.errors import InputError
 from img2imu.fewshot import ProbeConfig, evaluate, evaluation, fit_classifier, learners
@@ -88,6 +89,20 @@ def test_the_random_row_is_the_mean_of_networks_of_several_seeds(windows, tmp_pa
         counts = [record["confusion"] for record in networks]
         assert together["confusion"] == np.add(*counts).tolist()
         assert len(together["chosen"]) == 2 * len(networks[0]["chosen"])
+
+
+def test_the_table_tells_how_far_networks_lie_apart():
+    score = {"probe": "logistic", "f1_mean": 0.75, "f1_std": 0.02}
+    records = [
+        {"method": name, "shots": shots, **score, **more}
+        for name, more in (("img2imu", {}), ("random-2d", {"f1_networks": [0.76, 0.743, 0.747]}))
+        for shots in (1, None)
+    ]
+    head, ours, random, networks = format_table(records).splitlines()
+    assert ours.split() == ["img2imu", "logistic", *("0.750", "±", "0.020") * 2]
+    assert random.split() == ["random-2d", "logistic", *("0.750", "±", "0.020") * 2]
+    assert networks.split() == ["3", "networks", *("0.743", "–", "0.760") * 2]
+    assert len({len(line) for line in (head, ours, random, networks)}) == 1
 
 
 def test_some_folds_are_those_of_all(windows):

@@ -75,7 +75,7 @@ def test_points_are_principal_components():
     learning = Learning([features], [60, 40])
     scaled = np.concatenate(
         [scale.apply(part) for scale, part in
-         zip(learning._scales, np.split(features, [60], 1), strict=True)], axis=1
+         zip(learning._others.scales, np.split(features, [60], 1), strict=True)], axis=1
     )[learning.candidates]  # fmt: skip
     peer = PCA(DIMENSIONS).fit_transform(scaled)
     np.testing.assert_allclose(np.abs(learning.points[:, :5]), np.abs(peer[:, :5]), atol=1e-2)

@@ -181,7 +181,7 @@ def test_of_several_random_networks_mean_and_range_are_told(parts, tmp_path):
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "same network, untrained (mean of 3) .70." in page
     assert "worth +.06 macro-F1 here. That network is the mean of 3, of different seeds" in page
-    assert "which have .68 to .73" in page
+    assert "which have .680 to .730." in page
     rows = {row[0][1]: row[1:] for row in Collector(page).rows if row and len(row) == 3}
     assert [text[:3] for _, text in rows["same network, untrained (mean of 3)"]] == [".40", ".70"]
 
