@@ -30,9 +30,6 @@ EVEN = 1.0
 """Weight of the guess that all classes are equally frequent, where labelled windows per class have
 their square."""
 
-CURVATURE = 0.01
-"""Of the logistic loss near its optimum, in squares of the logits: what makes the solver fast."""
-
 SHARPNESS = 6.0
 """Of the first head's logits when it labels windows: learnt from few, it is surer than it says."""
 
@@ -344,42 +341,16 @@ def _fit_view(features: Array, scale: Scale, labels: NDArray[np.int_], C: float)
 
 
 def _logistic(features: Array, labels: NDArray[np.int_], C: float) -> LinearHead:
-    """The optimum of scikit-learn's ``LogisticRegression(C, class_weight="balanced")``.
+    from sklearn.linear_model import LogisticRegression
 
-    Its solver, L-BFGS, starts from coordinates in which the curvature is about the same everywhere:
-    it takes half the steps and comes a hundred times nearer. In those of :func:`_row_space` the
-    penalised loss has hardly any curvature between coordinates, so that a factor for each will do.
-    """
-    from scipy.optimize import minimize
-
-    (count, width), classes = features.shape, int(labels.max()) + 1
     # Classes count alike, however many windows each has: labels as they come have rare ones.
-    share = (1 / (classes * np.bincount(labels)))[labels]
-    # Of two classes scikit-learn penalises the difference, not each.
-    penalty = (2 if classes == 2 else 1) / (C * count)
-    penalties = np.append(np.full(width, penalty), 0.0)
-    inputs = np.column_stack([features, np.ones(count)])
-    unit = 1 / np.sqrt(CURVATURE * (share @ inputs**2) + penalties)
-    inputs, penalties = inputs * unit, penalties * unit**2
-    target = np.eye(classes)[labels]
-
-    def loss(values: Array) -> tuple[float, Array]:
-        parameters = values.reshape(classes, width + 1)
-        logits = inputs @ parameters.T
-        logits -= logits.max(axis=1, keepdims=True)
-        told = np.exp(logits)
-        total = told.sum(axis=1, keepdims=True)
-        pulled = parameters * penalties
-        surprise = share @ (np.log(total[:, 0]) - (logits * target).sum(axis=1))
-        error = (told / total - target) * share[:, None]
-        gradient = error.T @ inputs + pulled
-        return float(surprise + (pulled * parameters).sum() / 2), gradient.ravel()
-
-    options = {"gtol": 1e-7, "ftol": 64 * np.finfo(float).eps, "maxiter": 2000}
-    start = np.zeros(classes * (width + 1))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
-    parameters = found.reshape(classes, width + 1) * unit
-    return LinearHead(parameters[:, :-1], parameters[:, -1])
+    model = LogisticRegression(C=C, class_weight="balanced", tol=1e-5, max_iter=2000)
+    model.fit(features, labels)
+    weight, bias = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        # One row stands for the difference of two classes.
+        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return LinearHead(weight, bias)
 
 
 def _row_space(scaled: Array) -> tuple[Array, Array]:
