@@ -29,13 +29,13 @@ from .sources.windows import WindowsSource
 BANK = 10_000
 """Training images among which held ones look for their neighbours."""
 
-BANK_WINDOWS, QUERIES = 160, 96
+BANK_WINDOWS, QUERIES = 128, 96
 """Windows learnt from, and held out, of all sets together: to read them is to cost little."""
 
 FEW_NEIGHBOURS = 5
 """That vote among so few windows."""
 
-READ_EVERY = 10
+READ_EVERY = 12
 """Windows that are learnt from, at least, for each one that is read to watch."""
 
 CHUNK = 64
