@@ -23,6 +23,9 @@ _MARKS = {"main": "o", "paper": "o", "knn": "D", "published": "x"}
 _SHIFTS = {"main": -0.17, "paper": 0.17, "knn": 0.0}
 _DASHES = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.5))}
 
+FEW = 8
+"""Curves whose bands can be told apart, and whose names fit above a narrow figure."""
+
 
 @dataclass(frozen=True)
 class Dot:
@@ -164,7 +167,7 @@ def draw_curves(
     reference
         Row that is set off.
     band
-        What the shaded bands are, for the figure's foot.
+        What the shaded bands are, for the figure's foot; of many curves one has it.
     label
         Of the upright axis.
     """
@@ -175,8 +178,13 @@ def draw_curves(
     lines = -(-len(panels) // columns)
     width = 1.2 + 3.6 * columns
     # A letter takes less than 0.09 inches of the legend, the line before a name less than one inch.
-    legend_columns = max(1, int(width // (0.09 * max(map(len, names)) + 0.8)))
-    height = 1.2 + 3.2 * lines + 0.25 * -(-len(names) // legend_columns)
+    entry = 0.09 * max(map(len, names)) + 0.8
+    legend_columns = max(1, int(width // entry))
+    height, place = 1.2 + 3.2 * lines, "outside right upper"
+    if legend_columns > 1 or len(names) <= FEW:
+        height, place = height + 0.25 * -(-len(names) // legend_columns), "outside upper center"
+    else:
+        width += entry
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
     for axis in axes[len(panels) :]:
@@ -185,6 +193,8 @@ def draw_curves(
         shots = sorted({k for curve in curves.values() for k in curve.shots})
         for name, curve in curves.items():
             _draw_curve(axis, curve, shots, colors[name], name == reference)
+            if curve.shots and (name == reference or len(names) <= FEW):
+                _draw_band(axis, curve, colors[name], name == reference)
         axis.set_title(title)
         axis.set_xscale("log")
         axis.set_xticks(shots, [str(k) for k in shots])
@@ -192,19 +202,22 @@ def draw_curves(
         axis.grid(axis="y")
         axis.spines["left"].set_visible(False)
     handles = [_curve_handle(name, panels, colors[name], name == reference) for name in names]
-    figure.legend(handles=handles, loc="outside upper center", ncols=legend_columns)
+    figure.legend(handles=handles, loc=place, ncols=legend_columns)
     figure.supxlabel(f"labelled windows per class\nbands: {band}", color=MUTED, fontsize=10)
     figure.supylabel(label, color=MUTED, fontsize=10)
     return figure
+
+
+def _draw_band(axis: Axes, curve: Curve, color: str, ours: bool) -> None:
+    axis.fill_between(
+        curve.shots, curve.low, curve.high, color=color, alpha=0.22 if ours else 0.07, linewidth=0
+    )
 
 
 def _draw_curve(axis: Axes, curve: Curve, shots: Sequence[int], color: str, ours: bool) -> None:
     if not curve.shots:
         axis.axhline(curve.mean[0], color=color, linewidth=1.4, linestyle=_DASHES[curve.dash])
         return
-    axis.fill_between(
-        curve.shots, curve.low, curve.high, color=color, alpha=0.22 if ours else 0.07, linewidth=0
-    )
     axis.plot(
         curve.shots, curve.mean, color=color, marker="o", markersize=4 if ours else 3,
         linewidth=2.4 if ours else 1.4, linestyle=_DASHES[curve.dash], zorder=3 if ours else 2,
