@@ -127,7 +127,7 @@ def view_heads(
     list of LinearHead
         For the features as given: what `known` does to them is folded in.
     """
-    views = zip(_split(features, known), known, strict=True)
+    views = zip(by_view(features, known), known, strict=True)
     with _one_thread():
         return [_fit_view(view, scale, labels, C) for view, scale in views]
 
@@ -182,7 +182,7 @@ class Others:
     @cached_property
     def standard(self) -> list[NDArray[np.float32]]:
         """The features of each view, standardised, (m, width)."""
-        views = zip(_split(self.features, self.scales), self.scales, strict=True)
+        views = zip(by_view(self.features, self.scales), self.scales, strict=True)
         return [scale.apply(view).astype(np.float32) for view, scale in views]
 
     @cached_property
@@ -228,7 +228,11 @@ def whitened_scales(
     told = _told(features, labels, C, others)
     known = np.eye(told.shape[1], dtype=np.float32)[labels]
     views = zip(
-        others.scales, _split(features, others.scales), others.standard, others.moments, strict=True
+        others.scales,
+        by_view(features, others.scales),
+        others.standard,
+        others.moments,
+        strict=True,
     )
     with _one_thread():
         return [
@@ -242,11 +246,11 @@ def _told(
     """What the first head makes of the unlabelled windows: shares of classes, (m, classes)."""
     flags = others.trends or [False] * len(others.scales)
     views = [number for number, flag in enumerate(flags) if not flag]
-    parts = _split(features, others.scales)
+    parts = by_view(features, others.scales)
     scales = [others.scales[view] for view in views]
     mean = None
     if others.mean is not None:
-        mean = np.concatenate([_split(others.mean, others.scales)[view] for view in views])
+        mean = np.concatenate([by_view(others.mean, others.scales)[view] for view in views])
     shown = np.concatenate([parts[view] for view in views], axis=1)
     heads = balanced_heads(shown, labels, C, scales, mean)
     logits = np.sum(
@@ -287,11 +291,11 @@ def balanced_heads(
     share = EVEN / (EVEN + (len(labels) / len(heads[0].bias)) ** 2)
     return [
         replace(head, bias=head.bias - share * head.logits(part))
-        for head, part in zip(heads, _split(mean, known), strict=True)
+        for head, part in zip(heads, by_view(mean, known), strict=True)
     ]
 
 
-def _split(features: Array, scales: Sequence[Scale]) -> list[Array]:
+def by_view(features: Array, scales: Sequence[Scale]) -> list[Array]:
     """The features, or one number for each, by view."""
     edges = np.cumsum([len(scale.mean) for scale in scales])[:-1]
     return np.split(features, edges, axis=-1)

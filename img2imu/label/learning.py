@@ -16,6 +16,7 @@ from ..fewshot.linear import (
     LinearHead,
     Others,
     balanced_heads,
+    by_view,
     combined,
     scales,
     whitened_heads,
@@ -143,8 +144,7 @@ class Learning:
 
     def _scaled(self, features: Features) -> Features:
         scales = self._others.scales
-        edges = np.cumsum([len(scale.mean) for scale in scales])[:-1]
-        views = zip(np.split(features, edges, 1), scales, strict=True)
+        views = zip(by_view(features, scales), scales, strict=True)
         scaled = [scale.apply(view) for view, scale in views]
         return np.concatenate(scaled, axis=1).astype(np.float32)
 
